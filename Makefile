@@ -1,0 +1,46 @@
+# make repro                              regenerate everything from the embedded data
+# make repro SOURCE=open DATA=folder      the same on real images
+# make test                               the test suite
+# make lab                                JupyterLab with the notebooks
+
+PYTHON ?= python3
+VENV   ?= .venv
+SOURCE ?= phantom
+BIN    := $(abspath $(VENV))/bin
+export PATH := $(BIN):$(PATH)
+
+.PHONY: repro test lint lab install clean
+.DEFAULT_GOAL := repro
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# Outside a git checkout DVC works without one; .dvc in the repository expects git.
+.dvc/config.local: | install
+	git rev-parse --is-inside-work-tree >/dev/null 2>&1 || dvc config --local core.no_scm true
+	touch $@
+
+repro: install .dvc/config.local
+ifneq ($(SOURCE)$(DATA),phantom)
+	phenolip use $(SOURCE) $(if $(DATA),--data $(DATA))
+endif
+	phenolip check
+	dvc repro report-ontology report@$(SOURCE)
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install
+	ruff check phenolip_lib tests benchmarks
+	ruff format --check phenolip_lib tests benchmarks
+
+lab: install
+	jupyter lab notebooks
+
+clean:
+	rm -rf build .cache data/phantom

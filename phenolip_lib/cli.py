@@ -1,0 +1,117 @@
+"""The console command ``phenolip``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from ruamel.yaml import YAML
+
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.params import load_params
+from phenolip_lib.paths import Paths
+from phenolip_lib.storage import atomic_path
+
+app = typer.Typer(
+    help="PhenoLIP: phenotype-ontology-informed vision-language pretraining.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    stage: Annotated[str, typer.Argument(help="A stage of dvc.yaml, e.g. hpo, phenokg, stage2, evaluation.")],
+    source: Annotated[str, typer.Option(help="phantom or open (ontology for `report`).")] = "phantom",
+    name: Annotated[str, typer.Option(help="The ablation, for `ablate`.")] = "",
+) -> None:
+    """Run one stage, as `dvc repro` does."""
+    from phenolip_lib import stages
+
+    stages.run(stage, source, name)
+
+
+@app.command()
+def check() -> None:
+    """Check params.yaml with every ablation, and that the data of each source can be read."""
+    from itertools import islice
+
+    from phenolip_lib.sources import source_records
+
+    paths = Paths()
+    params = load_params(paths.params, check_ablations=True)
+    typer.echo(f"params.yaml: ok, {len(params.ablations.overrides)} ablations")
+    for source in params.sources:
+        root = paths.data(source)
+        if source == "phantom" and not root.is_dir():
+            typer.echo("phantom: not drawn yet; `dvc repro` draws it")
+            continue
+        first = list(islice(source_records(source, root, params), 1))
+        if not first:
+            raise PhenoLIPError(f"{source}: {root} holds no records")
+        n = 1 + sum(1 for _ in source_records(source, root, params)) - 1
+        absent = sum(not (root / r.image).is_file() for r in source_records(source, root, params))
+        typer.echo(f"{source}: {n} records, {absent} without their image file")
+
+
+@app.command()
+def use(
+    source: Annotated[str, typer.Argument(help="The source to add to `sources` in params.yaml.")],
+    data: Annotated[Path | None, typer.Option(help="Folder that holds its data; linked as data/<source>.")] = None,
+) -> None:
+    """Add a source to params.yaml, and link its data folder into the project."""
+    paths = Paths()
+    if source not in ("phantom", "open"):
+        raise PhenoLIPError(f"unknown source {source!r}; there are phantom and open")
+    if data is not None:
+        link_data(paths.data(source), data.expanduser())
+    if source not in load_params(paths.params).sources:
+        yaml = YAML()
+        yaml.preserve_quotes, yaml.width = True, 120
+        tree = yaml.load(paths.params.read_text(encoding="utf-8"))
+        tree["sources"].append(source)
+        with atomic_path(paths.params) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            yaml.dump(tree, file)
+        load_params(paths.params)
+        typer.echo(f"params.yaml: sources now names {source}")
+
+
+def link_data(link: Path, target: Path) -> None:
+    """Make `link` a symbolic link to the folder `target`; a link may be changed, a folder never."""
+    if not target.is_dir():
+        raise PhenoLIPError(f"{target}: there is no such folder")
+    if link.is_symlink():
+        link.unlink()
+    elif link.exists():
+        raise PhenoLIPError(f"{link} is a folder of its own; move it away to use {target}")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(target.resolve(), target_is_directory=True)
+
+
+@app.command()
+def download(
+    dataset: Annotated[str, typer.Argument(help="medpix-2.0, ham10000, idrid or chula-rbc-12.")],
+    to: Annotated[Path | None, typer.Option(help="Where to put it; data/open by default.")] = None,
+) -> None:
+    """Fetch a public data set into its upstream layout."""
+    from phenolip_lib.runtime import setup_logging
+    from phenolip_lib.sources.download import download as fetch
+
+    setup_logging()
+    fetch(dataset, to or Paths().data("open"))
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on standard error and exit status 2."""
+    try:
+        app()
+    except PhenoLIPError as error:
+        print(f"phenolip: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

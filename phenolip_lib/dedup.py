@@ -1,0 +1,65 @@
+"""Exact and near duplicates of pictures, found before anything is split or trained.
+
+A perceptual hash proposes pairs and a thumbnail decides: hashes of pictures that merely share a
+layout (two fundus photographs, two smears) come close, their thumbnails do not correlate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from phenolip_lib.images import thumbnail
+
+HASH_SIDE = 16
+THUMBNAIL_SIDE = 32
+MIN_CORRELATION = 0.975
+
+
+class UnionFind:
+    """Disjoint sets over hashable items; the smallest item of a set represents it."""
+
+    def __init__(self) -> None:
+        self._parent: dict = {}
+
+    def find(self, item):
+        root = item
+        while (parent := self._parent.setdefault(root, root)) != root:
+            root = parent
+        while item != root:
+            self._parent[item], item = root, self._parent[item]
+        return root
+
+    def union(self, first, second) -> None:
+        first, second = sorted((self.find(first), self.find(second)))
+        self._parent[second] = first
+
+
+def fingerprint(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    """Perceptual hash (256 bits as 32 bytes) and normalised thumbnail of a picture."""
+    bits = imagehash.phash(image, hash_size=HASH_SIDE).hash
+    return np.packbits(bits.ravel()), thumbnail(image, THUMBNAIL_SIDE)
+
+
+def duplicate_pairs(
+    hashes: np.ndarray, thumbnails: np.ndarray, max_distance: int, block: int = 1024
+) -> Iterable[tuple[int, int]]:
+    """Pairs ``i < j`` of near duplicates.
+
+    Args:
+        hashes: uint8 ``(n, 32)`` perceptual hashes.
+        thumbnails: float32 ``(n, side, side)``, zero mean and unit variance.
+        max_distance: largest Hamming distance of the 256 bits.
+        block: rows compared at a time; bounds memory to ``block * n`` entries.
+    """
+    flat = thumbnails.reshape(len(thumbnails), -1)
+    # Hamming distance through +-1 vectors: one matrix product instead of a popcount table.
+    signs = np.unpackbits(hashes, axis=1).astype(np.float32) * 2 - 1
+    for start in range(0, len(signs), block):
+        distance = (signs.shape[1] - signs[start : start + block] @ signs[start:].T) / 2
+        for i, j in zip(*np.nonzero(distance <= max_distance), strict=True):
+            if j > i and flat[start + i] @ flat[start + j] / flat.shape[1] >= MIN_CORRELATION:
+                yield int(start + i), int(start + j)

@@ -1,0 +1,9 @@
+"""Errors a user can act on: one line that names the thing and the way out."""
+
+
+class PhenoLIPError(Exception):
+    """A mistake in parameters, data or files.
+
+    The command line prints its message alone and exits with status 2; anything else is a bug
+    and keeps its traceback.
+    """

@@ -1,0 +1,164 @@
+"""One source with everything an experiment on it needs: train a student, embed, evaluate.
+
+Notebooks 04 to 06 and the ablation stage all go through `Experiment`, so a number in a table and
+a number in an ablation come from the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phenolip_lib import evaluation, stage1, stage2
+from phenolip_lib.encoders import load_towers
+from phenolip_lib.features import text_features
+from phenolip_lib.ontology import Ontology
+from phenolip_lib.params import Params
+from phenolip_lib.paths import Paths
+from phenolip_lib.phenokg import load_pairs
+from phenolip_lib.runtime import log, pick_device, provenance
+from phenolip_lib.storage import write_json, write_parquet
+from phenolip_lib.tables import load_results
+
+TASKS = ("retrieval", "zero_shot", "linear_probe")
+VALIDATION_KEYS = ("i2t_recall@10", "t2i_recall@10", "i2p_recall@10", "p2i_recall@10")
+
+
+@dataclass
+class Embedded:
+    """Embeddings of a source under one model."""
+
+    images: np.ndarray
+    captions: np.ndarray
+    text: Callable[[list[str]], np.ndarray]
+
+
+class Experiment:
+    """A source under one set of parameters.
+
+    Args:
+        params: full parameters; an ablation passes its own.
+        source: ``phantom`` or ``open``.
+        teacher: the stage-1 encoder; read from ``build/stage1`` if not given.
+    """
+
+    def __init__(
+        self, params: Params, source: str, paths: Paths, teacher: stage1.KnowledgeEncoder | None = None
+    ) -> None:
+        self.params, self.source, self.paths = params, source, paths
+        self.onto = Ontology.load(paths.hpo)
+        self.pairs = load_pairs(paths.phenokg(source))
+        self.teacher = teacher or stage1.KnowledgeEncoder.load(paths.stage1)
+        self.bench = evaluation.Benchmark(self.pairs, self.onto, params.evaluation)
+
+    @cached_property
+    def data(self) -> stage2.TrainingData:
+        """Frozen features of the source; computed at the first use."""
+        e = self.params.encoders
+        towers = load_towers(e.student, e.image_size, e.context_length)
+        attributes = pd.read_parquet(self.paths.stage1 / "texts.parquet")
+        return stage2.prepare(
+            self.params, self.pairs, self.paths.data(self.source), towers, self.teacher, attributes, self.paths.cache
+        )
+
+    def _texts(self, model: stage2.Model, bench: evaluation.Benchmark) -> Callable[[list[str]], np.ndarray]:
+        tuned = self.params.stage2.text_tower == "finetune"
+        features = text_features(
+            model.towers.text, bench.texts, batch_size=self.params.encoders.batch_size,
+            device=pick_device(self.params.runtime.device), cache=None if tuned else self.paths.cache,
+        )  # fmt: skip
+        embeddings = dict(zip(bench.texts, model.embed_texts(features), strict=True))
+        return lambda texts: np.stack([embeddings[text] for text in texts])
+
+    def embed(self, model: stage2.Model, bench: evaluation.Benchmark | None = None) -> Embedded:
+        """Embeddings of all pairs and of the benchmark's texts."""
+        images, texts = stage2.model_features(self.params, model, self.data)
+        return Embedded(model.embed_images(images), model.embed_texts(texts), self._texts(model, bench or self.bench))
+
+    def train(self, method: str, seed: int) -> tuple[stage2.Model, pd.DataFrame]:
+        """Train one of `stage2.METHODS` with one seed, recording validation retrieval."""
+        params = self.params.with_overrides(stage2.METHODS[method])
+        bench = evaluation.Benchmark(self.pairs, self.onto, params.evaluation, split="val")
+
+        def validate(model: stage2.Model) -> dict[str, float]:
+            e = self.embed(model, bench)
+            scores = evaluation.retrieval(bench, e.images, e.captions, e.text)
+            return {f"val_{key}": scores[key] for key in VALIDATION_KEYS if key in scores}
+
+        log.info("%s seed %d on %s: %d training pairs", method, seed, self.source, self.n_train)
+        return stage2.train(params, self.data, self.teacher, seed, validate)
+
+    @property
+    def n_train(self) -> int:
+        return int((self.pairs["split"] == "train").sum())
+
+    def evaluate(self, model: stage2.Model, method: str, seed: int, tasks: Iterable[str] = TASKS) -> dict:
+        """Result of one model: tasks and provenance, ready to be written as JSON."""
+        embedded = self.embed(model)
+        result: dict = {"source": self.source, "method": method, "seed": seed, "n_train": self.n_train, "tasks": {}}
+        if "retrieval" in tasks:
+            result["tasks"]["retrieval"] = evaluation.retrieval(
+                self.bench, embedded.images, embedded.captions, embedded.text
+            )
+        if "zero_shot" in tasks:
+            result["tasks"]["zero_shot"] = evaluation.zero_shot(self.bench, embedded.images, embedded.text)
+        if "linear_probe" in tasks:
+            result["tasks"]["linear_probe"] = evaluation.linear_probe(self.bench, embedded.images, seed)
+        sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
+        result["provenance"] = provenance(params=self.params.fingerprint(*sections), release=self.onto.release)
+        return result
+
+    def train_all(self, folder: Path) -> pd.DataFrame:
+        """Train every method with every seed and save each as soon as it is done.
+
+        Returns:
+            the training history of all, also written as ``history.parquet``.
+        """
+        histories = []
+        for method, overrides in stage2.METHODS.items():
+            settings = self.params.with_overrides(overrides).stage2
+            for seed in self.params.seeds:
+                model, history = self.train(method, seed)
+                config = {"student": self.params.encoders.student, "method": method, "seed": seed,
+                          "stage2": settings.model_dump()}  # fmt: skip
+                stage2.save_model(folder, f"{method}-seed{seed}", model, config)
+                histories.append(history.assign(method=method, seed=seed))
+        table = pd.concat([h for h in histories if len(h)], ignore_index=True)
+        write_parquet(folder / "history.parquet", table)
+        return table
+
+    def evaluate_all(self, models: Path, folder: Path) -> pd.DataFrame:
+        """Evaluate what `train_all` saved: a JSON a method and seed; returns all in long form."""
+        for method in stage2.METHODS:
+            for seed in self.params.seeds:
+                model = stage2.load_model(models, f"{method}-seed{seed}", self.params, self.teacher, seed)
+                write_json(folder / f"{method}-seed{seed}.json", self.evaluate(model, method, seed))
+                log.info("evaluated %s seed %d", method, seed)
+        return load_results(folder)
+
+
+def run_ablation(params: Params, source: str, name: str, paths: Paths) -> list[dict]:
+    """Train and evaluate one named override of params with every seed; writes a JSON a seed.
+
+    An override of stage 1 or of the teacher trains its own teacher first; anything else uses the
+    pipeline's.
+    """
+    ablated = params.ablated(name)
+    teacher = None
+    keys = ablated.model_dump()
+    if any(keys[s] != params.model_dump()[s] for s in ("stage1", "encoders")):
+        log.info("ablation %s changes stage 1: training its teacher", name)
+        teacher, _, _ = stage1.train(ablated, Ontology.load(paths.hpo), paths.cache)
+    experiment = Experiment(ablated, source, paths, teacher)
+    results = []
+    for seed in ablated.seeds:
+        model, _ = experiment.train("phenolip", seed)
+        result = experiment.evaluate(model, name, seed, tasks=("retrieval", "zero_shot"))
+        write_json(paths.ablation(source, name) / f"seed{seed}.json", result)
+        results.append(result)
+    return results

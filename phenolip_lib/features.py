@@ -1,0 +1,121 @@
+"""Frozen trunk features, computed once and kept in a cache keyed by what they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from phenolip_lib.encoders import TextTower, TwoTowers
+from phenolip_lib.images import inside, read_image
+from phenolip_lib.runtime import log
+from phenolip_lib.storage import digest, read_arrays, sha256_file, write_arrays
+
+LOG_EVERY = 64
+
+
+def _cached(cache: Path | None, key: str, compute) -> np.ndarray:
+    """The array under `key`, computed and stored if absent; a damaged file is computed anew."""
+    path = cache / f"{key}.npz" if cache else None
+    if path and path.is_file():
+        try:
+            return read_arrays(path)["features"]
+        except (OSError, ValueError, KeyError):
+            log.info("%s is damaged and is computed anew", path.name)
+    features = compute()
+    if path:
+        write_arrays(path, features=features)
+    return features
+
+
+@torch.no_grad()
+def text_features(
+    tower: TextTower,
+    texts: Sequence[str],
+    *,
+    max_tokens: int | None = None,
+    batch_size: int = 128,
+    device: torch.device | str = "cpu",
+    cache: Path | None = None,
+) -> np.ndarray:
+    """Trunk features of texts, float32 ``(n_texts, width)``; equal texts are computed once.
+
+    Texts are batched by length, in a fixed order, so that little is spent on padding and the
+    result does not depend on the order they come in.
+    """
+    unique = sorted(set(texts), key=lambda text: (len(text), text))
+
+    def compute() -> np.ndarray:
+        encoder = tower.encoder.to(device).eval()
+        rows = []
+        for start in range(0, len(unique), batch_size):
+            tokens = tower.tokens(unique[start : start + batch_size], max_tokens).to(device)
+            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+                rows.append(tower.trunk(tokens).float().cpu())
+            if start // batch_size % LOG_EVERY == LOG_EVERY - 1:
+                log.info("  texts %d/%d", start, len(unique))
+        encoder.to("cpu")
+        return torch.cat(rows).numpy()
+
+    key = digest("text", tower.fingerprint, max_tokens or tower.context_length, unique)
+    features = _cached(cache, key, compute)
+    position = {text: i for i, text in enumerate(unique)}
+    return features[[position[text] for text in texts]]
+
+
+def load_pixels(pairs: pd.DataFrame, root: Path, side: int, threads: int = 2) -> torch.Tensor:
+    """Pictures of the pairs resized to `side`, uint8 ``(n, 3, side, side)``."""
+
+    def one(row) -> np.ndarray:
+        image = read_image(root, row.image, (row.left, row.top, row.right, row.bottom))
+        return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+
+    with ThreadPoolExecutor(threads) as pool:
+        arrays = list(pool.map(one, pairs.itertuples(index=False)))
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def image_features(
+    towers: TwoTowers,
+    pairs: pd.DataFrame,
+    root: Path,
+    *,
+    batch_size: int = 32,
+    device: torch.device | str = "cpu",
+    threads: int = 2,
+    cache: Path | None = None,
+) -> np.ndarray:
+    """Trunk features of the pairs' pictures, float32 ``(n_pairs, width)``.
+
+    The cache key holds the files' contents, so an exchanged image is never served from it.
+    """
+
+    def compute() -> np.ndarray:
+        model = towers.model.to(device).eval()
+        rows = []
+        for start in range(0, len(pairs), batch_size):
+            pixels = load_pixels(pairs.iloc[start : start + batch_size], root, towers.image_size, threads).to(device)
+            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+                rows.append(towers.image_trunk(pixels).float().cpu())
+            if start // batch_size % LOG_EVERY == LOG_EVERY - 1:
+                log.info("  images %d/%d", start, len(pairs))
+        model.to("cpu")
+        return torch.cat(rows).numpy()
+
+    with ThreadPoolExecutor(threads) as pool:
+        contents = dict(
+            zip(
+                files := sorted(set(pairs["image"])),
+                pool.map(lambda f: sha256_file(inside(root, f)), files),
+                strict=True,
+            )
+        )
+    boxes = pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
+    key = digest("image", towers.fingerprint, towers.image_size, [contents[f] for f in pairs["image"]], boxes)
+    return _cached(cache, key, compute)

@@ -1,0 +1,175 @@
+"""Figures of the notebooks: one look, colour-blind safe, units on every axis, fixed file bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from phenolip_lib.images import read_image
+from phenolip_lib.ontology import Ontology
+from phenolip_lib.storage import atomic_path
+from phenolip_lib.tables import METHOD_NAMES, summarise
+
+# Okabe and Ito's palette, safe for the common colour-vision deficiencies.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+METHOD_COLORS = {"untrained": "#999999", "clip": "#E69F00", "phenolip": "#0072B2"}
+WIDTH = 8.0
+
+
+def use_style() -> None:
+    """Matplotlib settings of all figures."""
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 110, "savefig.dpi": 110, "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold",
+            "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+            "axes.axisbelow": True, "axes.prop_cycle": mpl.cycler(color=COLORS), "legend.frameon": False,
+            "figure.constrained_layout.use": True, "svg.hashsalt": "phenolip",
+        }
+    )  # fmt: skip
+
+
+def save(figure: Figure, path: Path) -> Figure:
+    """Write a PNG without software or time stamps; returns the figure for display."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+    plt.close(figure)
+    return figure
+
+
+def ontology_overview(onto: Ontology) -> Figure:
+    """Phenotypes by depth, and by organ system."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH * 1.25, 4.6), width_ratios=(1, 1.25))
+    depths = pd.Series([onto.depth[h] for h in onto.phenotypes]).value_counts().sort_index()
+    left.bar(depths.index, depths.values)
+    left.set(xlabel="depth below the root (is_a steps)", ylabel="phenotypes", title="Where the terms are")
+    systems = pd.Series([s for h in onto.phenotypes for s in onto.systems.get(h, ())]).value_counts().sort_values()
+    names = [
+        s.removeprefix("Abnormality of the ").removeprefix("Abnormality of ").removeprefix("Abnormal ")
+        for s in systems.index
+    ]
+    right.barh(names, systems.values, color=COLORS[2])
+    right.tick_params(axis="y", labelsize=7)
+    right.grid(axis="y", visible=False)
+    right.set(xlabel="phenotypes (a term may belong to several)", title="Organ systems")
+    return figure
+
+
+def contact_sheet(pairs: pd.DataFrame, root: Path, onto: Ontology, per_row: int = 6, seed: int = 0) -> Figure:
+    """A row of pictures a modality with one of their phenotypes as title."""
+    modalities = sorted(pairs["modality"].unique())
+    figure, axes = plt.subplots(len(modalities), per_row, figsize=(WIDTH * 1.25, 1.75 * len(modalities)), squeeze=False)
+    for row, modality in zip(axes, modalities, strict=True):
+        table = pairs[pairs["modality"] == modality]
+        own = table[table["phenotypes"].map(len) > 0]
+        own = (own if len(own) else table).sample(frac=1, random_state=seed)
+        first = own["phenotypes"].map(lambda found: found[0] if len(found) else "")
+        own = own[~first.duplicated()].head(per_row)
+        for axis in row:
+            axis.axis("off")
+        for axis, item in zip(row, own.itertuples(index=False), strict=False):
+            axis.imshow(read_image(root, item.image, (item.left, item.top, item.right, item.bottom)).resize((128, 128)))
+            title = onto[item.phenotypes[0]].name if item.phenotypes else "no phenotype"
+            axis.set_title(title if len(title) < 24 else title[:22] + "…", fontsize=7, fontweight="normal")
+        row[0].text(-0.08, 0.5, modality, transform=row[0].transAxes, rotation=90, va="center", ha="right", fontsize=9)
+    return figure
+
+
+def long_tail(pairs: pd.DataFrame) -> Figure:
+    """Images a phenotype, most frequent first, and caption lengths."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))
+    counts = pd.Series([h for own in pairs["phenotypes"] for h in own], dtype=str).value_counts()
+    left.plot(np.arange(1, len(counts) + 1), counts.values, color=COLORS[0])
+    left.set(xscale="log", yscale="log", xlabel="phenotype, by rank", ylabel="images", title="The long tail")
+    lengths = pairs["caption"].str.split().map(len)
+    right.hist([lengths[~pairs["templated"]], lengths[pairs["templated"]]], bins=30, stacked=True,
+               label=["own caption", "written from HPO text"])  # fmt: skip
+    right.set(xlabel="caption length (words)", ylabel="images", title="Captions")
+    right.legend()
+    return figure
+
+
+def training_curves(history: pd.DataFrame) -> Figure:
+    """Losses, temperatures and validation recall by epoch, mean over seeds with the range shaded."""
+    figure, axes = plt.subplots(1, 3, figsize=(WIDTH * 1.25, 3))
+    panels = (("loss_m", "image-text loss L_m (nats)"), ("loss_kd", "distillation loss L_kd (nats)"),
+              ("val_i2p_recall@10", "validation I2P R@10"))  # fmt: skip
+    for axis, (column, label) in zip(axes, panels, strict=True):
+        for method, own in history.groupby("method"):
+            if column not in own or own[column].isna().all() or (column == "loss_kd" and method == "clip"):
+                continue
+            line = own.dropna(subset=[column]).groupby("epoch")[column].agg(["mean", "min", "max"])
+            color = METHOD_COLORS.get(method, COLORS[3])
+            axis.plot(line.index, line["mean"], color=color, label=METHOD_NAMES.get(method, method))
+            axis.fill_between(line.index, line["min"], line["max"], color=color, alpha=0.2, linewidth=0)
+        axis.set(xlabel="epoch", ylabel=label)
+    axes[0].legend(fontsize=8)
+    return figure
+
+
+def method_bars(summary: pd.DataFrame, metrics: Sequence[str], labels: Sequence[str], ylabel: str) -> Figure:
+    """Grouped bars of the methods over metrics, seed standard deviation as whiskers.
+
+    Args:
+        summary: rows of `tables.summarise` with one value per (method, metric).
+    """
+    methods = [m for m in METHOD_NAMES if m in set(summary["method"])]
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    x, width = np.arange(len(metrics)), 0.8 / len(methods)
+    for i, method in enumerate(methods):
+        own = summary[summary["method"] == method].set_index("metric").reindex(metrics)
+        axis.bar(x + (i - (len(methods) - 1) / 2) * width, 100 * own["mean"], width, yerr=100 * own["sd"],
+                 color=METHOD_COLORS[method], label=METHOD_NAMES[method], error_kw={"linewidth": 1})  # fmt: skip
+    axis.set_xticks(x, labels)
+    axis.grid(axis="x", visible=False)
+    axis.set(ylabel=ylabel)
+    axis.legend(fontsize=8)
+    return figure
+
+
+def retrieval_bars(results: pd.DataFrame) -> Figure:
+    """Recall@10 of the four retrieval tasks by method."""
+    metrics = [f"{task}_recall@10" for task in ("i2t", "t2i", "i2p", "p2i")]
+    summary = summarise(results[(results["task"] == "retrieval") & results["metric"].isin(metrics)])
+    labels = ("image → caption", "caption → image", "image → phenotype", "phenotype → image")
+    return method_bars(summary, metrics, labels, "recall@10 (%), ± sd over seeds")
+
+
+def loss_curve(history: pd.DataFrame, ylabel: str) -> Figure:
+    """Training loss by epoch."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.6, 2.8))
+    axis.plot(history["epoch"], history["loss"])
+    axis.set(xlabel="epoch", ylabel=ylabel)
+    return figure
+
+
+def differences(table: pd.DataFrame, metric: str, baseline: str) -> Figure:
+    """Forest plot of the difference of each variant to `baseline` in one metric, +- one sd over seeds."""
+    own = table[table["metric"] == metric].sort_values("difference")
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.4 * len(own) + 1.2))
+    y = np.arange(len(own))
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.errorbar(own["difference"], y, xerr=own["sd"].fillna(0), fmt="o", color=COLORS[0], capsize=3)
+    axis.set_yticks(y, own["method"])
+    axis.grid(axis="y", visible=False)
+    name = METHOD_NAMES.get(baseline, baseline)
+    axis.set(xlabel=f"difference to {name} in {metric.replace('_recall@', ' R@').upper()} (percentage points)")
+    return figure
+
+
+def lin_against_cosine(lin: np.ndarray, before: np.ndarray, after: np.ndarray) -> Figure:
+    """Does embedding similarity follow ontology similarity? Mean cosine in bins of Lin similarity."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 3.2))
+    edges = np.linspace(0, 1, 11)
+    which = np.clip(np.digitize(lin, edges) - 1, 0, 9)
+    for values, label, color in ((before, "untrained encoder", "#999999"), (after, "knowledge encoder", COLORS[0])):
+        stats = pd.DataFrame({"bin": which, "value": values}).groupby("bin")["value"].agg(["mean", "std"])
+        axis.errorbar((stats.index + 0.5) / 10, stats["mean"], yerr=stats["std"], label=label, color=color, capsize=2)
+    axis.set(xlabel="Lin similarity of two phenotypes", ylabel="cosine of their names (mean ± sd)")
+    axis.legend()
+    return figure

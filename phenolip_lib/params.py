@@ -1,0 +1,264 @@
+"""params.yaml as a typed object: read once, every key known, every value checked.
+
+An unknown key is refused with the nearest valid name; a wrong value is reported with the key's
+full path and what is allowed.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.storage import digest
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Runtime(Section):
+    threads: Count
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+
+
+class Hpo(Section):
+    """Which ontology release, from where."""
+
+    obo: str
+    sha256: str | None
+    annotations: str | None
+
+
+class Atlas(Section):
+    """Size and mix of the synthetic data set."""
+
+    seed: int
+    image_size: Annotated[int, Field(ge=64, le=1024)]
+    subjects_per_finding: Count
+    normal_share: Share
+    second_finding_share: Share
+    compound_share: Share
+    duplicate_share: Share
+    workers: Count
+
+
+class Open(Section):
+    """Which public data sets of the folder ``data/open`` are used."""
+
+    datasets: Annotated[list[str], Field(min_length=1)]
+
+
+class Splits(Section):
+    train: Share
+    val: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _whole(self):
+        if abs(self.train + self.val + self.test - 1.0) > 1e-6:
+            raise ValueError("train + val + test must be 1")
+        return self
+
+
+class PhenoKG(Section):
+    """Curation of records into image-text pairs."""
+
+    seed: int
+    split_compound: bool
+    duplicate_distance: Annotated[int, Field(ge=0, le=32)]
+    mask_banners: bool
+    splits: Splits
+
+
+class Encoders(Section):
+    """The towers: named configurations, or open_clip checkpoints."""
+
+    student: str
+    teacher: str
+    image_size: Annotated[int, Field(ge=32)]
+    context_length: Annotated[int, Field(ge=8)]
+    batch_size: Count
+
+
+class Stage1(Section):
+    """The knowledge encoder."""
+
+    texts: Annotated[list[Literal["name", "synonym", "definition", "comment", "relation"]], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=8)]
+    held_out_share: Share
+    tower: Literal["frozen", "finetune"]
+    projection: Literal["linear", "mlp", "residual"]
+    embed_dim: Count
+    temperature: Positive
+    near_terms: Literal["negatives", "masked"]
+    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Annotated[int, Field(ge=0)]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    seed: int
+
+
+class Stage2(Section):
+    """Distilled image-text pretraining."""
+
+    lambda_kd: Annotated[float, Field(ge=0)]
+    kd_texts: Literal["captions", "captions+ontology"]
+    student_text_init: Literal["pretrained", "teacher"]
+    shared_phenotypes: Literal["negatives", "masked"]
+    image_tower: Literal["frozen", "finetune"]
+    text_tower: Literal["frozen", "finetune"]
+    frozen_epochs: Annotated[int, Field(ge=0)]
+    init_temperature: Positive
+    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Annotated[int, Field(ge=0)]
+    learning_rate: Positive
+    tower_learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup_share: Share
+    head_dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Evaluation(Section):
+    candidates: Count
+    probe_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    probe_min_per_class: Count
+
+
+class Ablations(Section):
+    """Named overrides of other sections; `run` lists those of the default pipeline."""
+
+    run: list[str]
+    overrides: dict[str, dict[str, Any]]
+
+
+class Params(Section):
+    sources: Annotated[list[Literal["phantom", "open"]], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)]
+    runtime: Runtime
+    hpo: Hpo
+    atlas: Atlas
+    open: Open
+    phenokg: PhenoKG
+    encoders: Encoders
+    stage1: Stage1
+    stage2: Stage2
+    evaluation: Evaluation
+    ablations: Ablations
+
+    @model_validator(mode="after")
+    def _ablations_exist(self):
+        for name in self.ablations.run:
+            if name not in self.ablations.overrides:
+                known = ", ".join(self.ablations.overrides)
+                raise ValueError(f"ablations.run names {name!r}, which is not under ablations.overrides ({known})")
+        return self
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Params:
+        """A checked copy with dotted keys replaced, e.g. ``{"stage2.lambda_kd": 0.0}``.
+
+        Raises:
+            PhenoLIPError: for a key that does not exist or a value that is not allowed.
+        """
+        tree = copy.deepcopy(self.model_dump())
+        for dotted, value in overrides.items():
+            node, parts = tree, dotted.split(".")
+            for depth, part in enumerate(parts):
+                if not isinstance(node, dict) or part not in node:
+                    raise PhenoLIPError(_unknown_key(".".join(parts[: depth + 1]), node))
+                if depth == len(parts) - 1:
+                    node[part] = value
+                else:
+                    node = node[part]
+        return parse_params(tree, "overrides")
+
+    def ablated(self, name: str) -> Params:
+        """The parameters of one named ablation."""
+        if name not in self.ablations.overrides:
+            raise PhenoLIPError(_unknown_key(f"ablations.overrides.{name}", self.ablations.overrides))
+        return self.with_overrides(self.ablations.overrides[name])
+
+    def fingerprint(self, *sections: str) -> str:
+        """A short hash of the named sections, for provenance and cache keys."""
+        dump = self.model_dump()
+        return digest({name: dump[name] for name in sections})
+
+
+def _unknown_key(path: str, siblings: Any) -> str:
+    parent, _, key = path.rpartition(".")
+    names = list(siblings) if isinstance(siblings, Mapping) else []
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(names) or 'nothing here'}"
+    return f"unknown parameter {path!r}; {hint}"
+
+
+def _fields_at(location: tuple) -> dict[str, Any]:
+    """Names allowed in the section that holds the last part of a pydantic error location."""
+    model: Any = Params
+    for part in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return {}
+        model = field.annotation
+    return dict(getattr(model, "model_fields", {}))
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(_unknown_key(path, _fields_at(item["loc"])))
+        elif item["type"] == "missing":
+            lines.append(f"missing parameter {path!r}")
+        else:
+            lines.append(f"{path}: {item['msg']}" + (f", got {item['input']!r}" if path else ""))
+    return f"{where}: " + "; ".join(lines)
+
+
+def parse_params(tree: Any, where: str = "params") -> Params:
+    """Check a tree of plain values; one `PhenoLIPError` names everything wrong in it."""
+    try:
+        params = Params.model_validate(tree)
+    except ValidationError as error:
+        raise PhenoLIPError(_explain(error, where)) from None
+    return params
+
+
+def load_params(path: Path, *, check_ablations: bool = False) -> Params:
+    """Read a params file (YAML 1.2, so ``1e-4`` is a number).
+
+    Args:
+        check_ablations: also check that each override names existing keys and allowed values.
+
+    Raises:
+        PhenoLIPError: missing file, broken YAML, unknown key, wrong value.
+    """
+    path = Path(path)
+    try:
+        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PhenoLIPError(f"{path}: there is no such file") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise PhenoLIPError(f"{path}: not valid YAML{line}: {getattr(error, 'problem', error)}") from None
+    params = parse_params(tree, path.name)
+    if check_ablations:
+        for name in params.ablations.overrides:
+            try:
+                params.ablated(name)
+            except PhenoLIPError as error:
+                raise PhenoLIPError(f"{path.name}: ablation {name!r}: {error}") from None
+    return params

