@@ -6,7 +6,7 @@ layout (two fundus photographs, two smears) come close, their thumbnails do not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import imagehash
 import numpy as np
@@ -44,15 +44,15 @@ def fingerprint(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     return np.packbits(bits.ravel()), thumbnail(image, THUMBNAIL_SIDE)
 
 
-def duplicate_pairs(
+def similar_pairs(
     hashes: np.ndarray, thumbnails: np.ndarray, max_distance: int, block: int = 1024
-) -> Iterable[tuple[int, int]]:
-    """Pairs ``i < j`` of near duplicates.
+) -> Iterator[tuple[int, int, int]]:
+    """Pairs ``i < j`` of pictures that look the same, with their Hamming distance.
 
     Args:
         hashes: uint8 ``(n, 32)`` perceptual hashes.
         thumbnails: float32 ``(n, side, side)``, zero mean and unit variance.
-        max_distance: largest Hamming distance of the 256 bits.
+        max_distance: largest Hamming distance of the 256 bits; two unrelated pictures are near 128.
         block: rows compared at a time; bounds memory to ``block * n`` entries.
     """
     flat = thumbnails.reshape(len(thumbnails), -1)
@@ -62,4 +62,4 @@ def duplicate_pairs(
         distance = (signs.shape[1] - signs[start : start + block] @ signs[start:].T) / 2
         for i, j in zip(*np.nonzero(distance <= max_distance), strict=True):
             if j > i and flat[start + i] @ flat[start + j] / flat.shape[1] >= MIN_CORRELATION:
-                yield int(start + i), int(start + j)
+                yield int(start + i), int(start + j), int(distance[i, j])

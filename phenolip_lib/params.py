@@ -76,6 +76,7 @@ class PhenoKG(Section):
     """Curation of records into image-text pairs."""
 
     seed: int
+    link: Literal["caption", "caption+context"]
     split_compound: bool
     duplicate_distance: Annotated[int, Field(ge=0, le=32)]
     mask_banners: bool

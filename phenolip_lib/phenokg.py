@@ -1,7 +1,7 @@
 """PhenoKG: from a source's records to a curated, linked, split table of image-text pairs and a graph.
 
 Order of the steps: read every image (unreadable ones go to quarantine), cut compound figures into
-panels, write captions for label-only records, link phenotypes, remove duplicates, split by group.
+panels, remove duplicates, write captions for label-only records, link phenotypes, split by group.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from phenolip_lib import panels
-from phenolip_lib.dedup import UnionFind, duplicate_pairs, fingerprint
+from phenolip_lib.dedup import UnionFind, fingerprint, similar_pairs
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.images import WHOLE, read_image
 from phenolip_lib.ontology import Ontology
@@ -111,13 +111,127 @@ def templated_caption(onto: Ontology, record: Record) -> str:
     return f"{text} {definition}".strip()
 
 
-def _prepare(root: Path, record: Record) -> tuple[Record, np.ndarray, np.ndarray, np.ndarray | None] | str:
-    """Fingerprint of a record's picture (and its pixels if it may be cut), or why it is rejected."""
-    try:
-        image = read_image(root, record.image, record.box)
-    except PhenoLIPError as error:
-        return str(error)
-    return (record, *fingerprint(image), np.asarray(image) if record.compound else None)
+@dataclass
+class _Picture:
+    """A record whose picture could be read, with the fingerprint duplicates are found by."""
+
+    record: Record
+    bits: np.ndarray
+    small: np.ndarray
+    group: str
+
+
+class _Build:
+    """The state of one curation run: what is kept so far, what is set aside and why."""
+
+    def __init__(self, root: Path, settings: Settings, threads: int) -> None:
+        self.root, self.settings, self.threads = root, settings, threads
+        self.quarantine: list[tuple[str, str, str]] = []
+        self.steps: list[tuple[str, int, int]] = []
+
+    def reject(self, record_id: str, step: str, reason: str) -> None:
+        self.quarantine.append((record_id, step, reason))
+
+    def _load(self, record: Record) -> tuple[_Picture, np.ndarray | None] | str:
+        """A record's picture (and its pixels if it may be cut), or why it is rejected."""
+        try:
+            image = read_image(self.root, record.image, record.box)
+        except PhenoLIPError as error:
+            return str(error)
+        return _Picture(record, *fingerprint(image), record.group), np.asarray(image) if record.compound else None
+
+    def read(self, records: Iterable[Record]) -> list[_Picture]:
+        """Decode every picture once; cut compound figures into their panels."""
+        unique: dict[str, Record] = {}
+        n_records = n_compound = n_cut = 0
+        for record in records:
+            n_records += 1
+            if record.record_id in unique:
+                self.reject(record.record_id, "read", "record id occurs twice")
+                continue
+            unique[record.record_id] = record if self.settings.mask_banners else replace(record, box=WHOLE)
+        ordered = sorted(unique.values(), key=lambda r: r.record_id)
+        kept: list[_Picture] = []
+        n_read = 0
+        with ThreadPoolExecutor(self.threads) as pool:
+            for record, found in zip(ordered, pool.map(self._load, ordered), strict=True):
+                if isinstance(found, str):
+                    self.reject(record.record_id, "read", found)
+                    continue
+                n_read += 1
+                picture, pixels = found
+                parts = _cut(record, pixels) if pixels is not None and self.settings.split_compound else [record]
+                n_compound += record.compound
+                n_cut += len(parts) > 1
+                if len(parts) == 1:
+                    kept.append(picture)
+                    continue
+                for part in parts:
+                    panel = self._load(part)
+                    if isinstance(panel, str):
+                        self.reject(part.record_id, "panels", panel)
+                    else:
+                        kept.append(panel[0])
+        self.steps += [("read images", n_records, n_read), ("cut compound figures", n_read, len(kept))]
+        log.info("read %d of %d records, %d of %d compound figures cut", n_read, n_records, n_cut, n_compound)
+        return kept
+
+    def remove_duplicates(self, pictures: list[_Picture]) -> list[_Picture]:
+        """Keep the first of each set of copies, with the labels asserted for any of them.
+
+        Copies and look-alikes (up to twice the distance: neighbouring slices, the same eye again)
+        share a group from here on, whatever article they came from.
+        """
+        if not pictures:
+            return pictures
+        groups, copies = UnionFind(), UnionFind()
+        hashes, thumbnails = np.stack([p.bits for p in pictures]), np.stack([p.small for p in pictures])
+        limit = self.settings.duplicate_distance
+        for first, second, distance in similar_pairs(hashes, thumbnails, 2 * limit):
+            groups.union(pictures[first].group, pictures[second].group)
+            if distance <= limit:
+                copies.union(first, second)
+        labels: dict[int, set[str]] = {}
+        for i, picture in enumerate(pictures):
+            labels.setdefault(copies.find(i), set()).update(picture.record.labels)
+        kept = []
+        for i, picture in enumerate(pictures):
+            original = copies.find(i)
+            if original != i:
+                name = pictures[original].record.record_id
+                self.reject(picture.record.record_id, "duplicate", f"duplicate of {name}")
+                continue
+            record = replace(picture.record, labels=tuple(sorted(labels[i])))
+            kept.append(replace(picture, record=record, group=groups.find(picture.group)))
+        self.steps.append(("remove duplicates", len(pictures), len(kept)))
+        return kept
+
+    def pairs(self, pictures: list[_Picture], onto: Ontology) -> pd.DataFrame:
+        """Caption and phenotypes of each picture; one without caption and label is set aside."""
+        recognizer = Recognizer(onto)
+        rows = []
+        for picture in pictures:
+            record = picture.record
+            unknown = [hpo_id for hpo_id in record.labels if hpo_id not in onto]
+            for hpo_id in unknown:
+                self.reject(record.record_id, "label", f"{hpo_id} is not in HPO {onto.release}")
+            labels = sorted({onto.resolve(hpo_id) for hpo_id in record.labels if hpo_id in onto})
+            templated = not record.caption.strip()
+            if templated and not labels:
+                self.reject(record.record_id, "caption", "neither caption nor label")
+                continue
+            caption = " ".join(record.caption.split())
+            text = f"{caption}\n{record.context}" if self.settings.link == "caption+context" else caption
+            if templated:
+                caption = templated_caption(onto, replace(record, labels=tuple(labels)))
+            phenotypes = labels or asserted(recognizer(text))
+            rows.append(
+                (record.record_id, record.dataset, record.image, *map(float, record.box), caption, templated,
+                 record.modality, picture.group, "", phenotypes, bool(labels), record.class_name, record.licence,
+                 record.url)
+            )  # fmt: skip
+        self.steps.append(("caption or label", len(pictures), len(rows)))
+        return pd.DataFrame(rows, columns=list(PAIRS.columns))
 
 
 def _cut(record: Record, pixels: np.ndarray) -> list[Record]:
@@ -157,88 +271,17 @@ def build(
     Raises:
         PhenoLIPError: nothing is left to train on.
     """
-    quarantine: list[tuple[str, str, str]] = []
-    steps: list[tuple[str, int, int]] = []
-
-    def reject(record: Record, step: str, reason: str) -> None:
-        quarantine.append((record.record_id, step, reason))
-
-    unique: dict[str, Record] = {}
-    n_records = 0
-    for record in records:
-        n_records += 1
-        if record.record_id in unique:
-            reject(record, "read", "record id occurs twice")
-            continue
-        unique[record.record_id] = record if settings.mask_banners else replace(record, box=WHOLE)
-
-    kept: list[tuple[Record, np.ndarray, np.ndarray]] = []
-    n_compound = n_cut = 0
-    ordered = sorted(unique.values(), key=lambda r: r.record_id)
-    with ThreadPoolExecutor(threads) as pool:
-        for record, found in zip(ordered, pool.map(lambda r: _prepare(root, r), ordered), strict=True):
-            if isinstance(found, str):
-                reject(record, "read", found)
-                continue
-            _, bits, small, pixels = found
-            parts = [record]
-            if record.compound and settings.split_compound:
-                n_compound += 1
-                parts = _cut(record, pixels)
-                n_cut += len(parts) > 1
-            if len(parts) == 1:
-                kept.append((record, bits, small))
-                continue
-            for part in parts:
-                try:
-                    kept.append((part, *fingerprint(read_image(root, part.image, part.box))))
-                except PhenoLIPError as error:
-                    reject(part, "panels", str(error))
-    steps.append(("read images", n_records, len(ordered) - sum(q[1] == "read" for q in quarantine)))
-    steps.append(("cut compound figures", steps[-1][2], len(kept)))
-    log.info("read %d records, %d of %d compound figures cut", n_records, n_cut, n_compound)
-
-    rows, fingerprints = [], []
-    recognizer = Recognizer(onto)
-    for record, bits, small in kept:
-        templated = not record.caption.strip()
-        if templated and not record.labels:
-            reject(record, "caption", "neither caption nor label")
-            continue
-        caption = templated_caption(onto, record) if templated else " ".join(record.caption.split())
-        labels = sorted({onto.resolve(hpo_id) for hpo_id in record.labels if hpo_id in onto})
-        phenotypes = labels or asserted(recognizer(caption))
-        rows.append(
-            (record.record_id, record.dataset, record.image, *map(float, record.box), caption, templated,
-             record.modality, record.group, "", phenotypes, bool(labels), record.class_name, record.licence, record.url)
-        )  # fmt: skip
-        fingerprints.append((bits, small))
-    steps.append(("caption or label", len(kept), len(rows)))
-    if not rows:
-        raise PhenoLIPError(f"{root}: no usable record is left; see the quarantine reasons: {_reasons(quarantine)}")
-    pairs = pd.DataFrame(rows, columns=list(PAIRS.columns))
-
-    # Duplicates stay in one group even across articles, and only the first of them is kept.
-    groups, copies = UnionFind(), UnionFind()
-    hashes, thumbnails = (np.stack(column) for column in zip(*fingerprints, strict=True))
-    for first, second in duplicate_pairs(hashes, thumbnails, settings.duplicate_distance):
-        copies.union(first, second)
-        groups.union(pairs["group"].iat[first], pairs["group"].iat[second])
-    original = np.array([copies.find(i) for i in range(len(pairs))])
-    extra = original != np.arange(len(pairs))
-    pairs["group"] = pairs["group"].map(groups.find)
-    for i in np.flatnonzero(extra):
-        quarantine.append((pairs["pair_id"].iat[i], "duplicate", f"duplicate of {pairs['pair_id'].iat[original[i]]}"))
-    pairs = pairs[~extra].reset_index(drop=True)
-    steps.append(("remove duplicates", len(rows), len(pairs)))
-
+    run = _Build(root, settings, threads)
+    pairs = run.pairs(run.remove_duplicates(run.read(records)), onto)
+    if pairs.empty:
+        raise PhenoLIPError(f"{root}: no usable record is left; the reasons are: {_reasons(run.quarantine)}")
     pairs["split"] = assign_splits(pairs["group"], pairs["dataset"], settings.splits, settings.seed)
     pairs = PAIRS.validate(pairs)
     nodes, edges = graph_tables(pairs, onto)
     return KnowledgeGraph(
         pairs,
-        pd.DataFrame(sorted(quarantine), columns=["record_id", "step", "reason"]),
-        pd.DataFrame(steps, columns=["step", "in", "out"]),
+        pd.DataFrame(sorted(run.quarantine), columns=["record_id", "step", "reason"]),
+        pd.DataFrame(run.steps, columns=["step", "in", "out"]),
         nodes,
         edges,
     )

@@ -1,0 +1,47 @@
+"""Sources of images and texts. Adding a data set is one module and one line in `DATASETS`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.params import Params
+from phenolip_lib.records import Record
+from phenolip_lib.sources import chula, ham10000, idrid, medpix, phantom
+
+DATASETS: dict[str, Callable[[Path], Iterator[Record]]] = {
+    "medpix-2.0": medpix.records,
+    "ham10000": ham10000.records,
+    "idrid": idrid.records,
+    "chula-rbc-12": chula.records,
+}
+
+
+def open_records(root: Path, datasets: Sequence[str]) -> Iterator[Record]:
+    """Records of the named public data sets, in the given order.
+
+    Raises:
+        PhenoLIPError: no such folder, or a name that is not in `DATASETS`.
+    """
+    if not Path(root).is_dir():
+        raise PhenoLIPError(
+            f"{root} is missing; link your data there (`make repro SOURCE=open DATA=folder`) or `phenolip download`"
+        )
+    for name in datasets:
+        if name not in DATASETS:
+            near = difflib.get_close_matches(name, DATASETS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DATASETS)}"
+            raise PhenoLIPError(f"open.datasets: no data set {name!r}; {hint}")
+    for name in datasets:
+        yield from DATASETS[name](Path(root))
+
+
+def source_records(source: str, root: Path, params: Params) -> Iterator[Record]:
+    """Records of a source of the pipeline, ``phantom`` or ``open``."""
+    if source == "phantom":
+        return phantom.records(root)
+    if source == "open":
+        return open_records(root, params.open.datasets)
+    raise PhenoLIPError(f"unknown source {source!r}; there are phantom and open")

@@ -1,0 +1,65 @@
+"""HAM10000: dermatoscopic images of pigmented lesions in seven diagnostic classes.
+
+Layout (doi:10.7910/DVN/DBW86T)::
+
+    ham10000/HAM10000_metadata.csv             lesion_id, image_id, dx, dx_type, age, sex, localization
+    ham10000/HAM10000_images*/ISIC_0027419.jpg  upstream ships two parts
+
+Licence CC BY-NC 4.0 (Tschandl, Rosendahl and Kittler 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.records import Record
+from phenolip_lib.sources.files import need, stems
+
+NAME = FOLDER = "ham10000"
+LICENCE = "CC-BY-NC-4.0"
+URL = "https://doi.org/10.7910/DVN/DBW86T"
+LABELS = {
+    "akiec": ("HP:0025127", "Actinic keratosis"),
+    "bcc": ("HP:0002671", "Basal cell carcinoma"),
+    "bkl": ("HP:0031287", "Seborrheic keratosis"),
+    "mel": ("HP:0012056", "Cutaneous melanoma"),
+    "nv": ("HP:0000995", "Melanocytic nevus"),
+    "vasc": ("HP:0001028", "Hemangioma"),
+}
+"""Class -> HPO term. ``df`` (dermatofibroma) has no fitting term and gets none."""
+APPROXIMATE = {"bkl", "vasc", "akiec"}
+"""``bkl`` also holds solar lentigo and lichen planus-like keratosis, ``vasc`` angiokeratoma, pyogenic
+granuloma and haemorrhage, ``akiec`` Bowen's disease beside actinic keratosis."""
+
+
+def records(root: Path) -> Iterator[Record]:
+    """One record an image, sorted; `root` is the folder that holds ``ham10000``.
+
+    Raises:
+        PhenoLIPError: the layout is not there, or the metadata lack a column.
+    """
+    path = need(root, f"{FOLDER}/HAM10000_metadata.csv", NAME)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := {"lesion_id", "image_id", "dx"} - set(table.columns):
+        raise PhenoLIPError(f"{path}: lacks the columns {', '.join(sorted(missing))}")
+    folders = sorted(p for p in path.parent.glob("HAM10000_images*") if p.is_dir())
+    files = {stem: f"{FOLDER}/{folder.name}/{name}" for folder in folders for stem, name in stems(folder).items()}
+    for row in table.sort_values("image_id").to_dict("records"):
+        stem = row["image_id"]
+        site, sex, age = (row.get(key, "") for key in ("localization", "sex", "age"))
+        yield Record(
+            record_id=f"{NAME}/{stem}",
+            dataset=NAME,
+            image=files.get(stem, f"{FOLDER}/HAM10000_images/{stem}.jpg"),
+            modality="dermatology",
+            group=f"{NAME}/{row['lesion_id']}",
+            licence=LICENCE,
+            url=URL,
+            context=f"Site: {site}. Sex: {sex}. Age: {age}.",
+            labels=(LABELS[row["dx"]][0],) if row["dx"] in LABELS else (),
+            class_name=row["dx"],
+        )

@@ -1,0 +1,172 @@
+"""Reading, duplicates, splits: nothing leaks and nothing disappears without a reason."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from phenolip_lib import phenokg
+from phenolip_lib.dedup import UnionFind, fingerprint, similar_pairs
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.images import read_image
+from phenolip_lib.params import Splits
+from phenolip_lib.records import Record
+from phenolip_lib.splits import assign_splits, leakage
+
+SHARES = Splits(train=0.7, val=0.1, test=0.2)
+
+
+def picture(seed: int, size: int = 64) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8))
+    return coarse.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def record(name: str, **changes) -> Record:
+    facts = {"record_id": name, "dataset": "d", "image": f"{name}.png", "modality": "radiology", "group": name,
+             "licence": "CC0-1.0", "url": "", "caption": f"Radiograph {name} with enlarged heart."}  # fmt: skip
+    return Record(**(facts | changes))
+
+
+# --- images -------------------------------------------------------------------------------------
+
+
+def test_a_box_crops_fractions(tmp_path):
+    picture(0, 100).save(tmp_path / "a.png")
+    assert read_image(tmp_path, "a.png", (0.1, 0.2, 0.6, 1.0)).size == (50, 80)
+
+
+def test_bad_images_give_a_reason(tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    picture(0).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:200])
+    Image.new("RGB", (3, 3)).save(tmp_path / "dot.png")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    for name, reason in [
+        ("none.png", "absent"), ("text.png", "unreadable"), ("cut.png", "unreadable"),
+        ("dot.png", "too small"), ("bomb.png", "too large"), ("../x.png", "leads out"),
+    ]:  # fmt: skip
+        with pytest.raises(PhenoLIPError, match=reason):
+            read_image(tmp_path, name)
+
+
+# --- duplicates ---------------------------------------------------------------------------------
+
+
+def test_near_copies_are_found_and_others_are_not():
+    originals = [picture(seed, 128) for seed in range(12)]
+    brighter = originals[3].point(lambda v: int(v * 0.9) + 5)
+    smaller = originals[7].resize((90, 90)).resize((128, 128))
+    bits, small = (np.stack(x) for x in zip(*map(fingerprint, [*originals, brighter, smaller]), strict=True))
+    assert {(i, j) for i, j, _ in similar_pairs(bits, small, 24, block=5)} == {(3, 12), (7, 13)}
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=30))
+def test_union_find_equals_a_graph_search(edges):
+    sets = UnionFind()
+    for a, b in edges:
+        sets.union(a, b)
+    neighbours = {i: {i} for i in range(21)}
+    for a, b in edges:
+        neighbours[a].add(b)
+        neighbours[b].add(a)
+    for start in range(21):
+        seen, stack = {start}, [start]
+        while stack:
+            stack += neighbours[stack.pop()] - seen
+            seen |= set(stack)
+        assert sets.find(start) == min(seen)
+
+
+# --- splits -------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=200), st.integers(0, 3))
+def test_no_group_is_ever_in_two_splits(groups, seed):
+    table = pd.DataFrame({"group": [f"g{g}" for g in groups]})
+    table["split"] = assign_splits(table["group"], pd.Series(["d"] * len(table)), SHARES, seed)
+    assert leakage(table, "group") == []
+    assert set(table["split"]) <= {"train", "val", "test"}
+
+
+def test_shares_are_kept_in_every_data_set():
+    groups = pd.Series([f"g{i}" for i in range(1000)])
+    strata = pd.Series(["a"] * 800 + ["b"] * 200)
+    split = assign_splits(groups, strata, SHARES, 0)
+    for name in "ab":
+        assert (split[strata == name] == "test").mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_leakage_is_noticed():
+    table = pd.DataFrame({"group": ["a", "a", "b"], "split": ["train", "test", "val"]})
+    assert leakage(table, "group") == ["a"]
+
+
+# --- the whole build ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def source(tmp_path):
+    for i in range(40):
+        picture(i).save(tmp_path / f"r{i}.png")
+    picture(5).point(lambda v: min(v + 6, 255)).save(tmp_path / "copy.png")
+    (tmp_path / "broken.png").write_text("x")
+    records = [record(f"r{i}") for i in range(40)]
+    records[1] = record("r1", caption="", labels=("HP:0001744",))
+    records[2] = record("r2", caption="")
+    return tmp_path, [
+        *records,
+        record("copy", group="another article"),
+        record("broken"),
+        record("gone"),
+        record("r0"),
+    ]
+
+
+def test_every_record_is_kept_or_has_a_reason(source, toy, params):
+    root, records = source
+    graph = phenokg.build(records, root, toy, params.phenokg)
+    reasons = dict(zip(graph.quarantine["record_id"], graph.quarantine["reason"], strict=True))
+    assert reasons == {
+        "r0": "record id occurs twice", "r2": "neither caption nor label", "broken": "image is unreadable: UnidentifiedImageError",
+        "gone": "image file is absent", "r5": "duplicate of copy",
+    }  # fmt: skip
+    assert len(graph.pairs) + len(reasons) == len(records)
+    assert list(graph.steps["out"])[-1] == len(graph.pairs)
+
+
+def test_copies_and_their_labels_go_to_one_group(source, toy, params):
+    """A copy in a third article ties that article's other pictures to the same split."""
+    root, records = source
+    extra = [
+        record("r5b", image="r5.png", group="third", labels=("HP:0001744",)),
+        record("other", image="r39.png", group="third"),
+    ]
+    pairs = phenokg.build([*records[:39], records[40], *extra], root, toy, params.phenokg).pairs.set_index("pair_id")
+    assert pairs.loc["copy", "group"] == pairs.loc["other", "group"]
+    assert pairs.loc["copy", "phenotypes"] == ["HP:0001744"]
+
+
+def test_labels_become_a_templated_caption_and_captions_are_linked(source, toy, params):
+    root, records = source
+    pairs = phenokg.build(records, root, toy, params.phenokg).pairs.set_index("pair_id")
+    assert pairs.loc["r1", "templated"]
+    assert "spleen" in pairs.loc["r1", "caption"].lower()
+    assert pairs.loc["r1", "phenotypes"] == ["HP:0001744"]
+    assert pairs.loc["r3", "phenotypes"] == ["HP:0001640"]
+    assert not pairs.loc["r3", "asserted"]
+
+
+def test_graph_edges_only_name_nodes(source, toy, params):
+    root, records = source
+    graph = phenokg.build(records, root, toy, params.phenokg)
+    nodes = set(graph.nodes["id"])
+    assert set(graph.edges["subject"]) | set(graph.edges["object"]) <= nodes
+    assert {"is_a", "shows", "part_of"} == set(graph.edges["predicate"])
+
+
+def test_nothing_usable_says_why(tmp_path, toy, params):
+    with pytest.raises(PhenoLIPError, match=r"no usable record is left; the reasons are: image file is absent \(2\)"):
+        phenokg.build([record("a"), record("b")], tmp_path, toy, params.phenokg)
