@@ -16,7 +16,7 @@ from phenolip_lib.images import thumbnail
 
 HASH_SIDE = 16
 THUMBNAIL_SIDE = 32
-MIN_CORRELATION = 0.975
+MIN_CORRELATION = 0.95
 
 
 class UnionFind:

@@ -179,15 +179,15 @@ class _Build:
     def remove_duplicates(self, pictures: list[_Picture]) -> list[_Picture]:
         """Keep the first of each set of copies, with the labels asserted for any of them.
 
-        Copies and look-alikes (up to twice the distance: neighbouring slices, the same eye again)
-        share a group from here on, whatever article they came from.
+        Copies and look-alikes (up to half as far again: neighbouring slices, the same eye) share a
+        group from here on, whatever article they came from.
         """
         if not pictures:
             return pictures
         groups, copies = UnionFind(), UnionFind()
         hashes, thumbnails = np.stack([p.bits for p in pictures]), np.stack([p.small for p in pictures])
         limit = self.settings.duplicate_distance
-        for first, second, distance in similar_pairs(hashes, thumbnails, 2 * limit):
+        for first, second, distance in similar_pairs(hashes, thumbnails, 3 * limit // 2):
             groups.union(pictures[first].group, pictures[second].group)
             if distance <= limit:
                 copies.union(first, second)

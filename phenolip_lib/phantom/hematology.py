@@ -103,18 +103,7 @@ def _schistocyte(u, v, pallor, q):
     return rho, np.full_like(rho, 1.06)
 
 
-SHAPES = {  # the phenotypes of red cell shape; None is the healthy discocyte
-    None: _discocyte,
-    "HP:0004835": _spherocyte,
-    "HP:0030058": _sickle_cell,
-    "HP:0034280": _target_cell,
-    "HP:0004446": _stomatocyte,
-    "HP:0004445": _elliptocyte,
-    "HP:0032563": _teardrop,
-    "HP:0032519": _burr_cell,
-    "HP:0001927": _acanthocyte,
-    "HP:0001981": _schistocyte,
-}
+SHAPES = {None: _discocyte}  # HPO id -> shape, filled with the phenotypes below; None is the healthy cell
 
 
 @domain.anatomy
@@ -138,23 +127,26 @@ def normal(rng):
 # --- phenotypes ----------------------------------------------------------------------------------
 
 
-def _shape_finding(hpo_id, name, excludes=()):
+def _shape_finding(hpo_id, shape, name, excludes=()):
     def change(anatomy, severity, rng):
         anatomy["shapes"][hpo_id] = 0.15 + 0.55 * severity
 
     change.__doc__ = name
+    SHAPES[hpo_id] = shape
     domain.finding(hpo_id, excludes=excludes)(change)
 
 
-_shape_finding("HP:0004835", "Microspherocytosis: small dense round cells without central pallor.", (MICROCYTES,))
-_shape_finding("HP:0030058", "Sickled erythrocytes: crescents with pointed ends.")
-_shape_finding("HP:0034280", "Target cells: a dense centre inside the pale ring.")
-_shape_finding("HP:0004446", "Stomatocytosis: the pallor is a slit, like a mouth.")
-_shape_finding("HP:0004445", "Elliptocytosis: oval cells.")
-_shape_finding("HP:0032563", "Dacryocytosis: cells drawn out to one tail, like a teardrop.")
-_shape_finding("HP:0032519", "Increased burr cell count: cells with many short, even projections.")
-_shape_finding("HP:0001927", "Acanthocytosis: cells with few, uneven spicules.")
-_shape_finding("HP:0001981", "Schistocytosis: fragments, such as helmets with two horns.")
+_shape_finding(
+    "HP:0004835", _spherocyte, "Microspherocytosis: small dense round cells without central pallor.", (MICROCYTES,)
+)
+_shape_finding("HP:0030058", _sickle_cell, "Sickled erythrocytes: crescents with pointed ends.")
+_shape_finding("HP:0034280", _target_cell, "Target cells: a dense centre inside the pale ring.")
+_shape_finding("HP:0004446", _stomatocyte, "Stomatocytosis: the pallor is a slit, like a mouth.")
+_shape_finding("HP:0004445", _elliptocyte, "Elliptocytosis: oval cells.")
+_shape_finding("HP:0032563", _teardrop, "Dacryocytosis: cells drawn out to one tail, like a teardrop.")
+_shape_finding("HP:0032519", _burr_cell, "Increased burr cell count: cells with many short, even projections.")
+_shape_finding("HP:0001927", _acanthocyte, "Acanthocytosis: cells with few, uneven spicules.")
+_shape_finding("HP:0001981", _schistocyte, "Schistocytosis: fragments, such as helmets with two horns.")
 
 
 @domain.finding(MACROCYTES, excludes=(MICROCYTES,))

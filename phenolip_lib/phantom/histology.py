@@ -77,39 +77,23 @@ def central_nuclei(anatomy, severity, rng):
     anatomy["central_nuclei"] = 0.18 + 0.60 * severity
 
 
-@domain.finding(SPLITTING)
-def splitting(anatomy, severity, rng):
-    """Muscle fiber splitting: clefts run into fibres from their border."""
-    _only(anatomy, *STRUCTURAL)
-    anatomy["affected"][SPLITTING] = 0.15 + 0.45 * severity
+def _lesion(hpo_id, name, stains, low, gain):
+    """A finding of single fibres: a fraction of them, rising from `low` by `gain`, shows it in some stains only."""
+
+    def change(anatomy, severity, rng):
+        _only(anatomy, *stains)
+        anatomy["affected"][hpo_id] = low + gain * severity
+
+    change.__doc__ = name
+    domain.finding(hpo_id)(change)
 
 
-@domain.finding(RAGGED_RED)
-def ragged_red_fibers(anatomy, severity, rng):
-    """Ragged-red muscle fibers: mitochondria pile up, red, beneath the membrane (Gomori trichrome)."""
-    _only(anatomy, "trichrome")
-    anatomy["affected"][RAGGED_RED] = 0.12 + 0.45 * severity
-
-
-@domain.finding(NEMALINE)
-def nemaline_bodies(anatomy, severity, rng):
-    """Nemaline bodies: clusters of short red rods within fibres (Gomori trichrome)."""
-    _only(anatomy, "trichrome")
-    anatomy["affected"][NEMALINE] = 0.20 + 0.60 * severity
-
-
-@domain.finding(RIMMED)
-def rimmed_vacuoles(anatomy, severity, rng):
-    """Rimmed vacuoles: clear holes within fibres, lined by dark granules."""
-    _only(anatomy, *STRUCTURAL)
-    anatomy["affected"][RIMMED] = 0.15 + 0.50 * severity
-
-
-@domain.finding(NECROSIS)
-def fiber_necrosis(anatomy, severity, rng):
-    """Muscle fiber necrosis: pale, moth-eaten fibres invaded by macrophages."""
-    _only(anatomy, *STRUCTURAL)
-    anatomy["affected"][NECROSIS] = 0.10 + 0.35 * severity
+_lesion(SPLITTING, "Muscle fiber splitting: clefts run into fibres from their border.", STRUCTURAL, 0.15, 0.45)
+# Gomori trichrome shows mitochondria and rods in red.
+_lesion(RAGGED_RED, "Ragged-red muscle fibers: mitochondria pile up beneath the membrane.", ("trichrome",), 0.12, 0.45)
+_lesion(NEMALINE, "Nemaline bodies: clusters of short red rods within fibres.", ("trichrome",), 0.20, 0.60)
+_lesion(RIMMED, "Rimmed vacuoles: clear holes within fibres, lined by dark granules.", STRUCTURAL, 0.15, 0.50)
+_lesion(NECROSIS, "Muscle fiber necrosis: pale, moth-eaten fibres invaded by macrophages.", STRUCTURAL, 0.10, 0.35)
 
 
 @domain.finding(ENDOMYSIAL)

@@ -1,10 +1,8 @@
 """Plain radiographs: frontal chest films and hand films.
 
 A radiograph is a map of how much the body attenuates the beam: bone more than soft tissue, air
-hardly at all. The chest is drawn as a body from which the *air* of the lungs is taken away; whatever
-replaces air (heart, fluid, nodules) shows up without being painted. A chain of digits and their
-bones makes the hand. A finding fixes the view it is seen in, so findings of different views exclude
-each other.
+hardly at all. `chest` and `hand` draw this map; here one of them is taken and put on film. A finding
+fixes the view it is seen in, so findings of different views exclude each other.
 """
 
 from __future__ import annotations
@@ -12,430 +10,47 @@ from __future__ import annotations
 from functools import wraps
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
+from phenolip_lib.phantom import chest, hand
 from phenolip_lib.phantom.canvas import Canvas
 from phenolip_lib.phantom.domain import Domain
 
 domain = Domain("radiology", views=("radiograph", "X-ray", "plain film", "plain radiograph"))
 
-CARDIOMEGALY, EFFUSION, PNEUMOTHORAX, SCOLIOSIS = "HP:0001640", "HP:0002202", "HP:0002107", "HP:0002943"
-SITUS_INVERSUS, RIB_FRACTURES, NODULE, HILAR_NODES = "HP:0001696", "HP:0006640", "HP:0033609", "HP:0034388"
-ELEVATION, CONSOLIDATION = "HP:6000008", "HP:0032177"
-ARACHNODACTYLY, EXTRA_THUMB, ABSENT_THUMB, SHORT_METACARPAL = "HP:0001166", "HP:0001177", "HP:0009777", "HP:0010044"
-SHORT_DISTAL, CLINODACTYLY, SYNDACTYLY = "HP:0006118", "HP:0004209", "HP:0006097"
-
-# Outer and inner border of a lung: (y, distance from the midline as a fraction of half the thorax).
-WALL = ((0, 0.3), (0.105, 0.45), (0.12, 0.6), (0.16, 0.71), (0.24, 0.82), (0.38, 0.92), (0.54, 0.97), (0.7, 1), (1, 1))
-MEDIASTINUM = ((0, 0.6), (0.105, 0.45), (0.12, 0.33), (0.16, 0.26), (0.24, 0.20), (0.40, 0.15), (1, 0.15))
-SHOULDER = ((0.40, -0.1), (0.39, 0.06), (0.20, 0.12), (0.06, 0.17), (-0.04, 0.26), (-0.1, 1.1))
-
-THUMB, INDEX, MIDDLE, RING, LITTLE = range(5)
-# Bones of a digit from the wrist outwards, as fractions of the picture; the thumb has two phalanges.
-BONES = np.array(
-    [[0.130, 0.095, 0.000, 0.070], [0.205, 0.130, 0.077, 0.056], [0.197, 0.143, 0.092, 0.060],
-     [0.180, 0.134, 0.087, 0.060], [0.165, 0.106, 0.062, 0.053]]
-)  # fmt: skip
-BASES = np.array([[-0.088, 0.02], [-0.070, -0.03], [-0.024, -0.035], [0.022, -0.03], [0.064, -0.02]])
-CARPUS = np.array([-0.068, 0.008, -0.028, 0, 0.014, -0.002, 0.054, 0.008, -0.05, 0.045, -0.008, 0.044, 0.036, 0.046])
-CARPUS = CARPUS.reshape(-1, 2)
-DIRECTIONS = np.radians([-46.0, -13.0, -3.0, 6.0, 17.0])
+VIEWS = {"chest": chest, "hand": hand}
 
 
 @domain.anatomy
 def normal(rng):
-    """A chest of cardiothoracic ratio below one half, and a hand of usual proportions; one of them is taken."""
-    return {
-        "view": "chest" if rng.random() < 0.55 else "hand",
-        # chest; side -1 is the left of the picture, the right of the patient
-        "ratio": rng.uniform(0.39, 0.47),
-        "mirror": 1,
-        "curve": rng.uniform(-0.007, 0.007),
-        "domes": {-1: rng.uniform(0.750, 0.780), 1: rng.uniform(0.775, 0.800)},
-        "fluid": {},
-        "collapse": {},
-        "fractures": [],
-        "opacities": [],  # (finding, side, outwards, y, radius, roughness, strength)
-        "nodes": 0.0,
-        "elevated": None,
-        # hand
-        "bones": BONES * rng.normal(1.0, 0.025, BONES.shape),
-        "extra": 0.0,
-        "slender": rng.uniform(0.93, 1.07),
-        "deviation": rng.uniform(-0.03, 0.05),
-        "fusion": 0.0,
-        "marked": {},  # finding -> bones (digit, place) that show it
-    }
+    """A healthy chest and a healthy hand; the view says which of them is taken."""
+    return {"view": "chest" if rng.random() < 0.55 else "hand", **chest.normal(rng), **hand.normal(rng)}
 
 
-_SEEN_IN = {"chest": [], "hand": []}
+def _seen_in(name, change):
+    """The change of anatomy that a finding makes, seen in the view of that name."""
+
+    @wraps(change)
+    def apply(anatomy, severity, rng):
+        anatomy["view"] = name
+        change(anatomy, severity, rng)
+
+    return apply
 
 
-def _finding(view, hpo_id, excludes=()):
-    """A finding that needs `view`; it excludes all findings of the other view."""
-
-    def register(change):
-        @wraps(change)
-        def apply(anatomy, severity, rng):
-            anatomy["view"] = view
-            change(anatomy, severity, rng)
-
-        _SEEN_IN[view].append(hpo_id)
-        others = [f for v, seen in _SEEN_IN.items() if v != view for f in seen]
-        return domain.finding(hpo_id, excludes=(*excludes, *others))(apply)
-
-    return register
-
-
-# --- phenotypes of the chest ---------------------------------------------------------------------
-
-
-def _side(rng):
-    return int(rng.choice((-1, 1)))
-
-
-@_finding("chest", CARDIOMEGALY)
-def cardiomegaly(anatomy, severity, rng):
-    """Cardiomegaly: the heart is wider than half of the thorax."""
-    anatomy["ratio"] = 0.56 + 0.16 * severity
-
-
-@_finding("chest", EFFUSION)
-def pleural_effusion(anatomy, severity, rng):
-    """Pleural effusion: fluid hides the diaphragm, its meniscus rising along the chest wall."""
-    anatomy["fluid"][_side(rng)] = 0.09 + 0.34 * severity
-
-
-@_finding("chest", PNEUMOTHORAX, excludes=(EFFUSION,))
-def pneumothorax(anatomy, severity, rng):
-    """Pneumothorax: air without lung markings outside a thin pleural line."""
-    anatomy["collapse"][_side(rng)] = 0.045 + 0.11 * severity
-
-
-@_finding("chest", SCOLIOSIS)
-def scoliosis(anatomy, severity, rng):
-    """Thoracic scoliosis: the spine curves sideways."""
-    anatomy["curve"] = _side(rng) * (0.028 + 0.085 * severity)
-
-
-@_finding("chest", SITUS_INVERSUS)
-def situs_inversus(anatomy, severity, rng):
-    """Situs inversus totalis: apex of the heart, aortic arch and stomach lie on the patient's right."""
-    anatomy["mirror"] = -1
-    # With the liver on the left, the left dome is the higher one.
-    anatomy["domes"] = {side: anatomy["domes"][-side] for side in (-1, 1)}
-
-
-@_finding("chest", RIB_FRACTURES)
-def rib_fractures(anatomy, severity, rng):
-    """Multiple rib fractures: ribs interrupted, their ends out of line."""
-    ribs = rng.permutation(np.arange(2, 9))[: 3 + int(4 * severity)]
-    side = _side(rng)
-    anatomy["fractures"] = [(side, int(rib), rng.uniform(0.45, 0.8), 0.020 + 0.008 * severity) for rib in ribs]
-
-
-@_finding("chest", NODULE, excludes=(EFFUSION,))
-def pulmonary_nodule(anatomy, severity, rng):
-    """Solid pulmonary nodule: a round opacity amid the lung."""
-    radius = 0.016 + 0.024 * severity
-    anatomy["opacities"].append(
-        (NODULE, _side(rng), rng.uniform(0.50, 0.80), rng.uniform(0.24, 0.50), radius, 0.08, 0.75)
-    )
-
-
-@_finding("chest", CONSOLIDATION, excludes=(EFFUSION, NODULE))
-def consolidation(anatomy, severity, rng):
-    """Parenchymal consolidation: a patch of lung filled, its border fluffy."""
-    radius, strength = 0.065 + 0.075 * severity, 0.6 + 0.25 * severity
-    anatomy["opacities"].append(
-        (CONSOLIDATION, _side(rng), rng.uniform(0.50, 0.75), rng.uniform(0.30, 0.57), radius, 0.42, strength)
-    )
-
-
-@_finding("chest", HILAR_NODES)
-def hilar_lymph_nodes(anatomy, severity, rng):
-    """Hilar lymph node enlargement: lobulated masses at both hila."""
-    anatomy["nodes"] = 0.026 + 0.024 * severity
-
-
-@_finding("chest", ELEVATION, excludes=(EFFUSION,))
-def hemidiaphragm_elevation(anatomy, severity, rng):
-    """Hemidiaphragm elevation: one dome stands far above the other."""
-    side = anatomy["elevated"] = _side(rng)
-    anatomy["domes"][side] = min(anatomy["domes"].values()) - 0.075 - 0.13 * severity
-
-
-# --- phenotypes of the hand ----------------------------------------------------------------------
-
-FINGERS = (INDEX, MIDDLE, RING, LITTLE)
-
-
-@_finding("hand", ARACHNODACTYLY, excludes=(SHORT_DISTAL,))
-def arachnodactyly(anatomy, severity, rng):
-    """Arachnodactyly: long, slender bones of the fingers."""
-    anatomy["bones"] *= 1.20 + 0.15 * severity
-    anatomy["slender"] = 0.74 - 0.14 * severity
-    anatomy["marked"][ARACHNODACTYLY] = [(d, b) for d in range(5) for b in range(4)]
-
-
-@_finding("hand", EXTRA_THUMB, excludes=(ABSENT_THUMB,))
-def preaxial_polydactyly(anatomy, severity, rng):
-    """Preaxial hand polydactyly: a second thumb, from a rudiment to full size."""
-    anatomy["extra"] = 0.50 + 0.40 * severity
-
-
-@_finding("hand", ABSENT_THUMB)
-def absent_thumb(anatomy, severity, rng):
-    """Absent thumb: no phalanges; in severe cases no first metacarpal either."""
-    anatomy["bones"][THUMB] *= (0.75 * max(0.0, 1.0 - 1.6 * severity), 0, 0, 0)
-
-
-@_finding("hand", SHORT_METACARPAL)
-def short_fourth_metacarpal(anatomy, severity, rng):
-    """Short 4th metacarpal: its head falls short of the line through the third and fifth."""
-    anatomy["bones"][RING, 0] *= 0.80 - 0.28 * severity
-    anatomy["marked"][SHORT_METACARPAL] = [(RING, 0)]
-
-
-@_finding("hand", SHORT_DISTAL)
-def brachytelephalangy(anatomy, severity, rng):
-    """Shortening of all distal phalanges of the fingers: stubby ends."""
-    anatomy["bones"][:, 3] *= 0.70 - 0.30 * severity
-    anatomy["marked"][SHORT_DISTAL] = [(d, 3) for d in range(5)]
-
-
-@_finding("hand", CLINODACTYLY)
-def clinodactyly(anatomy, severity, rng):
-    """Clinodactyly of the 5th finger: the little finger curves towards the ring finger."""
-    anatomy["deviation"] = 0.22 + 0.33 * severity
-    anatomy["marked"][CLINODACTYLY] = [(LITTLE, b) for b in (1, 2, 3)]
-
-
-@_finding("hand", SYNDACTYLY)
-def syndactyly(anatomy, severity, rng):
-    """3-4 finger osseus syndactyly: bone bridges between middle and ring finger."""
-    anatomy["fusion"] = 1.0 + 2.0 * severity
-
-
-# --- drawing -------------------------------------------------------------------------------------
+for _name, _module in VIEWS.items():
+    _others = [hpo_id for other in VIEWS.values() if other is not _module for hpo_id in other.view.findings]
+    for _hpo_id, _finding in _module.view.findings.items():
+        _register = domain.finding(_hpo_id, excludes=(*_finding.excludes, *_others), sites=_finding.sites)
+        _register(_seen_in(_name, _finding.apply))
 
 
 @domain.drawing
 def draw(anatomy, rng, size):
     canvas = Canvas(size)
-    attenuation = (_chest if anatomy["view"] == "chest" else _hand)(canvas, anatomy, rng)
+    attenuation = VIEWS[anatomy["view"]].attenuation(canvas, anatomy, rng)
     # Film: exposure shifts, kilovoltage sets the contrast, and the curve saturates at both ends.
     exposed = (attenuation - rng.uniform(0.44, 0.50)) * rng.uniform(4.8, 6.5)
     canvas.rgb[:] = (rng.uniform(0.88, 1.0) / (1.0 + np.exp(-exposed)))[..., None]
     canvas.expose(rng, blur=rng.uniform(0.0012, 0.003), noise=0.0)
     canvas.add(rng.uniform(0.008, 0.028) * rng.standard_normal((size, size)))  # one grain for all channels
     return canvas
-
-
-def _curve(canvas, knots):
-    """A smooth function of height through (y, value) knots, one value a row, as a column ``(size, 1)``."""
-    return PchipInterpolator(*np.transpose(knots))(canvas.y[:, :1]).astype(np.float32)
-
-
-def _chest(canvas, anatomy, rng):
-    half = rng.uniform(0.335, 0.375)  # half the width of the thorax
-    middle, tilt = 0.5 + rng.uniform(-0.02, 0.02), rng.uniform(-0.025, 0.025)
-    x, y, edge = canvas.x - tilt * (canvas.y - 0.5), canvas.y, canvas.edge
-    bend = anatomy["curve"] * (np.exp(-(((y - 0.47) / 0.17) ** 2)) - 0.45 * np.exp(-(((y - 0.85) / 0.13) ** 2)))
-    spine = middle + bend
-    wall, medial = half * _curve(canvas, WALL), half * _curve(canvas, MEDIASTINUM)
-
-    heart = _heart(canvas, anatomy, x, y, middle, half)
-    haze = canvas.texture(rng, 0.035)
-    air, bone, liver = (np.zeros_like(y) for _ in range(3))
-    for side in (-1, 1):
-        outwards = side * (x - middle - 0.4 * bend)
-        # The dome, steep towards the costophrenic angle.
-        u = (outwards / half - 0.5) / 0.5
-        dome = anatomy["domes"][side] + 0.035 * u**2 + 0.055 * np.clip(u, 0, 1.2) ** 6
-        lung = edge(np.maximum(np.maximum(outwards - wall, medial - outwards), y - dome), 0.010)
-        liver += edge(np.maximum(np.maximum(dome - y, outwards - wall), -outwards), 0.012)
-        markings = _vessels(canvas, rng, middle, side, half) + 0.05 * haze
-        if side in anatomy["fluid"]:
-            level = 0.86 - anatomy["fluid"][side] + 0.08 * (1.0 - np.clip(outwards / half, 0, 1.1) ** 4)
-            fluid = edge(level - y, 0.02) * (outwards > 0.1 * half) * (outwards < wall + 0.01)
-            canvas.mark((fluid > 0.5) & (lung > 0.5), EFFUSION)
-            lung = lung * (1.0 - fluid)
-        if side in anatomy["collapse"]:
-            rim = anatomy["collapse"][side] * (1.55 - y)
-            pleura = wall - outwards - rim
-            free = edge(pleura, 0.006) * lung
-            line = np.exp(-((pleura / 0.0045) ** 2)) * lung
-            canvas.mark(free > 0.5, PNEUMOTHORAX)
-            lung = lung * (0.88 * (1.0 - free) + 1.18 * free) - 0.35 * line
-            markings = markings * (1.0 - free)
-        air += lung * (1.0 - markings)
-        cage = edge(outwards - wall - 0.012, 0.008)
-        bone += cage * _ribs(anatomy, canvas, side, side * (x - spine), y, half)
-    air *= 1.0 - heart
-    for finding, side, outwards, height, radius, roughness, strength in anatomy["opacities"]:
-        blob = canvas.blob_alpha(
-            rng, middle + side * outwards * half, height, radius, roughness, soft=0.012 + 0.5 * roughness * radius
-        )
-        if finding == CONSOLIDATION:
-            blob = blob * (0.9 + 0.10 * haze).clip(0, 1)
-        canvas.mark((blob > 0.4) & (air > 0.2), finding)
-        air *= 1.0 - strength * blob
-    if anatomy["nodes"]:
-        at = np.array([(middle + s * half * rng.uniform(0.24, 0.38), rng.uniform(0.40, 0.54)) for s in (-1, 1) * 5])
-        masses = canvas.ellipses_alpha(*at.T, anatomy["nodes"] * rng.uniform(0.8, 1.2, len(at)), soft=0.014)
-        canvas.mark((masses > 0.5) & (air > 0.1), HILAR_NODES)
-        air *= 1.0 - 0.85 * masses
-    # Ribs are seen best against air: scatter veils them behind heart, fluid and abdomen.
-    bone *= 0.30 + 0.70 * air
-    liver = liver.clip(0, 1)
-
-    torso = canvas.polygon_alpha([*SHOULDER, *((1 - a, b) for a, b in reversed(SHOULDER))], soft=0.03)
-    column = edge(np.abs(x - spine) - 0.033, 0.012)
-    discs = 0.65 + 0.35 * np.tanh(3 * np.cos(2 * np.pi * (y + 0.02) / 0.062) + 2)
-    shoulders = np.zeros_like(y)
-    for side in (-1, 1):
-        clavicle = [(middle + side * a, b) for a, b in ((0.035, 0.185), (0.13, 0.165), (0.22, 0.135), (0.32, 0.125))]
-        shoulders = np.maximum(shoulders, canvas.stroke_alpha(clavicle, np.array([0.034, 0.024, 0.024, 0.03])))
-        shoulders += 0.7 * canvas.ellipse_alpha(middle + side * 0.445, 0.19, 0.05, 0.06, soft=0.015)
-    trachea = edge(np.abs(x - middle) - 0.018, 0.012) * edge(y - 0.36, 0.02)
-    stomach = canvas.ellipse_alpha(
-        middle + anatomy["mirror"] * 0.55 * half, anatomy["domes"][anatomy["mirror"]] + 0.055, 0.06, 0.028, soft=0.02
-    )
-    canvas.mark(column > 0.5, SCOLIOSIS)
-    if anatomy["elevated"]:
-        side = anatomy["elevated"]
-        canvas.mark((liver > 0.5) & (side * (x - middle) > 0) & (y < anatomy["domes"][-side]), ELEVATION)
-    return torso * (
-        0.54 - 0.36 * air + 0.10 * bone + 0.07 * heart * (1.0 - liver) + 0.09 * column * discs + 0.10 * liver
-        + 0.13 * shoulders - 0.07 * trachea - 0.16 * stomach + 0.006 * haze
-    )  # fmt: skip
-
-
-def _heart(canvas, anatomy, x, y, middle, half):
-    """Heart, great vessels and aortic knob; two thirds of the heart lie on the side of its apex."""
-    mirror, width = anatomy["mirror"], 2 * half * anatomy["ratio"]
-    u, v = mirror * (x - middle) - 0.17 * width, y - 0.665 + 0.15 * (anatomy["ratio"] - 0.43)
-    c, s = np.cos(0.50), np.sin(0.50)
-    a, b = 0.53 * width, 0.42 * width
-    body = np.sqrt(((c * u + s * v) / a) ** 2 + ((c * v - s * u) / b) ** 2)
-    heart = canvas.edge((body - 1.0) * b, 0.014)
-    vessels = canvas.edge(np.abs(x - middle - mirror * 0.008) - (0.052 + 0.03 * (y - 0.2)), 0.016) * (y < 0.75)
-    knob = canvas.ellipse_alpha(middle + mirror * 0.058, 0.315, 0.036, 0.042, soft=0.014)
-    canvas.mark(heart > 0.5, CARDIOMEGALY)
-    canvas.mark(np.maximum(heart, knob) > 0.5, SITUS_INVERSUS)
-    return np.maximum(np.maximum(heart, knob), vessels)
-
-
-def _vessels(canvas, rng, middle, side, half):
-    """Pulmonary vessels, fanning out and tapering from the hilum."""
-    tree = np.zeros_like(canvas.y)
-    hilum = np.array([middle + side * 0.19 * half, 0.47])
-    for angle in np.linspace(-1.25, 1.15, 9) + rng.normal(0, 0.08, 9):
-        turn = angle + np.cumsum(rng.normal(0, 0.16, 4))
-        step = rng.uniform(0.055, 0.075) * np.stack([side * np.cos(turn), np.sin(turn)], 1)
-        path = np.concatenate([hilum[None], hilum + np.cumsum(step, 0)])
-        np.maximum(tree, canvas.stroke_alpha(path, np.linspace(0.020, 0.004, 5), soft=0.008) * 0.28, out=tree)
-    return np.maximum(tree, 0.4 * canvas.ellipse_alpha(*hilum, 0.026, 0.05, soft=0.04))
-
-
-def _ribs(anatomy, canvas, side, outwards, y, half):
-    """Posterior ribs sloping down from the spine, fainter anterior ribs sloping back; broken where fractured."""
-    o, pitch = outwards / half, 0.066
-    posterior = (y - 0.125 - 0.03 * o - 0.085 * o * o) / pitch
-    breaks = np.zeros_like(y)
-    for broken, rib, at, step in anatomy["fractures"]:
-        if broken == side:
-            this = np.abs(posterior - rib) < 0.5
-            breaks = np.maximum(breaks, this * np.exp(-(((o - at) * half / 0.010) ** 2)))
-            centre = (np.abs(o - at) * half < 0.03) & (np.abs(posterior - rib) * pitch < 0.03)
-            canvas.mark(centre, RIB_FRACTURES)
-            posterior = posterior - this * canvas.edge((at - o) * half, 0.004) * step / pitch
-
-    def bars(phase, first, last, thick):
-        off = np.abs(phase - np.round(phase))
-        inside = canvas.edge((off - thick) * pitch, 0.006)
-        cortex = np.exp(-(((off - thick) * pitch / 0.004) ** 2))
-        return (0.75 * inside + 0.35 * cortex) * (np.round(phase) >= first) * (np.round(phase) <= last)
-
-    anterior = (y - 0.245 - 0.20 * (1.0 - o)) / (1.12 * pitch)
-    front = bars(anterior, 0, 6, 0.15) * canvas.edge(0.45 - o, 0.1)
-    back = bars(posterior, 0, 9, 0.17) * (1.0 - breaks)
-    return canvas.edge(0.025 - outwards, 0.01) * (1.5 * back + 0.3 * front)
-
-
-def _hand(canvas, anatomy, rng):
-    """Bones as waisted strokes along the digits, soft tissue about them, carpus and forearm below."""
-    zoom = rng.uniform(1.18, 1.32) * min(1.0, 0.53 / anatomy["bones"][MIDDLE].sum())
-    turn, mirror = rng.uniform(-0.13, 0.13), rng.choice((-1, 1))
-    frame = zoom * np.array([[mirror * np.cos(turn), -np.sin(turn)], [mirror * np.sin(turn), np.cos(turn)]])
-    wrist = np.array([0.5 + rng.uniform(-0.03, 0.03), 0.83 + rng.uniform(-0.02, 0.02)])
-    spread, slender = rng.uniform(0.85, 1.15), anatomy["slender"] * zoom
-    soft, bone, marrow = (np.zeros_like(canvas.y) for _ in range(3))
-
-    def place(points):
-        return wrist + np.asarray(points) @ frame.T
-
-    def draw_bone(start, end, width, hpo_ids=()):
-        length = np.hypot(*np.subtract(end, start))
-        # Strokes end in half a disc: it stops short of the joint by the cartilage.
-        tip = min(0.3, (0.46 * width * anatomy["slender"] + 0.002) / length)
-        t = np.array([tip, 0.3, 0.5, 0.7, 1.0 - tip])[:, None]
-        path = place(np.asarray(start) * (1 - t) + np.asarray(end) * t)
-        waist = np.array([1.0, 0.78, 0.66, 0.74, 0.92]) * width * slender
-        shape = canvas.stroke_alpha(path, waist)
-        np.maximum(bone, shape, out=bone)
-        np.maximum(marrow, canvas.stroke_alpha(path[1:4], 0.5 * waist[1:4], soft=0.01), out=marrow)
-        for hpo_id in hpo_ids:
-            canvas.mark(shape > 0.5, hpo_id)
-
-    def flesh(points, width):
-        np.maximum(soft, canvas.stroke_alpha(place(points), width * zoom, soft=0.012), out=soft)
-
-    chains = []
-    for digit in range(5):
-        direction = DIRECTIONS[digit] * spread
-        bends = np.zeros(4)
-        if digit == LITTLE:
-            bends[2:] = -anatomy["deviation"] * np.array([0.8, 1.0])
-        if digit == THUMB:
-            bends[1:] = 0.25, 0.0, 0.05
-        if digit == RING and anatomy["fusion"]:
-            direction = DIRECTIONS[MIDDLE] * spread - 0.01
-        heading = direction + np.cumsum(bends)
-        lengths = anatomy["bones"][digit]
-        steps = lengths[:, None] * np.stack([np.sin(heading), -np.cos(heading)], 1)
-        chains.append((digit, BASES[digit] + np.concatenate([np.zeros((1, 2)), np.cumsum(steps, 0)]), ()))
-    if anatomy["extra"]:
-        joints = chains[THUMB][1]
-        angle = -0.65 * rng.uniform(0.9, 1.2)
-        turned = (joints[1:] - joints[1]) @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        chains.append((THUMB, np.concatenate([joints[1:2], joints[1] + anatomy["extra"] * turned]), (EXTRA_THUMB,)))
-
-    for digit, joints, own in chains:
-        lengths = np.hypot(*np.diff(joints, axis=0).T)
-        if lengths.sum() > 0:
-            flesh(joints[lengths.cumsum().searchsorted(1e-6) :], 0.062 * (0.5 + 0.5 * anatomy["slender"]))
-        for b in range(4):
-            marks = [*own, *(f for f, bones in anatomy["marked"].items() if (digit, b) in bones)]
-            if lengths[b] > 1e-3:
-                draw_bone(joints[b], joints[b + 1], (0.036, 0.033, 0.029, 0.025)[b], marks)
-    if anatomy["fusion"]:
-        first, second = chains[MIDDLE][1], chains[RING][1]
-        for b in range(3, 3 - round(anatomy["fusion"]), -1):
-            a, c = (0.5 * (j[b] + j[b + 1]) for j in (first, second))
-            draw_bone(a, c, 0.034, (SYNDACTYLY,))
-        flesh([first[2], second[2], second[4], first[4]], 0.07)
-    knuckles = [chain[1][1] for chain in chains[INDEX : LITTLE + 1]]
-    palm = place([(-0.085, 0.06), BASES[INDEX] + (-0.03, 0), *knuckles, BASES[LITTLE] + (0.035, 0), (0.07, 0.06)])
-    np.maximum(soft, canvas.polygon_alpha(palm, soft=0.02), out=soft)
-    if not anatomy["bones"][THUMB, 1]:
-        root = place([BASES[THUMB] + (-0.03, -0.05)])[0]
-        canvas.mark(canvas.ellipse_alpha(*root, 0.06) > 0.5, ABSENT_THUMB)
-    flesh([(0, 0.04), (0, 0.5)], 0.165)
-    for x, width in ((-0.035, 0.066), (0.048, 0.04)):
-        draw_bone((x, 0.078), (x * 0.9, 0.55), width)
-    carpus = canvas.ellipses_alpha(*place(CARPUS).T, 0.0205 * zoom, 0.0195 * zoom, soft=0.007)
-    np.maximum(bone, carpus, out=bone)
-    trabeculae = canvas.texture(rng, 0.008)
-    return 0.08 + 0.30 * soft + bone * (0.32 + 0.02 * trabeculae) - 0.13 * marrow + 0.008 * canvas.texture(rng, 0.1)
