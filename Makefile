@@ -36,8 +36,8 @@ test: install
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: install
-	ruff check phenolip_lib tests benchmarks
-	ruff format --check phenolip_lib tests benchmarks
+	ruff check phenolip_lib tests
+	ruff format --check phenolip_lib tests
 
 lab: install
 	jupyter lab notebooks

@@ -37,8 +37,6 @@ def run(
 @app.command()
 def check() -> None:
     """Check params.yaml with every ablation, and that the data of each source can be read."""
-    from itertools import islice
-
     from phenolip_lib.sources import source_records
 
     paths = Paths()
@@ -49,12 +47,11 @@ def check() -> None:
         if source == "phantom" and not root.is_dir():
             typer.echo("phantom: not drawn yet; `dvc repro` draws it")
             continue
-        first = list(islice(source_records(source, root, params), 1))
-        if not first:
+        records = list(source_records(source, root, params))
+        if not records:
             raise PhenoLIPError(f"{source}: {root} holds no records")
-        n = 1 + sum(1 for _ in source_records(source, root, params)) - 1
-        absent = sum(not (root / r.image).is_file() for r in source_records(source, root, params))
-        typer.echo(f"{source}: {n} records, {absent} without their image file")
+        absent = sum(not (root / record.image).is_file() for record in records)
+        typer.echo(f"{source}: {len(records)} records, {absent} without their image file")
 
 
 @app.command()

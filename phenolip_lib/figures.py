@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from phenolip_lib.images import read_image
 from phenolip_lib.ontology import Ontology
@@ -47,6 +48,7 @@ def ontology_overview(onto: Ontology) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH * 1.25, 4.6), width_ratios=(1, 1.25))
     depths = pd.Series([onto.depth[h] for h in onto.phenotypes]).value_counts().sort_index()
     left.bar(depths.index, depths.values)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="depth below the root (is_a steps)", ylabel="phenotypes", title="Where the terms are")
     systems = pd.Series([s for h in onto.phenotypes for s in onto.systems.get(h, ())]).value_counts().sort_values()
     names = [
@@ -128,7 +130,7 @@ def method_bars(summary: pd.DataFrame, metrics: Sequence[str], labels: Sequence[
     axis.set_xticks(x, labels)
     axis.grid(axis="x", visible=False)
     axis.set(ylabel=ylabel)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(methods))
     return figure
 
 

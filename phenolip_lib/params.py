@@ -116,6 +116,7 @@ class Stage2(Section):
 
     lambda_kd: Annotated[float, Field(ge=0)]
     kd_texts: Literal["captions", "captions+ontology"]
+    kd_ontology_batch: Count
     student_text_init: Literal["pretrained", "teacher"]
     shared_phenotypes: Literal["negatives", "masked"]
     image_tower: Literal["frozen", "finetune"]

@@ -192,7 +192,8 @@ def train(
 
     images, texts = torch.from_numpy(data.images), torch.from_numpy(data.texts)
     known, onto_texts, onto_known = map(torch.from_numpy, (data.teacher, data.onto_texts, data.onto_teacher))
-    shared = shared_phenotypes(data.pairs["phenotypes"].tolist()) if p.shared_phenotypes == "masked" else None
+    masked = p.shared_phenotypes == "masked"
+    shared = torch.from_numpy(shared_phenotypes(data.pairs["phenotypes"].tolist())) if masked else None
     captions = data.pairs["caption"].to_numpy()
     rng = np.random.default_rng(seed)
 
@@ -221,17 +222,16 @@ def train(
                     h_image = images[index].to(device)
                 h_text = text_input(captions[rows]) if run_text else texts[index].to(device)
             v, t = model.image(h_image), model.text(h_text)
-            ignore = torch.from_numpy(shared[rows] @ shared[rows].T > 0).to(device) if shared is not None else None
+            ignore = (shared[index] @ shared[index].T > 0).to(device) if masked else None
             loss_m = clip_loss(v, t, model.logit_scale.exp(), ignore)
             loss_kd = torch.zeros((), device=device)
             if p.lambda_kd > 0:
                 k = known[index].to(device)
                 if p.kd_texts == "captions+ontology" and len(onto_texts):
-                    # As many ontology texts as captions: names and definitions keep the geometry
-                    # of the ontology where captions never go.
-                    extra = torch.from_numpy(
-                        rng.choice(len(onto_texts), size=min(len(rows), len(onto_texts)), replace=False)
-                    )
+                    # Names, synonyms and definitions keep the geometry of the ontology where
+                    # captions never go.
+                    size = min(p.kd_ontology_batch, len(onto_texts))
+                    extra = torch.from_numpy(rng.choice(len(onto_texts), size=size, replace=False))
                     h_extra = text_input(data.onto_strings[extra.numpy()]) if run_text else onto_texts[extra].to(device)
                     t = torch.cat([t, model.text(h_extra)])
                     k = torch.cat([k, onto_known[extra].to(device)])

@@ -168,13 +168,21 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 def to_latex(table: pd.DataFrame, caption: str, label: str) -> str:
     """A booktabs table with a caption."""
-    text = table.to_latex(index=False, escape=True, caption=caption, label=f"tab:{label}", float_format="%.4f")
+    text = table.to_latex(index=False, escape=True, caption=caption, label=f"tab:{label}")
     return text.replace("±", r"$\pm$")
 
 
+def _fixed(value: object) -> str:
+    """Fixed number format of all renderings: four digits for a float, '-' for what is not there."""
+    if isinstance(value, float | np.floating):
+        return "-" if np.isnan(value) else f"{value:.4f}"
+    return str(value)
+
+
 def write_table(table: pd.DataFrame, folder: Path, name: str, caption: str) -> pd.DataFrame:
-    """Write ``<name>.csv``, ``.md`` and ``.tex``; floats with four digits. Returns the table."""
-    write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    write_text(folder / f"{name}.md", f"{caption}\n\n{to_markdown(table)}")
-    write_text(folder / f"{name}.tex", to_latex(table, caption, name))
+    """Write ``<name>.csv``, ``.md`` and ``.tex`` in one number format; returns the table."""
+    text = table.map(_fixed)
+    write_text(folder / f"{name}.csv", text.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / f"{name}.md", f"{caption}\n\n{to_markdown(text)}")
+    write_text(folder / f"{name}.tex", to_latex(text, caption, name))
     return table

@@ -131,7 +131,8 @@ def test_every_record_is_kept_or_has_a_reason(source, toy, params):
     reasons = dict(zip(graph.quarantine["record_id"], graph.quarantine["reason"], strict=True))
     assert reasons == {
         "r0": "record id occurs twice", "r2": "neither caption nor label",
-        "broken": "image is unreadable: UnidentifiedImageError", "gone": "image file is absent", "r5": "duplicate of copy",
+        "broken": "image is unreadable: UnidentifiedImageError", "gone": "image file is absent",
+        "r5": "duplicate of copy",
     }  # fmt: skip
     assert len(graph.pairs) + len(reasons) == len(records)
     assert list(graph.steps["out"])[-1] == len(graph.pairs)

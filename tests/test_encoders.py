@@ -143,7 +143,8 @@ def test_unknown_and_absent_models_say_what_there_is(tmp_path):
 
 
 def test_a_checkpoint_without_trunk_and_head_is_refused(tmp_path):
-    config = {"embed_dim": 16, "vision_cfg": {"layers": 1, "width": 32, "patch_size": 16, "image_size": 32, "head_width": 16},
+    vision = {"layers": 1, "width": 32, "patch_size": 16, "image_size": 32, "head_width": 16}
+    config = {"embed_dim": 16, "vision_cfg": vision,
               "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1}}  # fmt: skip
     model = open_clip.model.CLIP(**config)
     preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3}

@@ -41,7 +41,7 @@ class Canvas:
         dx, dy = self.x - cx, self.y - cy
         u, v = (c * dx + s * dy) / max(rx, 1e-6), (-s * dx + c * dy) / max(ry, 1e-6)
         distance = (np.sqrt(u * u + v * v) - 1.0) * min(rx, ry)
-        return self._edge(distance, soft)
+        return self.edge(distance, soft)
 
     def polygon_alpha(self, points: Sequence[tuple[float, float]], soft=0.01) -> np.ndarray:
         """Coverage of a polygon (even-odd rule), its edge blurred by `soft`."""
@@ -67,7 +67,7 @@ class Canvas:
             px, py = self.x[window] - xa, self.y[window] - ya
             t = np.clip((px * dx + py * dy) / length2, 0.0, 1.0)
             distance = np.hypot(px - t * dx, py - t * dy) - (wa + (wb - wa) * t) / 2
-            np.maximum(alpha[window], self._edge(distance, soft), out=alpha[window])
+            np.maximum(alpha[window], self.edge(distance, soft), out=alpha[window])
         return alpha
 
     def blob_alpha(self, rng: np.random.Generator, cx, cy, r, roughness=0.25, soft=0.01, lobes=6) -> np.ndarray:
@@ -80,7 +80,7 @@ class Canvas:
         for k in range(2, lobes + 1):
             radius += roughness / k * rng.normal() * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
         alpha = np.zeros((self.size, self.size), dtype=np.float32)
-        alpha[window] = self._edge(np.hypot(dx, dy) - r * np.clip(radius, 0.3, 2.0), soft)
+        alpha[window] = self.edge(np.hypot(dx, dy) - r * np.clip(radius, 0.3, 2.0), soft)
         return alpha
 
     def ellipses_alpha(self, cx, cy, rx, ry=None, angle=0.0, soft=0.006) -> np.ndarray:
@@ -94,7 +94,7 @@ class Canvas:
             rows, cols, dx, dy = self.patches(cx, cy, float(max(rx.max(), ry.max())) + soft)
             c, s = np.cos(angle), np.sin(angle)
             u, v = (c * dx + s * dy) / np.maximum(rx, 1e-6), (-s * dx + c * dy) / np.maximum(ry, 1e-6)
-            inside = self._edge((np.sqrt(u * u + v * v) - 1.0) * np.minimum(rx, ry), soft)
+            inside = self.edge((np.sqrt(u * u + v * v) - 1.0) * np.minimum(rx, ry), soft)
             np.maximum.at(alpha, (rows, cols), inside)
         return alpha
 
@@ -190,8 +190,6 @@ class Canvas:
     def edge(distance: np.ndarray, soft: float) -> np.ndarray:
         """Coverage of a shape given the signed distance to its border (negative inside)."""
         return np.clip(0.5 - distance / max(soft, 1e-6), 0.0, 1.0).astype(np.float32)
-
-    _edge = edge
 
     def _window(self, x0, y0, x1, y1) -> tuple[slice, slice]:
         def span(low, high):

@@ -17,7 +17,7 @@ from phenolip_lib.phantom import frames
 from phenolip_lib.phantom.domain import Domain
 
 MIN_WORDS, MAX_WORDS = 8, 70
-LABEL_SHARE = 0.15
+LABEL_SHARE = 0.0
 """How often the HPO label itself is written where there is a synonym; authors rarely use the label."""
 
 

@@ -1,0 +1,86 @@
+"""Running notebooks: stripped in, byte-stable out, clear errors; and what the committed ones look like."""
+
+import re
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from phenolip_lib import notebooks
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.stages import NOTEBOOK_STAGES
+from tests.conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def write(path, *cells):
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(new_notebook(cells=list(cells), metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def parameters(text):
+    return new_code_cell(text, metadata={"tags": ["parameters"]})
+
+
+def test_output_of_a_run_by_hand_does_not_reach_the_stripped_copy(tmp_path):
+    source = tmp_path / "notebooks"
+    source.mkdir()
+    cell = new_code_cell("print(1)")
+    write(source / "a.ipynb", cell, new_markdown_cell("text"))
+    notebooks.strip_folder(source, tmp_path / "one")
+    cell.outputs, cell.execution_count = [nbformat.v4.new_output("stream", text="1\n")], 7
+    cell.metadata = {"collapsed": True, "execution": {"iopub.execute_input": "2026"}}
+    write(source / "a.ipynb", cell, nbformat.v4.new_markdown_cell("text", id="changes"))
+    first = (tmp_path / "one" / "a.ipynb").read_text()
+    notebooks.strip_folder(source, tmp_path / "two")
+    again = nbformat.read(tmp_path / "two" / "a.ipynb", as_version=4)
+    assert "2026" not in nbformat.writes(again)
+    assert again.cells[0].outputs == []
+    assert nbformat.reads(first, as_version=4).cells[0].source == again.cells[0].source
+
+
+def test_two_runs_give_equal_bytes(tmp_path):
+    source = write(tmp_path / "a.ipynb", parameters("x = 1"), new_code_cell("print(x)"))
+    for name in ("one", "two"):
+        notebooks.execute(source, tmp_path / f"{name}.ipynb", {"x": 5}, tmp_path)
+    text = (tmp_path / "one.ipynb").read_text()
+    assert text == (tmp_path / "two.ipynb").read_text()
+    assert '"5\\n"' in text
+
+
+def test_a_parameter_the_notebook_lacks_is_refused(tmp_path):
+    source = write(tmp_path / "a.ipynb", parameters("seed = 1"))
+    with pytest.raises(PhenoLIPError, match="has no parameter 'sede'; it has seed"):
+        notebooks.execute(source, tmp_path / "out.ipynb", {"sede": 5}, tmp_path)
+
+
+def test_a_users_mistake_inside_a_notebook_stays_one_line(tmp_path):
+    code = "from phenolip_lib.errors import PhenoLIPError\nraise PhenoLIPError('no such folder')"
+    source = write(tmp_path / "a.ipynb", new_code_cell(code))
+    with pytest.raises(PhenoLIPError, match="^no such folder$"):
+        notebooks.execute(source, tmp_path / "out.ipynb", {}, tmp_path)
+    assert (tmp_path / "out.ipynb").is_file()
+
+
+def test_what_is_no_notebook_is_named(tmp_path):
+    (tmp_path / "a.ipynb").write_text("{")
+    with pytest.raises(PhenoLIPError, match="a.ipynb: not a notebook"):
+        notebooks.strip_folder(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_committed_notebooks_are_stripped_and_readable(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    assert all(not c.outputs and c.execution_count is None for c in code)
+    assert notebook.cells[0].source.startswith("# ")
+    assert "**Question.**" in notebook.cells[0].source
+    lengths = sorted(len(c.source.splitlines()) for c in code)
+    assert lengths[len(lengths) // 2] <= 6
+    assert not any(re.search(r"^\s*(def|class) ", c.source, re.MULTILINE) for c in code), "logic belongs in the library"
+
+
+def test_every_notebook_stage_has_its_notebook():
+    assert {p.stem for p in NOTEBOOKS} >= set(NOTEBOOK_STAGES.values())
