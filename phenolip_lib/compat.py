@@ -9,8 +9,12 @@ the operator still fails. Where torchvision imports by itself nothing is done.
 from __future__ import annotations
 
 import sys
+import warnings
 
 import torch
+
+# Progress bars are plain under papermill on purpose; the hint to install widgets is noise.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 _declared: torch.library.Library | None = None  # must stay alive: dropping it removes the schemas
 

@@ -51,9 +51,22 @@ def clean(path: Path) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = _join_streams(cell.outputs)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = "injected-parameters"
     _write(notebook, path)
+
+
+def _join_streams(outputs: list) -> list:
+    """Consecutive pieces of one stream as one output: how they were cut depends on timing."""
+    joined: list = []
+    for output in outputs:
+        if joined and output.output_type == joined[-1].output_type == "stream" and output.name == joined[-1].name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def execute(notebook: Path, output: Path, parameters: dict[str, Any], root: Path) -> None:

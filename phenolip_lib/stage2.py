@@ -254,7 +254,8 @@ def train(
             if validate is not None:
                 row |= validate(model.to("cpu"))
                 model.to(device)
-            log.info("  " + "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+            if (epoch + 1) % max(p.epochs // 2, 1) == 0:
+                log.info("  " + "  ".join(f"{key} {value:.3g}" for key, value in row.items()))
         history.append(row)
     model.towers.model.to("cpu").requires_grad_(False)
     return model.to("cpu").eval().requires_grad_(False), pd.DataFrame(history)

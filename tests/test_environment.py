@@ -44,7 +44,7 @@ def test_pyproject_pins_equal_the_lock():
 def test_conda_users_get_the_lock():
     tree = YAML(typ="safe").load((ROOT / "environment.yml").read_text())
     pip = next(item["pip"] for item in tree["dependencies"] if isinstance(item, dict))
-    assert pip == ["-r requirements.lock", "--no-deps -e ."]
+    assert pip == ["-r requirements.lock", "-e ."]
     assert "pip" in tree["dependencies"]
 
 
