@@ -29,12 +29,14 @@ TINY = {
     "evaluation": {"candidates": 150, "probe_shares": [0.1, 1.0], "probe_min_per_class": 2},
     "ablations": {"run": ["captions_only"]},
 }
+NAMED = ("HP:0001744", "HP:0002240", "HP:0001640", "HP:0000316", "HP:0000601", "HP:0000967", "HP:0002650")
+"""Terms the notebooks show as examples."""
 
 
 def small_ontology(folder: Path, full: Ontology) -> None:
     """The part of the packaged release above and around the atlas's phenotypes, as OBO and HPOA files."""
     wanted = set()
-    for hpo_id in phenotypes()["hpo_id"]:
+    for hpo_id in [*phenotypes()["hpo_id"], *NAMED]:
         above = full.ancestors(hpo_id)
         wanted |= above | {sibling for parent in full.parents[hpo_id] for sibling in full.children[parent]}
     for hpo_id in list(wanted):
