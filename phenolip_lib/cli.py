@@ -68,6 +68,7 @@ def use(
     if source not in load_params(paths.params).sources:
         yaml = YAML()
         yaml.preserve_quotes, yaml.width = True, 120
+        yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
         tree = yaml.load(paths.params.read_text(encoding="utf-8"))
         tree["sources"].append(source)
         with atomic_path(paths.params) as temporary, open(temporary, "w", encoding="utf-8") as file:

@@ -216,10 +216,7 @@ def test_use_links_data_and_keeps_the_comments_of_params(project, tmp_path):
     try:
         call(project, "phenolip", "use", "open", "--data", str(tmp_path))
         changed = (project / "params.yaml").read_text()
-        assert "sources: [phantom, open]" in changed
-        assert [line.split("#")[1:] for line in changed.splitlines()] == [
-            line.split("#")[1:] for line in text.splitlines()
-        ]
+        assert changed.replace("[phantom, open]       #", "[phantom]             #") == text
         assert (project / "data" / "open").resolve() == tmp_path.resolve()
     finally:
         (project / "params.yaml").write_text(original)
