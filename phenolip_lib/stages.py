@@ -92,7 +92,7 @@ def run_report(source: str, name: str, paths: Paths) -> None:
         title = TITLES.get(source, source)
         write_text(
             target / "README.md",
-            f"# {title}\n\nWritten by `dvc repro report@{source}`; do not edit.\n\n" + "\n".join(sections),
+            f"# {title}\n\nWritten by `dvc repro`; do not edit.\n\n" + "\n".join(sections),
         )
 
 
