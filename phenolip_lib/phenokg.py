@@ -36,6 +36,7 @@ VIEWS = {
     "histology": "Biopsy section",
     "ophthalmology": "Fundus photograph",
     "face": "Facial photograph",
+    "other": "Medical image",
 }
 FRAMES = ("{view} showing {name}.", "{view} with {name}.", "{name} on a {lower_view}.", "{view}: {name}.")
 

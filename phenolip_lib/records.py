@@ -12,8 +12,9 @@ MODALITIES = (
     "histology",
     "ophthalmology",
     "face",
+    "other",
 )
-"""The image domains of the published zero-shot table, and facial photographs."""
+"""The image domains of the published zero-shot table, facial photographs, and what a source cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)

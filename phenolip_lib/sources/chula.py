@@ -6,8 +6,10 @@ Layout (https://github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset)::
     chula-rbc-12/Label/1.txt                     x y class, one line a cell
     chula-rbc-12/RBC Diseases/<disease>/*.jpg
 
-Licence MIT (Naruenatthanaset et al. 2021). Smears are not linked to patients, so each is its own
-group. Class 12 comes from a batch of its own (images 707 to 738), whose look alone gives it away.
+Licence MIT (Naruenatthanaset et al. 2021). Upstream does not link smears to patients, so each is its
+own group, and smears of one patient may lie on both sides of a split. 115 of 738 smears have no label
+file. Class 12 comes from a batch of its own (images 707 to 738) whose look alone gives it away: a good
+score on elliptocytes may be a score on staining. There is no official split.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ LABELS = {
     "hypochromia": ("HP:0032231", "Hypochromia"),
     "elliptocyte": ("HP:0004445", "Elliptocytosis"),
 }
-"""Cell class -> HPO term; normal and uncategorised cells have none."""
+"""Cell class -> HPO term. HPO has ovalocytes as a synonym of elliptocytosis."""
+UNLINKED = {"normal", "uncategorised"}
+"""Cell classes that are no finding and map to nothing."""
 DISEASES = {
     "HE": ("HP:0004445", "Elliptocytosis"),
     "HS": ("HP:0004444", "Spherocytosis"),
@@ -50,27 +54,17 @@ DISEASES = {
     "Megaloblastic anemia": ("HP:0001889", "Megaloblastic anemia"),
 }
 """Disease folder -> HPO term. Thalassemia is a disease without a term of its own and gets none."""
-APPROXIMATE = {"macrocyte", "microcyte"}
-"""The HPO terms are about the mean volume of all cells, the classes about single cells."""
+APPROXIMATE = {"macrocyte", "microcyte", "HE", "HS"}
+"""Macrocyte and microcyte are single cells, their terms the mean volume of all; HE and HS are hereditary
+diseases (elliptocytosis, spherocytosis), linked to the cells they are named after."""
 MIN_CELLS, MIN_SHARE = 3, 0.05
 
 
-def read_cells(path: Path) -> pd.DataFrame:
-    """Cells of one smear (x, y in pixels, cell class name); malformed lines are skipped and logged."""
-    rows, bad = [], 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        parts = line.split()
-        if len(parts) == 3 and all(p.isdigit() for p in parts) and int(parts[2]) < len(CLASSES):
-            rows.append((int(parts[0]), int(parts[1]), CLASSES[int(parts[2])]))
-        elif parts:
-            bad += 1
-    if bad:
-        log.info("%s: %d malformed lines skipped", path.name, bad)
-    return pd.DataFrame(rows, columns=["x", "y", "cell"])
-
-
 def records(root: Path, min_cells: int = MIN_CELLS, min_share: float = MIN_SHARE) -> Iterator[Record]:
-    """One record a smear, sorted; `root` is the folder that holds ``chula-rbc-12``.
+    """One record a smear, sorted by id; `root` is the folder that holds ``chula-rbc-12``.
+
+    `class_name` is the most frequent class that is asserted and has a term; ``normal`` if normal cells
+    alone are asserted; empty where labels are missing or too few to say.
 
     Args:
         min_cells, min_share: a class is asserted for the smear if it has at least so many cells and
@@ -79,19 +73,53 @@ def records(root: Path, min_cells: int = MIN_CELLS, min_share: float = MIN_SHARE
     Raises:
         PhenoLIPError: the layout is not there.
     """
-    images, labels = need(root, f"{FOLDER}/Dataset", NAME), need(root, f"{FOLDER}/Label", NAME)
-    for stem, name in sorted(stems(images).items(), key=lambda item: (len(item[0]), item[0])):
-        file = labels / f"{stem}.txt"
-        counts = Counter(read_cells(file)["cell"]) if file.is_file() else Counter()
-        enough = max(min_cells, min_share * counts.total())
-        found = sorted((cell for cell in LABELS if counts[cell] >= enough), key=lambda cell: (-counts[cell], cell))
-        yield _record(f"smear/{stem}", f"{FOLDER}/Dataset/{name}", {LABELS[cell][0] for cell in found},
-                      found[0] if found else "normal" if counts else "")  # fmt: skip
-    folder = Path(root) / FOLDER / "RBC Diseases"
-    for disease in sorted(p for p in folder.glob("*") if p.is_dir()):
+    folder = need(root, FOLDER, NAME)
+    images, labels = stems(need(root, f"{FOLDER}/Dataset", NAME)), _label_files(root)
+    for disease in sorted(p for p in folder.glob("RBC Diseases/*") if p.is_dir()):
+        own = {DISEASES[disease.name][0]} if disease.name in DISEASES else set()
         for stem, name in sorted(stems(disease).items()):
-            own = {DISEASES[disease.name][0]} if disease.name in DISEASES else set()
             yield _record(f"disease/{disease.name}/{stem}", f"{FOLDER}/RBC Diseases/{disease.name}/{name}", own, "")
+    for stem in sorted(images.keys() | labels.keys()):
+        counts = Counter(read_cells(labels[stem])["class_name"]) if stem in labels else Counter()
+        enough = max(min_cells, min_share * counts.total())
+        asserted = sorted((c for c in CLASSES if counts[c] >= enough), key=lambda c: (-counts[c], c))
+        found = [c for c in asserted if c in LABELS]
+        # Two target cells and nothing else reach no threshold, yet such a smear is not normal.
+        class_name = found[0] if found else "normal" if asserted == ["normal"] else ""
+        image = f"{FOLDER}/Dataset/{images.get(stem, stem + '.jpg')}"
+        yield _record(f"smear/{stem}", image, {LABELS[c][0] for c in found}, class_name)
+
+
+def cells(root: Path) -> pd.DataFrame:
+    """Every labelled cell, for crops: ``record_id``, ``x`` and ``y`` of its centre in pixels, ``class_name``.
+
+    Raises:
+        PhenoLIPError: the layout is not there.
+    """
+    tables = [
+        read_cells(path).assign(record_id=f"{NAME}/smear/{stem}") for stem, path in sorted(_label_files(root).items())
+    ]
+    columns = ["record_id", "x", "y", "class_name"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """Cells of one smear (``x``, ``y``, ``class_name``); malformed lines are skipped and counted in the log."""
+    rows, bad = [], 0
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        parts = line.split()
+        if len(parts) == 3 and all(p.isdecimal() for p in parts) and int(parts[2]) < len(CLASSES):
+            rows.append((int(parts[0]), int(parts[1]), CLASSES[int(parts[2])]))
+        elif parts:
+            bad += 1
+    if bad:
+        log.warning("%s: %d malformed lines skipped", path, bad)
+    # Some files hold no cell; untyped, their empty columns would turn all of `cells` into objects.
+    return pd.DataFrame(rows, columns=["x", "y", "class_name"]).astype({"x": int, "y": int, "class_name": str})
+
+
+def _label_files(root: Path) -> dict[str, Path]:
+    return {path.stem: path for path in need(root, f"{FOLDER}/Label", NAME).glob("*.txt")}
 
 
 def _record(key: str, image: str, labels: set[str], class_name: str) -> Record:

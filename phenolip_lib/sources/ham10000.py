@@ -5,7 +5,7 @@ Layout (doi:10.7910/DVN/DBW86T)::
     ham10000/HAM10000_metadata.csv             lesion_id, image_id, dx, dx_type, age, sex, localization
     ham10000/HAM10000_images*/ISIC_0027419.jpg  upstream ships two parts
 
-Licence CC BY-NC 4.0 (Tschandl, Rosendahl and Kittler 2018).
+Licence CC BY-NC 4.0 (Tschandl, Rosendahl and Kittler 2018). There is no official split.
 """
 
 from __future__ import annotations
@@ -30,27 +30,37 @@ LABELS = {
     "nv": ("HP:0000995", "Melanocytic nevus"),
     "vasc": ("HP:0001028", "Hemangioma"),
 }
-"""Class -> HPO term. ``df`` (dermatofibroma) has no fitting term and gets none."""
+"""Class -> HPO term."""
+UNLINKED = {"df"}
+"""Classes without a fitting term: HPO has none for dermatofibroma."""
 APPROXIMATE = {"bkl", "vasc", "akiec"}
 """``bkl`` also holds solar lentigo and lichen planus-like keratosis, ``vasc`` angiokeratoma, pyogenic
 granuloma and haemorrhage, ``akiec`` Bowen's disease beside actinic keratosis."""
 
 
 def records(root: Path) -> Iterator[Record]:
-    """One record an image, sorted; `root` is the folder that holds ``ham10000``.
+    """One record an image, sorted by id; `root` is the folder that holds ``ham10000``.
+
+    There is no caption; site, sex and age, where known, are context. Images of one lesion are one group.
 
     Raises:
-        PhenoLIPError: the layout is not there, or the metadata lack a column.
+        PhenoLIPError: the layout is not there, or the metadata are damaged or name an unknown class.
     """
     path = need(root, f"{FOLDER}/HAM10000_metadata.csv", NAME)
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:  # pandas' parser errors and wrong encodings are ValueErrors
+        raise PhenoLIPError(f"{path}: not a table ({error})") from None
     if missing := {"lesion_id", "image_id", "dx"} - set(table.columns):
         raise PhenoLIPError(f"{path}: lacks the columns {', '.join(sorted(missing))}")
+    if strange := set(table["dx"]) - LABELS.keys() - UNLINKED:
+        raise PhenoLIPError(f"{path}: unknown class {min(strange)!r} in dx; there are {', '.join(LABELS)} and df")
     folders = sorted(p for p in path.parent.glob("HAM10000_images*") if p.is_dir())
     files = {stem: f"{FOLDER}/{folder.name}/{name}" for folder in folders for stem, name in stems(folder).items()}
     for row in table.sort_values("image_id").to_dict("records"):
-        stem = row["image_id"]
-        site, sex, age = (row.get(key, "") for key in ("localization", "sex", "age"))
+        stem, dx = row["image_id"], row["dx"]
+        facts = (("Site", "localization"), ("Sex", "sex"), ("Age", "age"))
+        known = [f"{word}: {value}." for word, key in facts if (value := row.get(key, "")) not in {"", "unknown"}]
         yield Record(
             record_id=f"{NAME}/{stem}",
             dataset=NAME,
@@ -59,7 +69,7 @@ def records(root: Path) -> Iterator[Record]:
             group=f"{NAME}/{row['lesion_id']}",
             licence=LICENCE,
             url=URL,
-            context=f"Site: {site}. Sex: {sex}. Age: {age}.",
-            labels=(LABELS[row["dx"]][0],) if row["dx"] in LABELS else (),
-            class_name=row["dx"],
+            context=" ".join(known),
+            labels=(LABELS[dx][0],) if dx in LABELS else (),
+            class_name=dx,
         )
