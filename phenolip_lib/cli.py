@@ -102,10 +102,26 @@ def download(
     fetch(dataset, to or Paths().data("open"))
 
 
+@app.command()
+def annotate(
+    files: Annotated[list[str] | None, typer.Argument(help="Text files; standard input if there are none.")] = None,
+    output_format: Annotated[str, typer.Option("--format", help="tsv, jsonl or phenopacket.")] = "tsv",
+) -> None:
+    """Find HPO terms in texts, with offsets, negation and uncertainty."""
+    from phenolip_lib.annotate import annotate as lines
+
+    sys.stdout.reconfigure(encoding="utf-8", line_buffering=False)
+    for line in lines(files or [], output_format):
+        sys.stdout.write(line + "\n")
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit status 2."""
     try:
         app()
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
+        sys.stderr.close()
+        sys.exit(0)
     except PhenoLIPError as error:
         print(f"phenolip: {error}", file=sys.stderr)
         sys.exit(2)

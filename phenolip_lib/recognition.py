@@ -1,50 +1,50 @@
-"""Find HPO terms in free text: a dictionary of names and synonyms with word boundaries and negation.
+"""Find HPO terms in free text: the dictionary tier.
 
-One Aho-Corasick automaton over normalised text finds all surface forms in one pass; the longest
-match wins where two overlap. Normalisation keeps a map back to the characters of the given text.
+A text is read as chunks between blanks. Each chunk is turned once into characters, one a word (its
+word family), and remembered, so that a text costs a few dictionary look-ups and one join. Windows of
+content words are then looked up in the `Lexicon` whatever their order; the longest match wins.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 import ahocorasick
 
+from phenolip_lib.abbreviations import expand_abbreviations
+from phenolip_lib.context import statuses
+from phenolip_lib.lexicon import Entry, Lexicon
 from phenolip_lib.ontology import Ontology
-
-NEGATION_BEFORE = (
-    r"no|not|without|absence of|absent|negative for|denies|denied|rule out|ruled out|free of|"
-    r"no evidence of|no signs? of|fails to show|never had|neither|nor"
+from phenolip_lib.word_families import NEVER, Form
+from phenolip_lib.wording import (
+    AMBIGUOUS_ACRONYMS,
+    FILLERS,
+    FUNCTION_WORDS,
+    HEADINGS,
+    MODIFIERS,
+    SIZES,
+    STOP_FORMS,
+    lemma,
 )
-NEGATION_AFTER = r"(?:is|are|was|were) (?:not|absent|ruled out|excluded|negative)|not (?:seen|present|found|identified)"
-UNCERTAIN_BEFORE = (
-    r"possible|possibly|probable|probably|suspected|suspicious for|may represent|cannot exclude|questionable"
-)
-SCOPE_END = (
-    r"[.;:!?\n]|\bbut\b|\bhowever\b|\balthough\b|\bexcept\b|\bwith\b|\bshow(?:s|ing|ed)?\b|\breveal(?:s|ing|ed)?\b"
-)
-SCOPE_WORDS = 8
 
-_before = re.compile(rf"\b(?:{NEGATION_BEFORE})\b", re.IGNORECASE)
-_after = re.compile(rf"^\W{{0,3}}(?:{NEGATION_AFTER})\b", re.IGNORECASE)
-_uncertain = re.compile(rf"\b(?:{UNCERTAIN_BEFORE})\b", re.IGNORECASE)
-_scope_end = re.compile(SCOPE_END, re.IGNORECASE)
-
-# HPO synonyms that are everyday words in reports and name no phenotype there.
-_EVERYDAY = """
-all can mass masses collection pain fever onset severe mild moderate acute chronic progressive stable recurrent
-bilateral unilateral right left anterior posterior proximal distal localized generalized focal diffuse central
-peripheral patchy irritability neoplasm tumor tumour cancer edema oedema lesion lesions inflammation infection
-death stroke male female age size tears sweating abnormality abnormal
-"""
-STOP_FORMS = frozenset(_EVERYDAY.split())
-_word = re.compile(r"[a-z0-9]+")
+BREAK, COMMA, AND, OR, SKIP, OTHER, MODIFIER = "\x01\x02\x03\x04\x05\x06\x07"
+MAX_WORDS = 8
+MAX_CHUNKS = 500_000
+_ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
+_token = re.compile(r"[a-z0-9]+|[^\sa-z0-9]|\n")
+_run = re.compile(r"[\u0100-\uffff](?:[\x02-\x05\x07\u0100-\uffff]*[\u0100-\uffff])?")
+_ACCENTS = str.maketrans("àáâãäåçèéêëìíîïñòóôõöùúûüýÿ", "aaaaaaceeeeiiiinooooouuuuyy")
+_CONJUNCTIONS = {"and": AND, "or": OR, "nor": OR}
+_DASHES = ("-", "--", "–", "—")
+_PUNCTUATION = {".": BREAK, ";": BREAK, ":": BREAK, "!": BREAK, "?": BREAK, "(": BREAK, ")": BREAK, "[": BREAK,
+                "]": BREAK, ",": COMMA, "\n": COMMA, "/": OR, "&": AND, "+": SKIP}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(NamedTuple):
     """One phenotype in a text; ``text[start:end] == surface``."""
 
     start: int
@@ -53,116 +53,293 @@ class Mention:
     surface: str
     negated: bool
     uncertain: bool
+    family: bool = False
+    """Said of a relative, not of the patient."""
 
 
-def normalise(text: str) -> tuple[str, list[int]]:
-    """Lower-case words joined by single blanks, British spelling and simple plurals folded.
+class _Word(NamedTuple):
+    start: int
+    end: int
+    symbol: str
 
-    Returns:
-        the normalised text, framed by blanks, and for each of its characters the offset in `text`.
+
+class _Match(NamedTuple):
+    """A key found over some words of a text, by their positions."""
+
+    positions: tuple[int, ...]
+    shared: int
+    """Words at the beginning (positive) or end (negative) that the other side of an "and" has too."""
+    entries: tuple[Entry, ...]
+
+    @property
+    def own(self) -> Sequence[int]:
+        """Positions no other mention may have."""
+        if self.shared > 0:
+            return self.positions[self.shared :]
+        if self.shared < 0:
+            return self.positions[: self.shared]
+        return range(self.positions[0], self.positions[-1] + 1)
+
+
+class _Symbols(dict):
+    """Chunk of text -> its symbols; filled as chunks are met.
+
+    Attributes:
+        spans: chunk -> start and end of each symbol's word in it.
     """
-    characters, offsets = [" "], [0]
-    # Lower-casing must not change the length, or offsets would drift (one German and one Turkish letter do).
-    lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-    for match in _word.finditer(lowered):
-        word = _fold(match.group())
-        characters.append(word)
-        start, end = match.span()
-        offsets.extend(min(start + i, end - 1) for i in range(len(word)))
-        characters.append(" ")
-        offsets.append(end)
-    return "".join(characters), offsets
 
+    def __init__(self, words: Callable[[str], list[_Word]]) -> None:
+        super().__init__()
+        self.words = words
+        self.spans: dict[str, list[tuple[int, int]]] = {}
 
-def _fold(word: str) -> str:
-    """Fold spelling variants of one word; applied to the dictionary and the text alike."""
-    if len(word) > 4:
-        word = (
-            word.replace("aemia", "emia").replace("oedema", "edema").replace("haem", "hem").replace("oesoph", "esoph")
-        )
-        word = word.replace("paed", "ped").replace("tumour", "tumor").replace("colour", "color")
-    if len(word) > 3 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "as", "os")):
-        return word[:-1]
-    return word
+    def __missing__(self, chunk: str) -> str:
+        if len(self) >= MAX_CHUNKS:
+            self.clear()
+            self.spans.clear()
+        words = self.words(chunk)
+        symbols = "".join(word.symbol for word in words)
+        self[chunk] = symbols
+        self.spans[chunk] = [(word.start, word.end) for word in words]
+        return symbols
 
 
 class Recognizer:
     """Dictionary tier of phenotype recognition.
 
     Args:
-        onto: the ontology; terms below Phenotypic abnormality are found, with their names and
-            EXACT, NARROW and RELATED synonyms. BROAD synonyms name something wider and are left out.
+        onto: the ontology; terms below Phenotypic abnormality are found.
     """
 
     def __init__(self, onto: Ontology) -> None:
-        table = onto.tables["synonyms"]
-        wanted = set(onto.phenotypes)
-        forms: dict[str, tuple[int, str]] = {}
-        for hpo_id in onto.phenotypes:
-            self._add(forms, onto[hpo_id].name, hpo_id, 0)
-        rank = {"EXACT": 1, "NARROW": 2, "RELATED": 3}
-        for row in table.itertuples(index=False):
-            if row.hpo_id in wanted and row.scope in rank:
-                self._add(forms, row.synonym, row.hpo_id, rank[row.scope])
-        self._automaton = ahocorasick.Automaton()
-        self._acronyms: dict[str, str] = {}
-        for form, (_, hpo_id, original) in forms.items():
-            if original.isupper() and " " not in original:
-                # Acronyms count only as written: "ALL" is a leukaemia and "all" is not.
-                self._acronyms[form] = original
-            self._automaton.add_word(f" {form} ", (len(form), hpo_id, form))
-        self._automaton.make_automaton()
-        self.n_forms = len(forms)
+        self.lexicon = Lexicon(onto, STOP_FORMS)
+        self.n_forms = len(self.lexicon.forms)
+        self._symbols = _Symbols(self.words)
+        of, symbol = self.lexicon.families.of, self.lexicon.symbol
+        self._skippable = {MODIFIER, *(symbol[of[w]] for w in MODIFIERS | FILLERS if w in of)}
+        self._negations = {symbol[w] for w in NEVER if w in symbol}
+        self._sizes = {symbol[w] for w in SIZES if w in symbol}
+        self._lemma = {character: word for word, character in symbol.items()}
+        self._exact = self._names_with_punctuation()
 
-    @staticmethod
-    def _add(forms: dict, name: str, hpo_id: str, rank: int) -> None:
-        form = normalise(name)[0].strip()
-        if len(form) < 3 or form in STOP_FORMS or (rank > 0 and len(form) < 4 and not name.isupper()):
-            return
-        # Equal forms go to the better scope, then to the smaller id, so the result is stable.
-        if form not in forms or (rank, hpo_id) < forms[form][:2]:
-            forms[form] = (rank, hpo_id, name)
+    def _names_with_punctuation(self) -> ahocorasick.Automaton:
+        """Names that windows would be cut in ("Abnormal CD4:CD8 ratio"), as sequences of families."""
+        automaton = ahocorasick.Automaton()
+        best: dict[str, Entry] = {}
+        for form in self.lexicon.forms:
+            sequence = "".join(map(self._symbols.__getitem__, form.original.split(" "))).translate(
+                self.lexicon.to_family
+            )
+            sequence = sequence.strip(BREAK + COMMA + AND + OR + SKIP)
+            if any(mark in sequence for mark in (BREAK, COMMA, AND, OR)) and OTHER not in sequence:
+                held = best.get(sequence)
+                if held is None or (form.rank, form.hpo_id) < (held.form.rank, held.form.hpo_id):
+                    best[sequence] = Entry(0.0, form)
+        for sequence, entry in best.items():
+            automaton.add_word(sequence, (len(sequence), entry))
+        automaton.make_automaton()
+        return automaton
+
+    # --- words ----------------------------------------------------------------------------------
+
+    def words(self, chunk: str) -> list[_Word]:
+        """The words of a piece of text between blanks; offsets are relative to it."""
+        # Lower-casing must not change the length, or offsets would drift (a Turkish letter would).
+        lowered = chunk.lower()
+        if len(lowered) != len(chunk):
+            lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in chunk)
+        if not lowered.isascii():
+            lowered = lowered.translate(_ACCENTS)
+        if lowered in _DASHES:
+            return [_Word(0, len(chunk), BREAK)]
+        found = (_Word(m.start(), m.end(), self._symbol(m.group())) for m in _token.finditer(lowered))
+        return [word for word in found if word.symbol]
+
+    def _symbol(self, token: str) -> str:
+        if not token.isalnum() or not token.isascii():
+            return _PUNCTUATION.get(token, "")
+        if token in _CONJUNCTIONS:
+            return _CONJUNCTIONS[token]
+        if token in FUNCTION_WORDS:
+            return SKIP
+        word = lemma(token)
+        if word in self.lexicon.symbol:
+            return self.lexicon.symbol[word]
+        family = self.lexicon.families.family(word)
+        if family is not None:
+            return self.lexicon.kin[family]
+        return MODIFIER if token in MODIFIERS else OTHER
+
+    # --- text -----------------------------------------------------------------------------------
 
     def __call__(self, text: str) -> list[Mention]:
         """Mentions in `text`, in order, longest match first where they overlap."""
-        normal, offsets = normalise(text)
-        found = []
-        for last, (length, hpo_id, form) in self._automaton.iter(normal):
-            start, end = offsets[last - length], offsets[last - 1] + 1
-            # A folded plural is shorter than its word: extend to the end of the word in the text.
-            while end < len(text) and text[end].isalnum() and text[end].isascii():
-                end += 1
-            surface = text[start:end]
-            if form in self._acronyms and surface != self._acronyms[form]:
+        chunks = text.split(" ")
+        pieces = list(map(self._symbols.__getitem__, chunks))
+        symbols = "".join(pieces)
+        families = symbols.translate(self.lexicon.to_family)
+        matches: list[_Match] = []
+        single = self.lexicon.single
+        for run in _run.finditer(symbols):
+            low, high = run.span()
+            if high - low == 1:
+                if (found := single.get(symbols[low])) is not None:
+                    matches.append(_Match((low,), 0, found))
+            else:
+                self._matches(symbols, families, low, high, matches)
+        if self._exact:
+            for last, (length, entry) in self._exact.iter(families):
+                matches.append(_Match(tuple(range(last - length + 1, last + 1)), 0, (entry,)))
+        return self._mentions(text, chunks, pieces, symbols, matches) if matches else []
+
+    def _matches(self, symbols: str, families: str, low: int, high: int, matches: list[_Match]) -> None:
+        """Matches inside one run of content words, added to `matches`."""
+        single, entries, together = self.lexicon.single, self.lexicon.entries, self.lexicon.together
+        skippable = self._skippable
+        positions = [i for i in range(low, high) if families[i] != SKIP]
+        for at, i in enumerate(positions):
+            if (found := single.get(symbols[i])) is not None:
+                matches.append(_Match((i,), 0, found))
+            partners = together.get(families[i])
+            if partners is None:
                 continue
-            found.append((start, end, hpo_id, surface))
-        found.sort(key=lambda item: (item[0] - item[1], item[0]))
-        taken, kept = set(), []
-        for start, end, hpo_id, surface in found:
-            if taken.isdisjoint(range(start, end)):
-                taken.update(range(start, end))
-                kept.append((start, end, hpo_id, surface))
-        kept.sort()
+            # `core` leaves out what may be left out ("left", "mild"), `whole` only what no key has.
+            whole, core = [i], None if families[i] in skippable else [i]
+            for j in positions[at + 1 :]:
+                character = families[j]
+                known, skipped = character in partners, character in skippable
+                if not (known or skipped):
+                    break
+                if known:
+                    whole.append(j)
+                    if len(whole) > MAX_WORDS:
+                        break
+                    if found := entries.get(_key(families, whole)):
+                        matches.append(_Match(tuple(whole), 0, found))
+                if core and not skipped:
+                    core.append(j)
+                    if len(core) < len(whole) and (found := entries.get(_key(families, core))):
+                        matches.append(_Match(tuple(core), 0, found))
+        if AND in families[low:high] or OR in families[low:high]:
+            self._coordinated(families, positions, matches)
+
+    def _coordinated(self, families: str, positions: list[int], matches: list[_Match]) -> None:
+        """Findings that share words over an "and": "short fingers and toes", "hearing and visual impairment"."""
+        entries = self.lexicon.entries
+        groups: list[list[int]] = [[]]
+        for i in positions:
+            if families[i] in (AND, OR):
+                groups.append([])
+            elif families[i] == COMMA:
+                groups += [[], []]  # an empty group keeps both sides from being joined
+            elif families[i] != MODIFIER:
+                groups[-1].append(i)
+        for left, right in zip(groups, groups[1:], strict=False):
+            # One side must be a finding by itself; the other then has as many words in place of its end or beginning.
+            for i in range(max(len(left) - 5, 0), len(left) - 1):
+                whole = left[i:]
+                if _key(families, whole) in entries:
+                    for keep in range(1, len(whole)):
+                        for take in range(1, min(len(right), len(whole) - keep + 1) + 1):
+                            self._try(families, (*whole[:keep], *right[:take]), keep, matches)
+            for end in range(2, min(len(right), 5) + 1):
+                whole = right[:end]
+                if _key(families, whole) in entries:
+                    for take in range(1, len(whole)):
+                        for keep in range(1, min(len(left), take + 1) + 1):
+                            self._try(families, (*left[-keep:], *whole[take:]), take - len(whole), matches)
+
+    def _try(self, families: str, chosen: tuple[int, ...], shared: int, matches: list[_Match]) -> None:
+        key = _key(families, chosen)
+        if len(key) == len(chosen) and (found := self.lexicon.entries.get(key)):
+            matches.append(_Match(chosen, shared, found))
+
+    # --- choice ---------------------------------------------------------------------------------
+
+    def _mentions(
+        self, text: str, chunks: list[str], pieces: list[str], symbols: str, matches: list[_Match]
+    ) -> list[Mention]:
+        """Longest matches first, none twice over the same words, with what the context says of them."""
+        matches.sort(key=lambda m: (m.shared != 0, -len(m.positions), m.entries[0].cost, m.positions))
+        first_symbol = list(accumulate(map(len, pieces), initial=0))
+        first_character = list(accumulate((len(chunk) + 1 for chunk in chunks), initial=0))
+
+        def span(position: int) -> tuple[int, int]:
+            at = bisect_right(first_symbol, position) - 1
+            start, end = self._symbols.spans[chunks[at]][position - first_symbol[at]]
+            return first_character[at] + start, first_character[at] + end
+
+        taken: set[int] = set()
+        kept: dict[tuple[int, int, str], None] = {}
+        for match in matches:
+            if not taken.isdisjoint(match.own):
+                continue
+            entry = self._best(match, symbols)
+            start, end = span(match.positions[0])[0], span(match.positions[-1])[1]
+            if self._dangling(match, entry, symbols) or not _as_written(entry.form, text[start:end]):
+                continue
+            if len(match.positions) == 1 and _is_heading(text, start, end, entry.form.words[0]):
+                continue
+            taken.update(match.own)
+            kept[start, end, entry.form.hpo_id] = None
+        if "(" in text:
+            kept = expand_abbreviations(text, kept)
+        spans = sorted(kept)
+        states = statuses(text, [(start, end) for start, end, _ in spans])
         return [
-            Mention(start, end, hpo_id, surface, *self._status(text, start, end))
-            for start, end, hpo_id, surface in kept
+            Mention(start, end, hpo_id, text[start:end], *state)
+            for (start, end, hpo_id), state in zip(spans, states, strict=True)
         ]
 
-    @staticmethod
-    def _status(text: str, start: int, end: int) -> tuple[bool, bool]:
-        """Whether the words around a mention negate it or make it uncertain."""
-        before = text[max(start - 90, 0) : start]
-        ends = [match.end() for match in _scope_end.finditer(before)]
-        before = " ".join(before[ends[-1] if ends else 0 :].split()[-SCOPE_WORDS:])
-        negated = bool(_before.search(before)) or bool(_after.match(text[end : end + 40]))
-        return negated, bool(_uncertain.search(before))
+    def _dangling(self, match: _Match, entry: Entry, symbols: str) -> bool:
+        """Whether a match ends in an adjective whose noun follows outside it ("aplasia of the ulnar nerve")."""
+        last = match.positions[-1]
+        if len(match.positions) == 1 or last + 1 >= len(symbols) or symbols[last + 1] < OTHER:
+            return False
+        word, form = self._lemma.get(symbols[last], ""), entry.form
+        if symbols[last + 1] in self._negations or (word == form.words[-1] and "," not in form.original):
+            return False
+        return word.endswith(_ADJECTIVAL) or symbols[last] in self._sizes
+
+    def _best(self, match: _Match, symbols: str) -> Entry:
+        """The entry whose wording is nearest to the text's, among those that share the key."""
+        if len(match.entries) == 1:
+            return match.entries[0]
+        found = tuple(self._lemma.get(symbols[i], "") for i in match.positions)
+        return min(
+            match.entries,
+            key=lambda e: (e.form.words != found, -len({*e.form.words} & {*found}), e.form.rank, e.form.hpo_id),
+        )
+
+
+def _key(families: str, chosen: Sequence[int]) -> str:
+    """The dictionary's key of some words."""
+    if len(chosen) == 2:  # most often, and twice as fast
+        first, second = families[chosen[0]], families[chosen[1]]
+        return first + second if first < second else second + first if second < first else first
+    return "".join(sorted({families[k] for k in chosen}))
+
+
+def _as_written(form: Form, surface: str) -> bool:
+    """Acronyms count only as written: "ALL" is a leukaemia, "all" is not, and "PICA" is an artery."""
+    if len(form.words) > 1:
+        return True
+    if form.original.isupper():
+        return surface.isupper() and surface not in AMBIGUOUS_ACRONYMS
+    return not (len(surface) <= 4 and surface.isupper())
+
+
+def _is_heading(text: str, start: int, end: int, word: str) -> bool:
+    """Whether a word that is also a subject heading stands alone on its line, or before a colon."""
+    if word not in HEADINGS:
+        return False
+    before, after = text[:start].rpartition("\n")[2], text[end:].partition("\n")[0].strip()
+    return not before.strip(" -*\t") and (not after or after[0] in ":;,/|")
 
 
 def asserted(mentions: Iterable[Mention]) -> list[str]:
-    """Ids of the phenotypes a text affirms, sorted; negated and uncertain mentions do not count."""
-    return sorted({m.hpo_id for m in mentions if not m.negated and not m.uncertain})
+    """Ids of the phenotypes a text affirms of the patient, sorted."""
+    return sorted({m.hpo_id for m in mentions if not (m.negated or m.uncertain or m.family)})
 
 
 def document_scores(predicted: list[set[str]], gold: list[set[str]]) -> dict[str, float]:

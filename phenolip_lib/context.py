@@ -1,0 +1,176 @@
+"""Who has a finding, and whether: negation, uncertainty, and the family's history around a mention.
+
+Rules in the manner of NegEx and ConText (Chapman et al. 2001, 2009): cues open a scope, terminators
+close it. All cue phrases are found in one pass over the text. A cue inside a mention is none:
+"absent speech" is a phenotype and negates nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import ahocorasick
+
+SCOPE = 160
+"""Characters a cue reaches at most; enough for a list of eight findings."""
+SHORT_SCOPE = 40
+"""The same for "absent" and "absence of", which belong to the next noun only."""
+
+CUES = {
+    # Look like a cue and are none.
+    "pseudo": """not only; no (|further |significant |interval )(change|increase|decrease); not necessarily; gram
+        negative; without (|any |further )(delay|difficulty); not (certain|sure) (if|whether); no longer than;
+        if (present|any)""",
+    "negated": """no; not; without; denies; denied; denying; free (of|from); negative for; lacked; lacks; lacking;
+        neither; nor; never; none; (fail|fails|failed) to (show|reveal|demonstrate); ruled out; excluded;
+        excludes; rather than; instead of; resolved; resolution of; disappearance of; no (evidence|sign|signs)
+        of; non; didn t; doesn t; wasn t; isn t; hasn t""",
+    "absent": "absent; absence of; lack of",
+    "uncertain": """possible; possibly; probable; probably; suspected; suspecting; (suspicious|suspicion) (for|of);
+        (may|might|could) (represent|be|indicate|reflect|have); (cannot|can not|could not) (exclude|rule out|be
+        excluded|be ruled out); not (excluded|ruled out); questionable; question of; likely; unlikely; presumed;
+        presumably; (concern|concerning) for; differential (diagnosis|diagnoses|considerations|consideration);
+        to (rule out|exclude); rule out; versus; vs; r o;
+        (screen|screened|screening|evaluate|evaluated|evaluation|test|tested) for; risk (of|for); if""",
+    "family": """family history; (his|her|their|the|whose|s|maternal|paternal|affected)
+        (mother|father|brother|sister|parents|parent|sibling|siblings|sib|sibs|aunt|uncle|cousin|cousins|grandmother|grandfather|relatives|twin);
+        (mother|father|brother|sister) (has|had|with|was|is)""",
+    "proband": """(the|our|this|he|she|his|her) (patient|proband|child|boy|girl|infant|baby)
+        (had|has|was|is|showed|presented|developed); (he|she)
+        (had|has|was|is|showed|shows|presented|developed|presents)""",
+    "end": """but; however; although; though; except; apart from; aside from; other than; besides; yet; still;
+        despite; because; since; secondary to; due to; who; which; where; whereas; while; with; as well as; and
+        (has|had|have|is|was|were|are|show|shows|showed|developed|develops|presented|an|a|the|his|her|did|does|needs|requires);
+        show; shows; showed; showing; reveal; reveals; revealed; revealing; demonstrate; demonstrates;
+        demonstrated; presented; developed; there (is|was|are|were)""",
+    "or": "or; nor",
+    "and": "and",
+}  # fmt: skip
+"""Kinds of cues and their phrases; ``(a|b)`` stands for either."""
+
+_AFTER = re.compile(
+    r"\s{0,2}(?:(?:(?:is|are|was|were|has been|have been|had been|be|been)\s)?"
+    r"(?:not (?:seen|present|found|identified|noted|observed|detected|evident|visualized|appreciated|demonstrated)"
+    r"|ruled out|excluded|denied|resolved)\b"
+    r"|(?:is|are|was|were|has been|have been)\s(?:absent|negative|not|never)\b(?! only)"
+    r"|(?:absent|negative)(?=\s*[.;,)]|\s*$)|:\s?(?:no|none|negative|absent|nil)\b|\(-\))",
+    re.IGNORECASE,
+)
+_MAYBE_AFTER = re.compile(
+    r"\s{0,2}(?:(?:is|are|was|were)\s(?:suspected|possible|probable|questionable|considered|likely|unlikely)\b"
+    r"|\(\?\)|\?)",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[.!?;](?=\s)|\n(?=\s*(?:[-*•\n]|\d+[.)]|[A-Z]))")
+_ABBREVIATIONS = (" al", "Dr", " vs", " Fig", " fig", "e.g", "i.e", " approx", " No")
+
+
+class Status(NamedTuple):
+    """What the words around a mention say of it."""
+
+    negated: bool
+    uncertain: bool
+    family: bool
+    """It is said of a relative, not of the patient."""
+
+
+def expand(phrases: str) -> Iterator[str]:
+    """Every phrase of a ``;``-separated list, alternatives spelled out."""
+    for phrase in phrases.split(";"):
+        parts = re.split(r"\(([^)]*)\)", phrase)
+        choices = [part.split("|") if i % 2 else [part] for i, part in enumerate(parts)]
+        for words in product(*choices):
+            yield " ".join("".join(words).split())
+
+
+@cache
+def _automaton() -> ahocorasick.Automaton:
+    automaton = ahocorasick.Automaton()
+    for kind, phrases in reversed(CUES.items()):  # a phrase of two kinds belongs to the first
+        for phrase in expand(phrases):
+            automaton.add_word(f" {phrase} ", (len(phrase), kind))
+    automaton.make_automaton()
+    return automaton
+
+
+@cache
+def _to_blanks() -> dict[int, str]:
+    return {code: " " for code in range(0x250) if not chr(code).isalnum()}
+
+
+def cues(text: str) -> list[tuple[int, int, str]]:
+    """Start, end and kind of each cue of `text`, the longest where they overlap, in order."""
+    plain = text.lower()
+    if len(plain) != len(text):  # a few letters grow when lowered, and offsets would drift
+        plain = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    plain = f" {plain.translate(_to_blanks())} "
+    found = [(last - length - 1, last - 1, kind) for last, (length, kind) in _automaton().iter(plain)]
+    found.sort(key=lambda cue: (cue[0], -cue[1]))
+    kept, reached = [], -1
+    for cue in found:
+        if cue[0] >= reached:
+            kept.append(cue)
+            reached = cue[1]
+    return kept
+
+
+def sentence_ends(text: str) -> list[int]:
+    """Offsets just behind each sentence (or line of a list) of `text`."""
+    return [m.end() for m in _SENTENCE.finditer(text) if not text[: m.start()].endswith(_ABBREVIATIONS)]
+
+
+def statuses(text: str, spans: Sequence[tuple[int, int]]) -> list[Status]:
+    """The status of each span of `text`; spans are sorted."""
+    if not spans:
+        return []
+    ends, events = sentence_ends(text), cues(text)
+    starts = [event[0] for event in events]
+    inside = {events[i][0] for start, end in spans for i in _between(starts, start, end)}
+    begins = {start for start, _ in spans}
+    found = []
+    for start, end in spans:
+        at = bisect_right(ends, start)
+        low = ends[at - 1] if at else 0
+        before = [events[i] for i in _between(starts, low, start) if events[i][0] not in inside]
+        negated, uncertain, family = _before(text, start, before, begins)
+        tail = text[end : end + 48]
+        found.append(Status(negated or bool(_AFTER.match(tail)), uncertain or bool(_MAYBE_AFTER.match(tail)), family))
+    return found
+
+
+def _between(starts: list[int], low: int, high: int) -> range:
+    return range(bisect_right(starts, low - 1), bisect_right(starts, high - 1))
+
+
+def _before(text: str, start: int, events: list[tuple[int, int, str]], begins: set[int]) -> tuple[bool, bool, bool]:
+    """What the cues between the sentence's start and a mention say of it."""
+    negated = uncertain = family = listed = False
+    opened, absent = -SCOPE, -1
+    for begin, finish, kind in events:
+        if kind == "negated" or (kind == "absent" and finish + 1 in begins):
+            negated, listed, opened = True, False, finish
+        elif kind == "absent":
+            absent = finish  # of an organ: the list that follows is not absent
+        elif kind == "uncertain":
+            uncertain, opened = True, finish
+        elif kind == "and" and not (listed and text[begin - 2 : begin].strip() == ","):
+            absent = -1
+        elif kind in ("end", "and"):
+            negated = uncertain = listed = False
+            absent = -1
+        elif kind == "family":
+            family = True
+        elif kind == "proband":
+            family = negated = uncertain = False
+        elif kind == "or":
+            listed = True
+    if start - opened > SCOPE:
+        negated = uncertain = False
+    if absent >= 0 and start - absent <= SHORT_SCOPE and "," not in text[absent:start]:
+        negated = True
+    return negated, uncertain, family
