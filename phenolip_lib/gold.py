@@ -174,17 +174,21 @@ def cross_validated(recognizer: Recognizer, documents: Sequence[Document], folds
     return document_scores(predicted, [d.terms for d in documents])
 
 
-def recognition_table(onto: Ontology, folders: Sequence[Path], peer: Callable[[str], set[str]] | None) -> pd.DataFrame:
-    """One row a gold set and recogniser: document-level precision, recall and F1."""
-    recognizer, rows = Recognizer(onto), []
-    for folder in folders:
-        documents, counts = read_gold(folder, onto)
-        scores = {"dictionary": score(documents, terms_of(recognizer))}
-        scores["dictionary, readings learned on other folds"] = cross_validated(recognizer, documents)
-        if peer is not None:
-            scores["fenominal"] = score(documents, peer)
-        rows += [
-            {"gold set": Path(folder).name, "documents": len(documents), **counts, "recogniser": name, **values}
-            for name, values in scores.items()
-        ]
-    return pd.DataFrame(rows)
+def compare(
+    documents: Sequence[Document], recognizer: Recognizer, peers: dict[str, Callable[[str], set[str]]]
+) -> dict[str, dict[str, float]]:
+    """Scores of the dictionary, of the dictionary with cross-validated readings, and of each peer."""
+    return {
+        "dictionary": score(documents, terms_of(recognizer)),
+        "dictionary, readings of other folds": cross_validated(recognizer, documents),
+        **{name: score(documents, terms) for name, terms in peers.items()},
+    }
+
+
+def labelled_captions(pairs: pd.DataFrame) -> list[Document]:
+    """Captions of images whose phenotypes the data set itself asserts, as documents without spans."""
+    own = pairs[pairs["asserted"] & ~pairs["templated"]]
+    return [
+        Document(pair_id, caption, tuple(Annotation(0, 0, hpo_id, False) for hpo_id in labels))
+        for pair_id, caption, labels in zip(own["pair_id"], own["caption"], own["phenotypes"], strict=True)
+    ]
