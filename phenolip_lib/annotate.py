@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from phenolip_lib.embedding_linker import EmbeddingLinker
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.hpo import read_release
 from phenolip_lib.ontology import Ontology
@@ -30,6 +31,14 @@ def ontology() -> Ontology:
         return Ontology.load(paths.hpo)
     except PhenoLIPError:
         return read_release(load_params(paths.params).hpo, paths.cache)
+
+
+def with_encoder(recognizer: Recognizer, onto: Ontology, folder: Path, threshold: float) -> EmbeddingLinker:
+    """The dictionary with the stage-1 encoder in `folder` as second tier."""
+    from phenolip_lib.stage1 import KnowledgeEncoder
+
+    encoder = KnowledgeEncoder.load(folder)
+    return EmbeddingLinker(recognizer, onto, lambda texts: encoder.embed(list(texts)), threshold)
 
 
 def read_documents(files: Iterable[str], problems: list[str]) -> Iterator[tuple[str, str]]:
@@ -102,8 +111,14 @@ def _packets(name: str, mentions: list[Mention], onto: Ontology) -> Iterator[str
     yield json.dumps(phenopacket(name, mentions, onto), ensure_ascii=False)
 
 
-def annotate(files: list[str], output_format: str) -> Iterator[str]:
+def annotate(
+    files: list[str], output_format: str, encoder: Path | None = None, threshold: float = 0.9
+) -> Iterator[str]:
     """Lines of output for the named files, in their order.
+
+    Args:
+        encoder: folder of a stage-1 encoder; with it, phrases that the dictionary lacks are linked too.
+        threshold: least cosine for that.
 
     Raises:
         PhenoLIPError: an unknown format, or (after all other files are done) files that cannot be read.
@@ -113,6 +128,8 @@ def annotate(files: list[str], output_format: str) -> Iterator[str]:
         raise PhenoLIPError(f"--format {output_format}: there are {', '.join(FORMATS)}")
     onto = ontology()
     recognizer, problems = Recognizer(onto), []
+    if encoder is not None:
+        recognizer = with_encoder(recognizer, onto, encoder, threshold)
     if output_format == "tsv":
         yield "\t".join(HEADER)
     for name, text in read_documents(files or [STANDARD_INPUT], problems):

@@ -37,6 +37,7 @@ def run(
 @app.command()
 def check() -> None:
     """Check params.yaml with every ablation, and that the data of each source can be read."""
+    from phenolip_lib.records import Record
     from phenolip_lib.sources import source_records
 
     paths = Paths()
@@ -47,11 +48,13 @@ def check() -> None:
         if source == "phantom" and not root.is_dir():
             typer.echo("phantom: not drawn yet; `dvc repro` draws it")
             continue
-        records = list(source_records(source, root, params))
+        found = list(source_records(source, root, params))
+        records = [item for item in found if isinstance(item, Record)]
         if not records:
             raise PhenoLIPError(f"{source}: {root} holds no records")
-        absent = sum(not (root / record.image).is_file() for record in records)
-        typer.echo(f"{source}: {len(records)} records, {absent} without their image file")
+        absent = sum(not (root / record.image.partition("::")[0]).is_file() for record in records)
+        unusable = f", {len(found) - len(records)} unusable" if len(found) > len(records) else ""
+        typer.echo(f"{source}: {len(records)} records, {absent} without their image file{unusable}")
 
 
 @app.command()
@@ -103,15 +106,40 @@ def download(
 
 
 @app.command()
+def export(
+    output_format: Annotated[str, typer.Argument(help="kgx, rdf, webdataset, huggingface or phenobench.")],
+    source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom",
+    to: Annotated[Path | None, typer.Option(help="Folder to write; exports/<source>/<format> by default.")] = None,
+) -> None:
+    """Write the built PhenoKG in a format other tools read."""
+    from phenolip_lib.exports.registry import Export
+    from phenolip_lib.exports.registry import export as write
+    from phenolip_lib.graph import Graph
+    from phenolip_lib.ontology import Ontology
+    from phenolip_lib.phenokg import load_pairs
+
+    paths = Paths()
+    folder, onto = paths.phenokg(source), Ontology.load(paths.hpo)
+    what = Export(load_pairs(folder), Graph.load(folder / "graph", onto), paths.data(source))
+    target = to or paths.root / "exports" / source
+    table = write(what, [output_format], target)
+    typer.echo(f"{target / output_format}: {table['files'][0]} files, {table['megabytes'][0]} MB")
+
+
+@app.command()
 def annotate(
     files: Annotated[list[str] | None, typer.Argument(help="Text files; standard input if there are none.")] = None,
     output_format: Annotated[str, typer.Option("--format", help="tsv, jsonl or phenopacket.")] = "tsv",
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder of a stage-1 encoder, e.g. build/stage1: also link what no name covers.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Least cosine for a link by the encoder.")] = 0.9,
 ) -> None:
     """Find HPO terms in texts, with offsets, negation and uncertainty."""
     from phenolip_lib.annotate import annotate as lines
 
     sys.stdout.reconfigure(encoding="utf-8", line_buffering=False)
-    for line in lines(files or [], output_format):
+    for line in lines(files or [], output_format, encoder, threshold):
         sys.stdout.write(line + "\n")
 
 

@@ -63,3 +63,27 @@ def similar_pairs(
         for i, j in zip(*np.nonzero(distance <= max_distance), strict=True):
             if j > i and flat[start + i] @ flat[start + j] / flat.shape[1] >= MIN_CORRELATION:
                 yield int(start + i), int(start + j), int(distance[i, j])
+
+
+def embedding_pairs(features: np.ndarray, min_cosine: float, block: int = 1024) -> Iterator[tuple[int, int, float]]:
+    """Pairs ``i < j`` of pictures whose features are close, with their cosine: a second tier.
+
+    Features of a trained encoder also stay close under crops and colour changes that move a hash, but
+    pictures of one kind are close too: two healthy chest films are alike and no copies. Pairs of this
+    tier are to share a group, not to be removed.
+
+    Args:
+        features: ``(n, dim)``, rows of length 1.
+        min_cosine: least cosine of a pair.
+        block: rows compared at a time; bounds memory to ``block * n`` entries.
+
+    Raises:
+        ValueError: rows that are not of length 1.
+    """
+    if not np.allclose(np.linalg.norm(features, axis=1), 1.0, atol=1e-3):
+        raise ValueError("features must be normalised to length 1")
+    for start in range(0, len(features), block):
+        cosine = features[start : start + block] @ features[start:].T
+        for i, j in zip(*np.nonzero(cosine >= min_cosine), strict=True):
+            if j > i:
+                yield int(start + i), int(start + j), float(cosine[i, j])

@@ -15,12 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.obographs import write_obographs
 from phenolip_lib.ontology import Ontology
-from phenolip_lib.recognition import Recognizer, document_scores
+from phenolip_lib.phantom import truth
+from phenolip_lib.recognition import Mention, Recognizer, document_scores
 from phenolip_lib.wording import normal_form
 
 MIN_DOCUMENTS = 2
@@ -80,7 +79,7 @@ def read_gold(folder: Path, onto: Ontology) -> tuple[list[Document], dict[str, i
     return documents, dict(counts)
 
 
-def terms_of(recognizer: Recognizer) -> Callable[[str], set[str]]:
+def terms_of(recognizer: Callable[[str], list[Mention]]) -> Callable[[str], set[str]]:
     """A recogniser as a function text -> terms it does not negate, the rule of the gold sets."""
     return lambda text: {m.hpo_id for m in recognizer(text) if not m.negated}
 
@@ -185,10 +184,15 @@ def compare(
     }
 
 
-def labelled_captions(pairs: pd.DataFrame) -> list[Document]:
-    """Captions of images whose phenotypes the data set itself asserts, as documents without spans."""
-    own = pairs[pairs["asserted"] & ~pairs["templated"]]
+def planted(root: Path) -> list[Document]:
+    """The captions of a phantom atlas with the mentions that were planted in them."""
     return [
-        Document(pair_id, caption, tuple(Annotation(0, 0, hpo_id, False) for hpo_id in labels))
-        for pair_id, caption, labels in zip(own["pair_id"], own["caption"], own["phenotypes"], strict=True)
+        Document(
+            figure_id,
+            caption,
+            tuple(
+                Annotation(int(m.start), int(m.end), m.hpo_id, m.negated == "1") for m in own.itertuples(index=False)
+            ),
+        )
+        for figure_id, (caption, own) in truth.mentions(root).items()
     ]

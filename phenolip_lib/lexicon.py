@@ -97,7 +97,7 @@ class Lexicon:
                 if len(base) > 2 and two <= set(base)
             ]
             for variant, price in variants:
-                if len(set(variant)) > 1:
+                if len(set(variant)) == len(variant) > 1:  # a replacement may not swallow another word
                     key = "".join(sorted({self.symbol[f] for f in variant}))
                     found[key] = min(price, found.get(key, math.inf))
         return found

@@ -1,17 +1,31 @@
-"""Cut compound figures into panels and their captions into chunks, without learned weights.
+"""Cut compound figures into panels, without learned weights, and score whatever cuts them.
 
-Pictures are cut along gutters: bands of white or black that cross the whole figure, found again
-inside every part (a recursive XY-cut). Captions are cut at panel markers such as ``(a)`` or ``B:``.
-Both prefer to leave a figure whole over cutting it wrongly.
+Figures are cut along gutters: bands of white or black that cross the whole figure, found again inside
+every part (a recursive XY-cut); a figure is left whole rather than cut wrongly. Their captions are cut
+by `phenolip_lib.panel_captions`; a learned detector is `phenolip_lib.panel_detr`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
+from phenolip_lib.panel_captions import LETTERS, split_caption
+
+__all__ = [
+    "Box",
+    "assign_labels",
+    "average_precision",
+    "check_rgb",
+    "panel_iou",
+    "reading_order",
+    "score",
+    "split_caption",
+    "split_panels",
+]
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are exclusive."""
@@ -44,8 +58,7 @@ def split_panels(rgb: np.ndarray) -> list[Box]:
     Raises:
         ValueError: not an 8-bit RGB picture.
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ValueError(f"expected uint8 (height, width, 3), got {rgb.dtype} {rgb.shape}")
+    check_rgb(rgb)
     height, width = rgb.shape[:2]
     whole = (0, 0, width, height)
     # Brightness alone: where colour is stored at half the resolution it bleeds into the gutter.
@@ -56,6 +69,12 @@ def split_panels(rgb: np.ndarray) -> list[Box]:
         if 1 < len(boxes) <= MAX_PANELS:
             return reading_order(boxes)
     return [whole]
+
+
+def check_rgb(rgb: np.ndarray) -> None:
+    """Raise `ValueError` unless `rgb` is uint8 ``(height, width, 3)``."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"expected uint8 (height, width, 3), got {rgb.dtype} {rgb.shape}")
 
 
 def _cut(ground: np.ndarray, box: Box, whole: Box) -> list[Box]:
@@ -134,76 +153,7 @@ def reading_order(boxes: Sequence[Box]) -> list[Box]:
 
 def assign_labels(boxes: Sequence[Box]) -> dict[str, Box]:
     """Letters ``a``, ``b``, ... for boxes in reading order, which is how figures are mostly lettered."""
-    return dict(zip("abcdefghijklmnopqrstuvwxyz", reading_order(boxes), strict=False))
-
-
-# --- captions ------------------------------------------------------------------------------------
-
-_LETTERS = r"[{0}](?:\s*(?:[-–,&]|,?\s*and)\s*[{0}])*"
-_UPPER, _LOWER, _DIGIT = (_LETTERS.format(c) for c in ("A-Z", "a-z", "1-9"))
-_START = r"(?:^|(?<=[.;:!?])\s+|\n)"
-# One convention a caption, the least ambiguous first.
-_CONVENTIONS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"\(({_UPPER}|{_LOWER}|{_DIGIT})\)(?!\s*(?:[,;]|and\b))[:.]?",
-        rf"{_START}(?:Panels? )?({_UPPER}|{_LOWER}|{_DIGIT})\s?[:)]",
-        rf"{_START}({_UPPER}|{_LOWER}),\s",
-        rf"{_START}({_UPPER})\.\s",
-    )
-)
-
-
-def split_caption(caption: str) -> dict[str, str]:
-    """What a caption says about each panel.
-
-    Understands ``(a)``, ``(A, B)``, ``(a-c)``, ``A:``, ``a)``, ``a,`` and ``A.``; digits count as
-    letters (``(1)`` is panel a).
-
-    Returns:
-        lower-case panel letter -> its chunk after the shared preamble, from ``a`` without a gap; empty
-        if there are no such markers, or if they follow what they belong to.
-    """
-    for convention in _CONVENTIONS:
-        chunks = _chunks(caption, convention)
-        if len(chunks) > 1:
-            return chunks
-    return {}
-
-
-def _chunks(caption: str, marker: re.Pattern) -> dict[str, str]:
-    starts: list[tuple[list[str], int, int]] = []
-    expected = ord("a")
-    for match in marker.finditer(caption):
-        letters = _expand(match.group(1))
-        # Markers run on from a; anything else ("see (a)", "group (x)") is part of the text.
-        if letters and ord(letters[0]) == expected:
-            starts.append((letters, match.start(), match.end()))
-            expected += len(letters)
-    if not starts:
-        return {}
-    preamble = " ".join(caption[: starts[0][1]].split())
-    chunks: dict[str, str] = {}
-    for k, (letters, _, end) in enumerate(starts):
-        after = starts[k + 1][1] if k + 1 < len(starts) else len(caption)
-        chunk = re.sub(r"[\s;,]+(?:and)?[\s]*$", "", caption[end:after]).strip(" ,;:")
-        if not re.search(r"[A-Za-z]{3}", chunk):
-            return {}
-        for letter in letters:
-            chunks[letter] = f"{preamble} {chunk}" if preamble else chunk
-    return chunks
-
-
-def _expand(label: str) -> list[str]:
-    """``A, C-E`` -> a, c, d, e; empty unless the letters follow each other."""
-    label = "".join(chr(ord("a") + int(c) - 1) if c.isdigit() else c for c in label.replace("and", ","))
-    letters: list[str] = []
-    for part in re.split(r"[,&]", label.lower()):
-        ends = [c.strip() for c in re.split(r"[-–]", part) if c.strip()]
-        if ends:
-            letters += [chr(c) for c in range(ord(ends[0]), ord(ends[-1]) + 1)]
-    consecutive = all(ord(b) == ord(a) + 1 for a, b in zip(letters, letters[1:], strict=False))
-    return letters if consecutive else []
+    return dict(zip(LETTERS, reading_order(boxes), strict=False))
 
 
 # --- scores --------------------------------------------------------------------------------------
@@ -218,14 +168,51 @@ def panel_iou(first: Box, second: Box) -> float:
     return shared / max(areas - shared, 1)
 
 
+def average_precision(
+    predicted: Sequence[Sequence[Box]],
+    truth: Sequence[Sequence[Box]],
+    confidences: Sequence[Sequence[float]] | None = None,
+    threshold: float = 0.5,
+) -> float:
+    """Average precision of panel detection over figures (of one class, hence also its mAP).
+
+    Panels are ranked by confidence over all figures; in its figure each takes, of the panels of the truth
+    still free, the one it overlaps most with, and is right if their IoU is at least `threshold`. Equal
+    confidences are one step of the curve, which is not smoothed: AP = sum over steps of (R_n - R_{n-1}) P_n.
+    Without confidences all are equal, as for the classical cutter, and AP is precision times recall.
+    """
+    ranked: list[tuple[float, bool]] = []
+    for f, (found, real) in enumerate(zip(predicted, truth, strict=True)):
+        sure = confidences[f] if confidences is not None else [1.0] * len(found)
+        free = set(range(len(real)))
+        for confidence, box in sorted(zip(sure, found, strict=True), key=lambda item: -item[0]):
+            best = max(sorted(free), key=lambda k: panel_iou(box, real[k]), default=None)
+            hit = best is not None and panel_iou(box, real[best]) >= threshold
+            if hit:
+                free.remove(best)
+            ranked.append((confidence, hit))
+    hits, n, total, recall = 0, 0, 0.0, 0.0
+    n_truth = max(sum(map(len, truth)), 1)
+    for _, step in groupby(sorted(ranked, key=lambda item: -item[0]), key=lambda item: item[0]):
+        flags = [hit for _, hit in step]
+        hits, n = hits + sum(flags), n + len(flags)
+        total += (hits / n_truth - recall) * hits / n
+        recall = hits / n_truth
+    return total
+
+
 def score(
-    predicted: Sequence[Sequence[Box]], truth: Sequence[Sequence[Box]], threshold: float = 0.5
+    predicted: Sequence[Sequence[Box]],
+    truth: Sequence[Sequence[Box]],
+    threshold: float = 0.5,
+    confidences: Sequence[Sequence[float]] | None = None,
 ) -> dict[str, float]:
     """Panel detection over figures, boxes matched one to one for the largest total IoU.
 
     Returns:
         ``exact``: share of figures whose panels are all found and nothing else is; ``precision`` and
-        ``recall`` of panels over all figures; a match needs an IoU of `threshold`.
+        ``recall`` of panels over all figures; a match needs an IoU of `threshold`. ``map``: see
+        `average_precision`.
     """
     exact = hits = n_predicted = n_truth = 0
     for found, real in zip(predicted, truth, strict=True):
@@ -239,4 +226,5 @@ def score(
         "exact": exact / max(len(truth), 1),
         "precision": hits / max(n_predicted, 1),
         "recall": hits / max(n_truth, 1),
+        "map": average_precision(predicted, truth, confidences, threshold),
     }

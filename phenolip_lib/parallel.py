@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,31 +177,69 @@ class _RayStep:
         return {"number": row["number"], "results": json.dumps(results)}
 
 
+def _import_ray():
+    """Ray with its Python messages, which name folders of the machine, kept out of notebooks and logs."""
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    import ray
+    import ray.data
+
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return ray
+
+
+def start_ray(workers: int) -> None:
+    """A Ray of this machine; on a cluster call ``ray.init`` with its address instead, before any step."""
+    ray = _import_ray()
+    # Workers must find the step's module where this process found it.
+    variables = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    ray.init(
+        num_cpus=max(workers, 1),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env={"env_vars": variables},
+    )
+
+
 def _ray(step: Step, jobs: list, setup: Callable | None, workers: int) -> Iterator[tuple[int, list]]:
     if not jobs:
         return
     try:
-        import ray
-        import ray.data
+        ray = _import_ray()
     except ImportError:
         raise PhenoLIPError("Ray is not installed; `pip install 'phenolip[ray]'`, or use engine: processes") from None
     ours = not ray.is_initialized()
+    with _no_native_messages():
+        yield from _run_ray(ray, step, jobs, setup, workers, ours)
+
+
+@contextmanager
+def _no_native_messages() -> Iterator[None]:
+    """Ray's C++ core writes to the process's standard error itself; what fails is raised all the same."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _run_ray(
+    ray, step: Step, jobs: list, setup: Callable | None, workers: int, ours: bool
+) -> Iterator[tuple[int, list]]:
     if ours:
-        # Workers must find the step's module where this process found it.
-        variables = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        ray.init(
-            num_cpus=max(workers, 1),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": variables},
-        )
+        start_ray(workers)
     try:
         context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
+        context.enable_progress_bars = context.print_on_execution_start = False
         rows = [{"number": i, "batch": json.dumps(batch)} for i, batch in jobs]
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _RayStep, fn_constructor_args=(step, setup), concurrency=workers
+            _RayStep, fn_constructor_args=(step, setup), compute=ray.data.ActorPoolStrategy(size=workers)
         )
         for row in dataset.iter_rows():
             yield row["number"], json.loads(row["results"])

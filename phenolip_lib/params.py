@@ -76,11 +76,21 @@ class PhenoKG(Section):
     """Curation of records into image-text pairs."""
 
     seed: int
+    use: Literal["any", "redistribution", "commercial"]
     link: Literal["caption", "caption+context"]
+    visible_only: bool
+    min_medical: Share
     split_compound: bool
+    panel_detector: str | None
+    refine: Annotated[str, Field(pattern=r"^(none|rules|local:.+|openai:https?://.+#.+)$")]
     duplicate_distance: Annotated[int, Field(ge=0, le=32)]
     mask_banners: bool
+    balance_phenotypes: bool
     splits: Splits
+    exports: list[Literal["kgx", "rdf", "webdataset", "huggingface", "phenobench"]]
+    engine: Literal["serial", "processes", "ray"]
+    workers: Count
+    batch_size: Count
 
 
 class Encoders(Section):

@@ -1,8 +1,8 @@
-"""The one record every source yields: an image, what is written about it, where it comes from."""
+"""What every source yields: a record of an image, its text and its origin, or why there is none."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 MODALITIES = (
     "dermatology",
@@ -30,7 +30,8 @@ class Record:
     dataset: str
     """Name of the data set, e.g. ``ham10000``."""
     image: str
-    """Path of the image file relative to the source's root folder, with ``/``."""
+    """Path of the image file relative to the source's root folder, with ``/``; a picture within an
+    archive is ``archive::member``, see `phenolip_lib.images`."""
     modality: str
     """One of `MODALITIES`."""
     group: str
@@ -54,7 +55,42 @@ class Record:
     narrows it to keep burned-in banners out."""
     official_split: str = ""
     """The data set's own split, for reference; ours is made by `phenolip_lib.splits`."""
+    label_names: tuple[str, ...] = ()
+    """Names of phenotypes asserted for this image by a data set that gives names and no ids; curation
+    looks them up among the ontology's names and synonyms."""
+    article: str = ""
+    """PMCID or case id, where one exists."""
+    patient: str = ""
+    """The data set's own patient id, where it has one."""
+    figure: str = ""
+    """Label of the figure within its article, e.g. ``Figure 2``."""
 
     def __post_init__(self) -> None:
+        for part in fields(self):
+            value = getattr(self, part.name)
+            # The path stays as it is, or the file could not be found.
+            if isinstance(value, str) and part.name != "image":
+                object.__setattr__(self, part.name, storable(value))
+        object.__setattr__(self, "label_names", tuple(storable(name) for name in self.label_names))
         if self.modality not in MODALITIES:
             raise ValueError(f"{self.record_id}: modality {self.modality!r} is not one of {MODALITIES}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """An item that was set aside, and why; sources use the step ``source``."""
+
+    record_id: str
+    step: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "record_id", storable(self.record_id))
+        object.__setattr__(self, "reason", storable(self.reason))
+
+
+def storable(text: str) -> str:
+    """Text that can be written as UTF-8: lone surrogates become U+FFFD, NULs vanish."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")

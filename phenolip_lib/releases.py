@@ -127,7 +127,7 @@ def carry_table(table: pd.DataFrame, column: str, old: Ontology, new: Ontology) 
     A cell holds one id or a list of ids. A list keeps what has a place in `new`, sorted and without
     repeats (it may end up empty); a row whose single id is lost is left out. Cells that hold no HPO
     id (such as images in an edge table) stay. Carry ``pairs`` in this way and let
-    `phenokg.graph_tables` build its graph: ``is_a`` edges belong to a release.
+    `graph.build_graph` make its graph: ``is_a`` edges belong to a release.
 
     Returns:
         the carried table with its index, and the lost: row (label in the index), hpo_id, reason.

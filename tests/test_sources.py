@@ -129,7 +129,7 @@ def test_label_maps_name_live_terms(full):
         assert full[hpo_id].name == name
 
 
-@pytest.mark.parametrize("name", list(DATASETS))
+@pytest.mark.parametrize("name", list(MODULES))
 def test_a_missing_folder_says_what_to_do(name, tmp_path):
     with pytest.raises(PhenoLIPError, match=rf"is missing; run `phenolip download {name} --to .* out of open.datasets"):
         list(DATASETS[name](tmp_path))
@@ -153,7 +153,7 @@ def test_broken_metadata_is_one_line(root):
 
 @pytest.mark.skipif(not (REAL / "ham10000").is_dir(), reason="the real data are not at hand")
 def test_real_folders_are_read_whole():
-    records = list(open_records(REAL, list(DATASETS)))
+    records = list(open_records(REAL, list(MODULES)))
     counts = Counter(record.dataset for record in records)
     assert counts == {"medpix-2.0": 1850, "ham10000": 2361, "idrid": 516 + 81, "chula-rbc-12": 738 + 121}
     assert len({record.record_id for record in records}) == len(records)

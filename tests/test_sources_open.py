@@ -18,6 +18,7 @@ from tests.conftest import ROOT
 
 REAL = Path(os.environ.get("PHENOLIP_DATA", ROOT.parent / "shared" / "data"))
 MODULES = (medpix, ham10000, idrid, chula)
+NAMES = [module.NAME for module in MODULES]
 
 
 @pytest.fixture(scope="session")
@@ -270,8 +271,8 @@ real = pytest.mark.skipif(not (REAL / "ham10000").is_dir(), reason="the real dat
 
 @real
 def test_real_classes_and_labels():
-    found = by_id(sorted(open_records(REAL, list(DATASETS)), key=lambda r: r.record_id))
-    classes = {name: Counter(r.class_name for r in found.values() if r.dataset == name) for name in DATASETS}
+    found = by_id(sorted(open_records(REAL, NAMES), key=lambda r: r.record_id))
+    classes = {name: Counter(r.class_name for r in found.values() if r.dataset == name) for name in NAMES}
     assert classes["ham10000"] == {"nv": 700, "bkl": 583, "mel": 491, "bcc": 264, "akiec": 183, "vasc": 80, "df": 60}
     assert sum(classes["idrid"][f"DR grade {grade}"] for grade in range(5)) == 516
     assert classes["medpix-2.0"]["Head"] == 808
@@ -283,7 +284,7 @@ def test_real_classes_and_labels():
 
 
 @real
-@pytest.mark.parametrize("name", list(DATASETS))
+@pytest.mark.parametrize("name", NAMES)
 def test_real_records_come_sorted(name):
     assert by_id(DATASETS[name](REAL))
 

@@ -26,8 +26,8 @@ def box_of(row) -> tuple[float, float, float, float]:
 def encoded_picture(root: Path, row) -> tuple[bytes, str]:
     """A pair's picture as file bytes and suffix.
 
-    A whole JPEG or PNG file is taken as it is; anything else is cut to its box and stored as JPEG of
-    quality 92.
+    A whole JPEG or PNG file is taken as it is; anything else (a panel, a member of an archive) is cut
+    to its box and stored as JPEG of quality 92.
 
     Raises:
         PhenoLIPError: the picture cannot be read.
@@ -37,7 +37,7 @@ def encoded_picture(root: Path, row) -> tuple[bytes, str]:
     except PhenoLIPError as error:
         raise PhenoLIPError(f"{row.pair_id}: {error}; the pairs and the folder {root} do not belong together") from None
     path = inside(root, row.image)
-    if box_of(row) == WHOLE and path.suffix.lower() in SUFFIXES:
+    if box_of(row) == WHOLE and path.is_file() and path.suffix.lower() in SUFFIXES:
         return path.read_bytes(), SUFFIXES[path.suffix.lower()]
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=JPEG_QUALITY)

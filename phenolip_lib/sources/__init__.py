@@ -8,19 +8,39 @@ from pathlib import Path
 
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.params import Params
-from phenolip_lib.records import Record
-from phenolip_lib.sources import chula, ham10000, idrid, medpix, phantom
+from phenolip_lib.records import Record, Reject, storable
+from phenolip_lib.sources import (
+    chula,
+    covid,
+    folder,
+    ham10000,
+    idrid,
+    medmnist,
+    medpix,
+    phantom,
+    phenobench,
+    pmc_oa,
+    roco,
+    webdataset,
+)
 
-DATASETS: dict[str, Callable[[Path], Iterator[Record]]] = {
+DATASETS: dict[str, Callable[[Path], Iterator[Record | Reject]]] = {
     "medpix-2.0": medpix.records,
     "ham10000": ham10000.records,
     "idrid": idrid.records,
     "chula-rbc-12": chula.records,
+    "covid-chestxray": covid.records,
+    "roco": roco.records,
+    "medmnist": medmnist.records,
+    "pmc-oa": pmc_oa.records,
+    "phenobench": phenobench.records,
+    "webdataset": webdataset.records,
+    "folder": folder.records,
 }
 
 
-def open_records(root: Path, datasets: Sequence[str]) -> Iterator[Record]:
-    """Records of the named public data sets, in the given order.
+def open_records(root: Path, datasets: Sequence[str]) -> Iterator[Record | Reject]:
+    """Records of the named data sets, in the given order, and what of them cannot be one.
 
     Raises:
         PhenoLIPError: no such folder, or a name that is not in `DATASETS`.
@@ -35,10 +55,14 @@ def open_records(root: Path, datasets: Sequence[str]) -> Iterator[Record]:
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DATASETS)}"
             raise PhenoLIPError(f"open.datasets: no data set {name!r}; {hint}")
     for name in datasets:
-        yield from DATASETS[name](Path(root))
+        for item in DATASETS[name](Path(root)):
+            if isinstance(item, Record) and item.image != storable(item.image):
+                yield Reject(item.record_id, "source", "the image's path cannot be written as UTF-8")
+            else:
+                yield item
 
 
-def source_records(source: str, root: Path, params: Params) -> Iterator[Record]:
+def source_records(source: str, root: Path, params: Params) -> Iterator[Record | Reject]:
     """Records of a source of the pipeline, ``phantom`` or ``open``."""
     if source == "phantom":
         return phantom.records(root)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from phenolip_lib.errors import PhenoLIPError
 
@@ -22,6 +27,56 @@ def need(root: Path, relative: str, dataset: str) -> Path:
             f"or take {dataset} out of open.datasets in params.yaml"
         )
     return path
+
+
+def place(root: Path, dataset: str, what: str) -> Path:
+    """The folder of a data set that the user fills, named like it.
+
+    Raises:
+        PhenoLIPError: it is not there; one line that says `what` belongs there.
+    """
+    path = Path(root) / dataset
+    if not path.is_dir():
+        raise PhenoLIPError(
+            f"{path} is missing; put {what} there or take {dataset} out of open.datasets in params.yaml"
+        )
+    return path
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A CSV file as text, empty where a field is empty or a row ends early.
+
+    pandas alone would take the surplus fields of a row for an index, or drop them.
+
+    Raises:
+        PhenoLIPError: it is absent or no table, lacks one of the `columns` or has a row with more fields.
+    """
+    if not path.is_file():
+        raise PhenoLIPError(f"{path} is missing")
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = [column.strip() for column in next(reader, [])]
+            rows = []
+            for row in reader:
+                if any(row[len(header) :]):
+                    raise PhenoLIPError(f"{path}: line {reader.line_num} has more fields than the header")
+                if row:
+                    rows.append((row + [""] * len(header))[: len(header)])
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise PhenoLIPError(f"{path}: not a table ({error})") from None
+    if not header or len(set(header)) < len(header):
+        raise PhenoLIPError(f"{path}: not a table (its columns have no names of their own)")
+    if missing := [column for column in columns if column not in header]:
+        raise PhenoLIPError(f"{path}: lacks the column {missing[0]!r}; it has {', '.join(header)}")
+    return pd.DataFrame(rows, columns=header, dtype=str)
+
+
+def split_labels(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """HPO ids and names of phenotypes, each sorted, of labels that may be either."""
+    labels = {text.strip() for text in texts if text.strip()}
+    ids = {label for label in labels if re.fullmatch(r"HP[:_]\d{7}", label, re.IGNORECASE)}
+    return tuple(sorted({i.upper().replace("_", ":") for i in ids})), tuple(sorted(labels - ids))
 
 
 def read_json(path: Path) -> Any:
