@@ -82,20 +82,6 @@ def contact_sheet(pairs: pd.DataFrame, root: Path, onto: Ontology, per_row: int 
     return figure
 
 
-def long_tail(pairs: pd.DataFrame) -> Figure:
-    """Images a phenotype, most frequent first, and caption lengths."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))
-    counts = pd.Series([h for own in pairs["phenotypes"] for h in own], dtype=str).value_counts()
-    left.plot(np.arange(1, len(counts) + 1), counts.values, color=COLORS[0])
-    left.set(xscale="log", yscale="log", xlabel="phenotype, by rank", ylabel="images", title="The long tail")
-    lengths = pairs["caption"].str.split().map(len)
-    right.hist([lengths[~pairs["templated"]], lengths[pairs["templated"]]], bins=30, stacked=True,
-               label=["own caption", "written from HPO text"])  # fmt: skip
-    right.set(xlabel="caption length (words)", ylabel="images", title="Captions")
-    right.legend()
-    return figure
-
-
 def training_curves(history: pd.DataFrame) -> Figure:
     """Losses, temperatures and validation recall by epoch, mean over seeds with the range shaded."""
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH * 1.25, 3))

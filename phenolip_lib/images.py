@@ -19,6 +19,7 @@ import stat
 import struct
 import tarfile
 import threading
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -46,7 +47,8 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".bmp", ".
 _CONTAINER = re.compile(r"(.+?\.(?:tar|tar\.gz|tgz|zip|npz))::(.+)", re.IGNORECASE | re.DOTALL)
 _DAMAGED = (
     UnidentifiedImageError, OSError, EOFError, ValueError, SyntaxError, RuntimeError, NotImplementedError,
-    struct.error, zlib.error, zipfile.BadZipFile, tarfile.TarError, TypeError, LookupError, OverflowError,
+    struct.error, zlib.error, zipfile.BadZipFile, tarfile.TarError, tokenize.TokenError,
+    TypeError, LookupError, OverflowError,
 )  # fmt: skip
 """What readers raise on damaged files; Pillow's TIFF reader the last three, on tags of the wrong type."""
 
@@ -81,7 +83,11 @@ def read_image(root: Path, relative: str, box: tuple[float, float, float, float]
     """
     container, member = split_container(relative)
     path = inside(root, container)
-    if not path.is_file():
+    try:
+        present = path.is_file()
+    except OSError:  # a name that is too long
+        present = False
+    if not present:
         raise PhenoLIPError(f"{'archive' if member else 'image file'} is absent")
     try:
         with warnings.catch_warnings():

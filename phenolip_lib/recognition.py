@@ -1,15 +1,14 @@
 """Find HPO terms in free text: the dictionary tier.
 
-A text is read as chunks between blanks. Each chunk is turned once into characters, one a word (its
-word family), and remembered, so that a text costs a few dictionary look-ups and one join. Windows of
-content words are then looked up in the `Lexicon` whatever their order; the longest match wins.
+A text is read as characters, one a word (`reading`). Windows of content words are looked up in the
+`Lexicon` by their word families, whatever their order; the longest match wins.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -19,29 +18,13 @@ from phenolip_lib.abbreviations import expand_abbreviations
 from phenolip_lib.context import statuses
 from phenolip_lib.lexicon import Entry, Lexicon
 from phenolip_lib.ontology import Ontology
+from phenolip_lib.reading import AND, BREAK, COMMA, MODIFIER, OR, OTHER, SKIP, Reader
 from phenolip_lib.word_families import NEVER, Form
-from phenolip_lib.wording import (
-    AMBIGUOUS_ACRONYMS,
-    FILLERS,
-    FUNCTION_WORDS,
-    HEADINGS,
-    MODIFIERS,
-    SIZES,
-    STOP_FORMS,
-    lemma,
-)
+from phenolip_lib.wording import AMBIGUOUS_ACRONYMS, FILLERS, HEADINGS, MODIFIERS, SIZES, STOP_FORMS
 
-BREAK, COMMA, AND, OR, SKIP, OTHER, MODIFIER = "\x01\x02\x03\x04\x05\x06\x07"
 MAX_WORDS = 8
-MAX_CHUNKS = 500_000
 _ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
-_token = re.compile(r"[a-z0-9]+|[^\sa-z0-9]|\n")
 _run = re.compile(r"[\u0100-\uffff](?:[\x02-\x05\x07\u0100-\uffff]*[\u0100-\uffff])?")
-_ACCENTS = str.maketrans("àáâãäåçèéêëìíîïñòóôõöùúûüýÿ", "aaaaaaceeeeiiiinooooouuuuyy")
-_CONJUNCTIONS = {"and": AND, "or": OR, "nor": OR}
-_DASHES = ("-", "--", "–", "—")
-_PUNCTUATION = {".": BREAK, ";": BREAK, ":": BREAK, "!": BREAK, "?": BREAK, "(": BREAK, ")": BREAK, "[": BREAK,
-                "]": BREAK, ",": COMMA, "\n": COMMA, "/": OR, "&": AND, "+": SKIP}  # fmt: skip
 
 
 class Mention(NamedTuple):
@@ -55,12 +38,6 @@ class Mention(NamedTuple):
     uncertain: bool
     family: bool = False
     """Said of a relative, not of the patient."""
-
-
-class _Word(NamedTuple):
-    start: int
-    end: int
-    symbol: str
 
 
 class _Match(NamedTuple):
@@ -81,29 +58,6 @@ class _Match(NamedTuple):
         return range(self.positions[0], self.positions[-1] + 1)
 
 
-class _Symbols(dict):
-    """Chunk of text -> its symbols; filled as chunks are met.
-
-    Attributes:
-        spans: chunk -> start and end of each symbol's word in it.
-    """
-
-    def __init__(self, words: Callable[[str], list[_Word]]) -> None:
-        super().__init__()
-        self.words = words
-        self.spans: dict[str, list[tuple[int, int]]] = {}
-
-    def __missing__(self, chunk: str) -> str:
-        if len(self) >= MAX_CHUNKS:
-            self.clear()
-            self.spans.clear()
-        words = self.words(chunk)
-        symbols = "".join(word.symbol for word in words)
-        self[chunk] = symbols
-        self.spans[chunk] = [(word.start, word.end) for word in words]
-        return symbols
-
-
 class Recognizer:
     """Dictionary tier of phenotype recognition.
 
@@ -114,7 +68,7 @@ class Recognizer:
     def __init__(self, onto: Ontology) -> None:
         self.lexicon = Lexicon(onto, STOP_FORMS)
         self.n_forms = len(self.lexicon.forms)
-        self._symbols = _Symbols(self.words)
+        self._reader = Reader(self.lexicon)
         of, symbol = self.lexicon.families.of, self.lexicon.symbol
         self._skippable = {MODIFIER, *(symbol[of[w]] for w in MODIFIERS | FILLERS if w in of)}
         self._negations = {symbol[w] for w in NEVER if w in symbol}
@@ -127,9 +81,8 @@ class Recognizer:
         automaton = ahocorasick.Automaton()
         best: dict[str, Entry] = {}
         for form in self.lexicon.forms:
-            sequence = "".join(map(self._symbols.__getitem__, form.original.split(" "))).translate(
-                self.lexicon.to_family
-            )
+            symbols = "".join(map(self._reader.__getitem__, form.original.split(" ")))
+            sequence = symbols.translate(self.lexicon.to_family)
             sequence = sequence.strip(BREAK + COMMA + AND + OR + SKIP)
             if any(mark in sequence for mark in (BREAK, COMMA, AND, OR)) and OTHER not in sequence:
                 held = best.get(sequence)
@@ -140,42 +93,12 @@ class Recognizer:
         automaton.make_automaton()
         return automaton
 
-    # --- words ----------------------------------------------------------------------------------
-
-    def words(self, chunk: str) -> list[_Word]:
-        """The words of a piece of text between blanks; offsets are relative to it."""
-        # Lower-casing must not change the length, or offsets would drift (a Turkish letter would).
-        lowered = chunk.lower()
-        if len(lowered) != len(chunk):
-            lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in chunk)
-        if not lowered.isascii():
-            lowered = lowered.translate(_ACCENTS)
-        if lowered in _DASHES:
-            return [_Word(0, len(chunk), BREAK)]
-        found = (_Word(m.start(), m.end(), self._symbol(m.group())) for m in _token.finditer(lowered))
-        return [word for word in found if word.symbol]
-
-    def _symbol(self, token: str) -> str:
-        if not token.isalnum() or not token.isascii():
-            return _PUNCTUATION.get(token, "")
-        if token in _CONJUNCTIONS:
-            return _CONJUNCTIONS[token]
-        if token in FUNCTION_WORDS:
-            return SKIP
-        word = lemma(token)
-        if word in self.lexicon.symbol:
-            return self.lexicon.symbol[word]
-        family = self.lexicon.families.family(word)
-        if family is not None:
-            return self.lexicon.kin[family]
-        return MODIFIER if token in MODIFIERS else OTHER
-
     # --- text -----------------------------------------------------------------------------------
 
     def __call__(self, text: str) -> list[Mention]:
         """Mentions in `text`, in order, longest match first where they overlap."""
         chunks = text.split(" ")
-        pieces = list(map(self._symbols.__getitem__, chunks))
+        pieces = list(map(self._reader.__getitem__, chunks))
         symbols = "".join(pieces)
         families = symbols.translate(self.lexicon.to_family)
         matches: list[_Match] = []
@@ -197,14 +120,20 @@ class Recognizer:
         single, entries, together = self.lexicon.single, self.lexicon.entries, self.lexicon.together
         skippable = self._skippable
         positions = [i for i in range(low, high) if families[i] != SKIP]
-        for at, i in enumerate(positions):
+        n = len(positions)
+        for at in range(n):
+            i = positions[at]
             if (found := single.get(symbols[i])) is not None:
                 matches.append(_Match((i,), 0, found))
-            partners = together.get(families[i])
-            if partners is None:
+            first = families[i]
+            partners = together.get(first)
+            if partners is None or at + 1 == n:
                 continue
+            following = families[positions[at + 1]]
+            if following not in partners and following not in skippable:
+                continue  # most words end here
             # `core` leaves out what may be left out ("left", "mild"), `whole` only what no key has.
-            whole, core = [i], None if families[i] in skippable else [i]
+            whole, core = [i], None if first in skippable else [i]
             for j in positions[at + 1 :]:
                 character = families[j]
                 known, skipped = character in partners, character in skippable
@@ -235,6 +164,8 @@ class Recognizer:
             elif families[i] != MODIFIER:
                 groups[-1].append(i)
         for left, right in zip(groups, groups[1:], strict=False):
+            if not left or not right:
+                continue
             # One side must be a finding by itself; the other then has as many words in place of its end or beginning.
             for i in range(max(len(left) - 5, 0), len(left) - 1):
                 whole = left[i:]
@@ -266,7 +197,7 @@ class Recognizer:
 
         def span(position: int) -> tuple[int, int]:
             at = bisect_right(first_symbol, position) - 1
-            start, end = self._symbols.spans[chunks[at]][position - first_symbol[at]]
+            start, end = self._reader.span(chunks[at], position - first_symbol[at])
             return first_character[at] + start, first_character[at] + end
 
         taken: set[int] = set()

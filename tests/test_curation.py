@@ -1,5 +1,7 @@
 """Reading, duplicates, splits: nothing leaks and nothing disappears without a reason."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,9 @@ from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.images import read_image
 from phenolip_lib.params import Splits
 from phenolip_lib.records import Record, Reject
+from phenolip_lib.sources import pmc_oa
 from phenolip_lib.splits import assign_splits, leakage
+from tests.test_sources_articles import article, package
 
 SHARES = Splits(train=0.7, val=0.1, test=0.2)
 
@@ -241,3 +245,25 @@ def test_negated_uncertain_and_family_findings_are_mentions_but_no_links(source,
 def test_nothing_usable_says_why(tmp_path, toy, settings):
     with pytest.raises(PhenoLIPError, match=r"no usable record is left; the reasons are: image file is absent \(2\)"):
         phenokg.build([record("a"), record("b")], tmp_path, toy, settings)
+
+
+def test_an_article_becomes_linked_panels(tmp_path, toy, settings):
+    """From a package of PMC Open Access to pairs: figure, panels, chunks, links, licence, group."""
+    figure = Image.new("RGB", (420, 200), "white")
+    figure.paste(picture(1, 200), (0, 0))
+    figure.paste(picture(2, 200), (220, 0))
+    buffer = io.BytesIO()
+    figure.save(buffer, "PNG")
+    body = (
+        '<body><p>As <xref ref-type="fig" rid="f1">Figure 1</xref> shows, with anemia.</p><fig id="f1"><label>1</label>'
+        "<caption><p>(a) Large spleen. (b) No cardiomegaly; large spleen.</p></caption>"
+        '<graphic xlink:href="x.g001"/></fig></body>'
+    )
+    package(tmp_path / "pmc-oa" / "PMC123.tar.gz", {"a.nxml": article(body), "x.g001.png": buffer.getvalue()})
+    kg = phenokg.build(pmc_oa.records(tmp_path), tmp_path, toy, settings.model_copy(update={"link": "caption"}))
+    assert kg.pairs["pair_id"].tolist() == ["pmc-oa/PMC123/f1#a", "pmc-oa/PMC123/f1#b"]
+    assert kg.pairs["phenotypes"].tolist() == [["HP:0001744"], ["HP:0001744"]]
+    assert set(kg.pairs["group"]) == set(kg.pairs["article"]) == {"PMC123"}
+    assert set(kg.pairs["licence"]) == {"CC-BY-4.0"}
+    assert kg.pairs["right"].iloc[0] < 0.5 < kg.pairs["left"].iloc[1]
+    assert kg.graph.images_of("HP:0001744") == kg.pairs["pair_id"].tolist()

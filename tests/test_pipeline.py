@@ -23,13 +23,14 @@ TINY = {
     "seeds": [0, 1],
     "hpo": {"obo": "hpo/hp.obo", "sha256": None, "annotations": "hpo/phenotype.hpoa"},
     "atlas": {"image_size": 64, "subjects_per_finding": 3, "workers": 1},
+    "phenokg": {"engine": "serial"},
     "encoders": {"image_size": 64},
     "stage1": {"epochs": 2, "batch_size": 64, "max_tokens": 24},
     "stage2": {"epochs": 3, "batch_size": 64, "kd_ontology_batch": 64},
     "evaluation": {"candidates": 150, "probe_shares": [0.1, 1.0], "probe_min_per_class": 2},
     "ablations": {"run": ["captions_only"]},
 }
-NAMED = ("HP:0001744", "HP:0002240", "HP:0001640", "HP:0000316", "HP:0000601", "HP:0000967", "HP:0002650")
+NAMED = ("HP:0001744", "HP:0002240", "HP:0001433", "HP:0001640", "HP:0000316", "HP:0000601", "HP:0000967", "HP:0002650")
 """Terms the notebooks show as examples."""
 
 

@@ -89,7 +89,9 @@ def _unusable(base: Path, row: dict[str, str], image: str) -> str:
     if row["folder"] == "volumes" or row["filename"].endswith((".nii", ".nii.gz")):
         return "a volume and no picture"
     try:
-        path = inside(base, image)
+        present = inside(base, image).is_file()
     except PhenoLIPError as error:
         return str(error)
-    return "" if path.is_file() else f"picture {image!r} is not there"
+    except OSError:  # a name that is too long
+        present = False
+    return "" if present else f"picture {image!r} is not there"

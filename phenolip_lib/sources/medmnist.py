@@ -12,7 +12,10 @@ same scans along three axes. Three-dimensional sets are no pictures.
 from __future__ import annotations
 
 import re
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,11 @@ from phenolip_lib.sources.files import place
 
 NAME = "medmnist"
 URL = "https://medmnist.com"
+_DAMAGED = (
+    OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError, SyntaxError,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy raises on damaged files, or on a file that is a bare array."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +147,9 @@ def _labels(path: Path, split: str) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as archive:
             labels = archive[f"{split}_labels"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        shape = array_shape(path, f"{split}_images")
+    except _DAMAGED as error:
         raise PhenoLIPError(f"labels cannot be read: {type(error).__name__}") from None
-    shape = array_shape(path, f"{split}_images")
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or len(labels) != shape[0]:
         raise PhenoLIPError(f"labels {labels.dtype} {labels.shape} do not belong to pictures {shape}")
     return labels

@@ -56,7 +56,7 @@ def records(root: Path) -> Iterator[Record | Reject]:
     for path in files:
         for number, entry in _entries(path):
             place_in_file = f"{path.name}:{number}"
-            key = "/".join(str(entry.get(k, "")) for k in ("pmc_id", "figure_id", "bbox_id")) if entry else ""
+            key = "/".join(_text(entry, k) for k in ("pmc_id", "figure_id", "bbox_id")) if entry else ""
             yield _item(base, place_in_file, key if key.replace("/", "") else "", entry, "")
 
 
@@ -69,18 +69,19 @@ def _item(base: Path, where: str, key: str, entry: dict[str, Any] | None, split:
         return Reject(record_id, "source", f"{where}: is not an entry with an image and a text")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return Reject(record_id, "source", f"{where}: phenotypes are not a list of names")
+    image = image.strip()
     try:
         inside(base, image)
     except PhenoLIPError as error:
         return Reject(record_id, "source", f"{where}: {error}")
-    pmcid = re.search(r"PMC\d+", f"{entry.get('pmc_id', '')} {image}")
+    pmcid = re.search(r"PMC\d+", f"{_text(entry, 'pmc_id')} {image}")
     article = pmcid[0] if pmcid else ""
     labels, label_names = split_labels(names)
     return Record(
         record_id=record_id,
         dataset=NAME,
-        image=f"{NAME}/{image.strip()}",
-        modality=MODALITIES.get(str(entry.get("modality", "")).strip().lower(), "other"),
+        image=f"{NAME}/{image}",
+        modality=MODALITIES.get(_text(entry, "modality").lower(), "other"),
         group=article or record_id,
         licence=UNKNOWN,
         url=f"https://pmc.ncbi.nlm.nih.gov/articles/{article}/" if article else "",
@@ -89,14 +90,21 @@ def _item(base: Path, where: str, key: str, entry: dict[str, Any] | None, split:
         label_names=label_names,
         official_split=split,
         article=article,
-        figure=str(entry.get("figure_id", "")),
+        figure=_text(entry, "figure_id"),
     )
+
+
+def _text(entry: dict[str, Any], name: str) -> str:
+    value = entry.get(name)
+    return "" if value is None else str(value).strip()
 
 
 def _matches(text: str) -> list[str] | None:
     """The first item of each entry of a list literal; None if it is none."""
     try:
         entries = ast.literal_eval(text) if len(text) <= MAX_LITERAL else None
+        if not isinstance(entries, list | tuple):  # a text alone would come apart into letters
+            return None
         return [entry if isinstance(entry, str) else entry[0] for entry in entries]
     except (ValueError, SyntaxError, TypeError, LookupError, MemoryError, RecursionError):
         return None
@@ -110,7 +118,8 @@ def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
         yield 1, None
         return
     lines = path.suffix.lower() == ".jsonl"
-    for number, part in enumerate(text.splitlines() if lines else [text], start=1):
+    # Not `str.splitlines`: JSON texts may hold separators of their own.
+    for number, part in enumerate(text.split("\n") if lines else [text], start=1):
         try:
             found = json.loads(part) if part.strip() or not lines else []
         except (ValueError, RecursionError):

@@ -108,5 +108,10 @@ def _facts(path: Path) -> dict[str, str]:
     """All that a file of licences or links says of each picture, in one text; empty without the file."""
     if not path.is_file():
         return {}
-    rows = csv.reader(_lines(path), delimiter="\t" if path.name == "dlinks.txt" else ",")
-    return {row[0].strip(): " ".join(row[1:]) for row in rows if row}
+    # The text files of the first release know no quotes; a stray one would swallow the lines below it.
+    quoting = csv.QUOTE_NONE if path.suffix == ".txt" else csv.QUOTE_MINIMAL
+    rows = csv.reader(_lines(path), delimiter="\t" if path.name == "dlinks.txt" else ",", quoting=quoting)
+    try:
+        return {row[0].strip(): " ".join(row[1:]) for row in rows if row}
+    except csv.Error as error:
+        raise PhenoLIPError(f"{path}: not a table ({error})") from None

@@ -6,9 +6,10 @@ Layout, at any depth below ``webdataset`` (https://github.com/webdataset/webdata
                                        0002.png  0002.json
 
 Members of one sample share their key, the name up to the first dot after the last ``/``. The text is
-the caption. The JSON may hold ``caption``, ``context``, ``labels`` (HPO ids or names), ``group``, ``licence``,
-``modality``, ``class``, ``article``, ``patient``, ``figure`` and ``url``; other entries are not looked at. Shards
-that this project exports are read back with the labels that were asserted.
+the caption. The JSON may hold ``caption``, ``context``, ``labels`` or ``phenotypes`` (HPO ids or names), ``group``,
+``licence`` or ``license``, ``modality``, ``class`` or ``class_name``, ``article``, ``patient``, ``figure`` and
+``url``; other entries are not looked at. Shards that this project exports are read back with the labels that were
+asserted.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from phenolip_lib.records import MODALITIES, Record, Reject
 from phenolip_lib.sources.files import place, split_labels
 
 NAME = "webdataset"
+NUMBERS = ("group", "class", "article", "patient", "figure")
+"""Entries that may be whole numbers as well."""
+SYNONYMS = {"license": "licence", "class_name": "class"}
 TEXTS = ("caption", "context", "group", "licence", "modality", "class", "article", "patient", "figure", "url")
 
 
@@ -65,7 +69,7 @@ def _record(record_id: str, path: Path, container: str, parts: dict[str, str]) -
             facts["caption"] = read_member(path, parts[".txt"]).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise PhenoLIPError("text is not UTF-8") from None
-    texts = {name: " ".join((facts.get(name) or "").split()) for name in TEXTS}
+    texts = {name: " ".join(facts.get(name, "").split()) for name in TEXTS}
     modality = texts["modality"].lower() or "other"
     if modality not in MODALITIES:
         raise PhenoLIPError(f"unknown modality {modality!r}; there are {', '.join(MODALITIES)}")
@@ -75,7 +79,7 @@ def _record(record_id: str, path: Path, container: str, parts: dict[str, str]) -
         dataset=NAME,
         image=f"{container}::{pictures[0]}",
         modality=modality,
-        group=texts["group"] or texts["article"] or record_id,
+        group=texts["group"] or texts["article"] or (f"{NAME}/{texts['patient']}" if texts["patient"] else record_id),
         licence=spdx(texts["licence"]),
         url=texts["url"],
         caption=texts["caption"],
@@ -94,10 +98,20 @@ def _facts(path: Path, member: str) -> dict[str, Any]:
         facts = json.loads(read_member(path, member))
     except (ValueError, RecursionError):
         raise PhenoLIPError("facts are not valid JSON") from None
-    if not isinstance(facts, dict) or not all(isinstance(facts.get(name) or "", str) for name in TEXTS):
+    if not isinstance(facts, dict):
         raise PhenoLIPError("facts are not an object of texts")
-    # In exported shards phenotypes that were recognised in the text stand beside asserted ones.
-    labels = facts.setdefault("labels", facts.get("phenotypes") if facts.get("asserted") else []) or []
+    for other, name in SYNONYMS.items():
+        facts[name] = facts.get(other) if facts.get(name) is None else facts[name]
+    for name in TEXTS:
+        value = "" if facts.get(name) is None else facts[name]
+        # Group 0 is a group: were it dropped, its pictures could come to lie on both sides of a split.
+        if name in NUMBERS and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str):
+            raise PhenoLIPError("facts are not an object of texts")
+        facts[name] = value
+    # In exported shards the phenotypes of a pair are either asserted or recognised in its text, never both.
+    labels = facts.setdefault("labels", facts.get("phenotypes") if facts.get("asserted", True) else []) or []
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise PhenoLIPError("labels are not a list of texts")
     return facts
