@@ -6,6 +6,7 @@ hosted one), `LocalModel` runs a transformers model in this process. Both decode
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import time
@@ -21,6 +22,8 @@ from phenolip_lib.errors import PhenoLIPError
 
 MAX_TOKENS = 512
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+REFUSED = frozenset({400, 413, 422})
+"""What a server says of one prompt, such as one that is too long; other prompts may be answered."""
 MAX_WAIT = 60.0
 
 
@@ -39,6 +42,13 @@ class Refiner(Protocol):
 
     def complete(self, prompts: list[str]) -> Sequence[str | Unanswered]:
         """One text a prompt, in order, or why there is none."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an error: urllib would send the key on to whatever host it names."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 class OpenAICompatible:
@@ -87,16 +97,19 @@ class OpenAICompatible:
                 reason = f"no answer: HTTP {error.code}"
                 asked = error.headers.get("Retry-After", "")
                 error.close()
+                if error.code in REFUSED:
+                    return Unanswered(reason)
                 if error.code not in RETRIED:
                     raise PhenoLIPError(
                         f"{self.address}: HTTP {error.code} ({error.reason}) for model {self.model!r}; "
                         f"check the address, the model and the key in {self.api_key_env}"
                     ) from None
                 wait = float(asked) if asked.isdecimal() else self.pause * 2**attempt
-            except (TimeoutError, ConnectionResetError) as error:
+            except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
                 reason, wait = f"no answer: {type(error).__name__}", self.pause * 2**attempt
             except urllib.error.URLError as error:
-                if isinstance(error.reason, TimeoutError | ConnectionResetError):
+                cut = isinstance(error.reason, TimeoutError | ConnectionError)
+                if cut and not isinstance(error.reason, ConnectionRefusedError):
                     reason, wait = f"no answer: {type(error.reason).__name__}", self.pause * 2**attempt
                 else:
                     raise PhenoLIPError(
@@ -121,7 +134,7 @@ class OpenAICompatible:
         if key := os.environ.get(self.api_key_env):
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(self.address, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=self.timeout) as reply:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=self.timeout) as reply:
             return json.loads(reply.read())
 
 

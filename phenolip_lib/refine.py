@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -54,7 +53,7 @@ class Item:
 class Answer(BaseModel):
     """What a model must answer, as JSON; the modalities are those of the published data set."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     caption: Annotated[str, Field(min_length=3, max_length=4000)]
     modality: Literal["MRI", "CT", "X-ray", "Pathology", "Microscopy", "Ultrasound", "Natural Image", "Other"]
@@ -177,19 +176,29 @@ def prompt(item: Item, complaint: Answer | str = "") -> str:
 
 
 def parse(text: str) -> Answer | str:
-    """A model's answer, or the reason it is none; prose, fences and thoughts around the JSON are ignored."""
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
-    start = text.find("{")
-    if start < 0:
-        return "invalid answer: no JSON object"
-    try:
-        value, _ = json.JSONDecoder().raw_decode(text, start)
-        return Answer.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        return f"invalid answer: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except (json.JSONDecodeError, RecursionError):
-        return "invalid answer: broken JSON"
+    """A model's answer, or the reason it is none; prose, fences and thoughts around the JSON are ignored.
+
+    The first valid object counts; with none, the reason is that of the first that is JSON at all.
+    """
+    if not isinstance(text, str):
+        return "invalid answer: no text"
+    # A chat template may open the thoughts itself, so that the answer holds only their end.
+    text = text.rpartition("</think>")[2]
+    reason = "invalid answer: broken JSON" if "{" in text else "invalid answer: no JSON object"
+    decoder, end, wrong_schema = json.JSONDecoder(), 0, ""
+    while (start := text.find("{", end)) >= 0:
+        end = start + 1
+        try:
+            value, end = decoder.raw_decode(text, start)
+            return Answer.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            wrong_schema = wrong_schema or f"invalid answer: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except RecursionError:
+            break
+        except ValueError:  # no JSON, or a number of too many digits
+            continue
+    return wrong_schema or reason
 
 
 class AnswerFile:
@@ -234,10 +243,11 @@ class AnswerFile:
 def unsupported(item: Item, answer: Answer, recognize: Recognize, onto: Ontology) -> str:
     """The name of a phenotype the answer adds, or "" if it adds none.
 
-    A phenotype is supported by the same term, one above it or one below it, affirmed in the image's own
-    caption or asserted for the image; a negated mention supports no affirmed one, nor the article's text
-    anything. What the answer calls uncertain may be uncertain there too, and what it negates must be
-    negated there.
+    A phenotype is supported by the same term or a more special one, affirmed in the image's own caption
+    or asserted for the image: "nuclear cataract" supports "cataract" and not the other way round. A
+    negated mention supports no affirmed one, nor the article's text anything. What the answer calls
+    uncertain may be uncertain there too. What it negates must be negated there, itself or a more general
+    term: "no cataract" supports "no nuclear cataract" and not the other way round.
     """
     own = [m for m in recognize(item.text) if m.hpo_id in onto]
     affirmed = {m.hpo_id for m in own if not (m.negated or m.uncertain or m.family)}
@@ -250,13 +260,12 @@ def unsupported(item: Item, answer: Answer, recognize: Recognize, onto: Ontology
             if m.hpo_id not in onto:
                 continue
             allowed = negated if m.negated else relatives if m.family else uncertain if m.uncertain else affirmed
-            if not _related(m.hpo_id, allowed, onto):
+            if not _follows(m.hpo_id, allowed, m.negated, onto):
                 return f"{'no ' if m.negated else ''}{onto[m.hpo_id].name}"
     return ""
 
 
-def _related(hpo_id: str, others: set[str], onto: Ontology) -> bool:
-    """Whether a term is the same as, above or below one of others; the root of all phenotypes counts for none."""
-    hpo_id = onto.resolve(hpo_id)
+def _follows(hpo_id: str, others: set[str], negated: bool, onto: Ontology) -> bool:
+    """Whether a statement follows from one of others by the ontology; the root of all phenotypes supports none."""
     others = {onto.resolve(other) for other in others} - onto.ancestors(PHENOTYPIC_ABNORMALITY)
-    return not others.isdisjoint(onto.ancestors(hpo_id) | onto.descendants(hpo_id))
+    return not others.isdisjoint(onto.ancestors(hpo_id) if negated else onto.descendants(hpo_id))

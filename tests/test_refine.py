@@ -108,6 +108,12 @@ def test_a_good_answer_is_taken(toy, recognize):
         (answer(modality="Scan"), "invalid answer: modality"),
         (answer(caption=""), "invalid answer: caption"),
         ('{"caption": "CT of it.", "modality": "CT", "phenotypes": [], "note": 1}', "invalid answer: note"),
+        (answer(caption=" \n\n "), "invalid answer: caption"),
+        ('{"caption": "CT of \\ud800", "modality": "CT", "phenotypes": []}', "invalid answer: caption"),
+        ('{"caption": ' + "9" * 5000 + "}", "invalid answer: broken JSON"),
+        ('{"a":' * 50_000, "invalid answer: broken JSON"),
+        (None, "invalid answer: no text"),
+        (42, "invalid answer: no text"),
     ],
 )
 def test_bad_answers_are_asked_for_again_then_the_rules_are_used(toy, recognize, text, reason):
@@ -119,6 +125,11 @@ def test_bad_answers_are_asked_for_again_then_the_rules_are_used(toy, recognize,
     assert reason in model.prompts[1]
     [second] = refine.refine([item()], Scripted(text, answer()), recognize, toy)
     assert second.source == "refined"
+
+
+@pytest.mark.parametrize("before", ["For {this} image: ", "{thoughts} the template opened</think>", '{"note": 1} '])
+def test_the_first_valid_object_is_the_answer(before):
+    assert refine.parse(before + answer()) == refine.Answer.model_validate_json(answer())
 
 
 # --- guard ---------------------------------------------------------------------------------------
@@ -144,12 +155,14 @@ def test_findings_a_model_adds_are_refused(toy, recognize, own, labels, refined,
     assert refine.unsupported(item(text=own, labels=labels), given_answer, recognize, toy) == added
 
 
-def test_support_follows_the_ontology_both_ways_but_not_sideways(full):
+def test_a_more_general_finding_is_supported_and_a_more_special_one_is_not(full):
     recognizer = Recognizer(full)
     for own, refined, supported in [
         ("Hepatosplenomegaly.", "Splenomegaly.", True),
-        ("Cataract.", "Nuclear cataract.", True),
+        ("Cataract.", "Nuclear cataract.", False),
         ("Nuclear cataract.", "Cataract.", True),
+        ("No cataract.", "No nuclear cataract.", True),
+        ("No nuclear cataract.", "No cataract.", False),
         ("Nuclear cataract.", "Cortical cataract.", False),
     ]:
         given_answer = refine.Answer(caption=refined, modality="Other", phenotypes=[])
@@ -190,6 +203,22 @@ def test_an_invalid_answer_is_not_kept(toy, recognize, tmp_path):
     assert outcome.source == "refined"
 
 
+def test_a_killed_run_goes_on_where_it_stopped(toy, recognize, tmp_path):
+    class Killed(Scripted):
+        def complete(self, prompts):
+            if self.prompts:
+                raise KeyboardInterrupt
+            return super().complete(prompts)
+
+    items = [item(f"i{k}", f"CT number {k} shows splenomegaly.") for k in range(refine.BATCH + 5)]
+    with pytest.raises(KeyboardInterrupt):
+        refine.refine(items, Killed(answer()), recognize, toy, tmp_path)
+    model = Scripted(answer())
+    outcomes = refine.refine(items, model, recognize, toy, tmp_path)
+    assert len(model.prompts) == 5
+    assert outcomes == refine.refine(items, Scripted(answer()), recognize, toy)
+
+
 # --- server --------------------------------------------------------------------------------------
 
 
@@ -206,10 +235,25 @@ def server():
                 time.sleep(0.6)
                 action = 200
             text = "garbage" if action == "garbage" else json.dumps({"choices": [{"message": {"content": answer()}}]})
+            if action == "close":
+                return
+            if action == "nonsense":
+                self.wfile.write(b"nonsense\r\n\r\n")
+                return
             self.send_response(action if isinstance(action, int) else 200)
             self.send_header("Retry-After", "0")
+            if action == "cut":
+                self.send_header("Content-Length", "9999")
+            if action == 302:
+                # Another host's name for the same server: what is sent there is seen.
+                self.send_header("Location", f"http://localhost:{self.server.server_port}/elsewhere")
             self.end_headers()
             self.wfile.write(text.encode())
+
+        def do_GET(self):
+            self.server.seen.append((self.path, self.headers.get("Authorization"), None))
+            self.send_response(200)
+            self.end_headers()
 
         def log_message(self, *_):
             pass
@@ -243,7 +287,9 @@ def test_no_key_is_sent_if_there_is_none(server, monkeypatch):
     assert server.seen[0][1] is None
 
 
-@pytest.mark.parametrize("script", [[429, 200], [500, 503, 200], [503, 429, 200]])
+@pytest.mark.parametrize(
+    "script", [[429, 200], [500, 503, 200], [503, 429, 200], ["close", 200], ["cut", 200], ["nonsense", 200]]
+)
 def test_an_overloaded_server_is_asked_again(server, script):
     server.script = script
     assert client(server).complete(["one"]) == [answer()]
@@ -258,6 +304,21 @@ def test_what_a_server_never_answers_falls_back(server, script, reason, toy, rec
     [outcome] = refine.refine([item()], client(server), recognize, toy)
     assert outcome.source == "rules"
     assert outcome.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("code", [400, 413, 422])
+def test_a_prompt_a_server_refuses_costs_no_other(server, code):
+    server.script = [code, 200]
+    assert client(server).complete(["too long", "two"]) == [Unanswered(f"no answer: HTTP {code}"), answer()]
+
+
+def test_the_key_follows_no_redirect(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    server.script = [302]
+    with pytest.raises(PhenoLIPError, match="HTTP 302") as caught:
+        client(server).complete(["one"])
+    assert [path for path, *_ in server.seen] == ["/v1/chat/completions"]
+    assert "secret" not in str(caught.value)
 
 
 def test_a_timeout_is_a_reason(server):
