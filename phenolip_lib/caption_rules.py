@@ -12,7 +12,11 @@ _LABEL = re.compile(
     r"(?:\s*[.:|–—-])*\s*",
     re.IGNORECASE,
 )
-_CITATION = re.compile(r"\s*\[\s*\d+(?:\s*[-–,;]\s*\d+)*\s*\]|\s*\([^()]*\bet al\b[^()]*\)")
+_AUTHORS = r"(?:(?:van|von|de|der|den|el) )*[A-Z][\w’'-]+(?: [A-Z]{1,2})? et al\b\.?,?(?: \d{4}[a-z]?)?"
+_CITATION = re.compile(
+    r"\s*\[\s*\d+(?:\s*[-–,;]\s*\d+)*\s*\]"
+    rf"|\s*\((?:(?:see|e\.g\.,?|(?:adapted |modified |reproduced )?from) )?{_AUTHORS}(?:[;,] {_AUTHORS})*\)"
+)
 _LETTER = r"(?:[A-KM-QS-Za-z]|[ivx]{1,4})"
 _PANELS = re.compile(rf"\({_LETTER}(?:\s*(?:[-–,&]|and|to)\s*{_LETTER})*\)[:.]?\s*|(?:^|(?<=[.;]\s))[A-Za-h][:)]\s+")
 _BRACKETS = re.compile(r"\s*\(([^()]*)\)")
@@ -21,17 +25,19 @@ _POINTER_WORDS = _POINTERS | frozenset(
     "white black red yellow blue green orange open closed solid dashed dotted thick thin long short large small curved "
     "straight double single head heads and or in on with left right upper lower panel panels the both".split()
 )
-_ASIDE = re.compile(
-    r"(?:please )?(?:see|cf\.?|refer to) (?:also )?(?:the )?(?:main )?"
-    r"(?:text|fig|table|panel|supp|appendix|below|above|ref).*"
-    r"|(?:supplementary )?(?:figs?|figures?|tables?)\.? ?s?\d.*|(?:scale )?bars?\b[^a-z]*(?:[nµμm]?m|microns?)?.*\d.*",
-    re.IGNORECASE,
+_NOTES = frozenset("bar bars magnification magnifications stain staining text".split())
+_REFERENCES = _NOTES | frozenset("see cf fig figs figure figures table tables supplementary appendix".split())
+_PAGE_WORDS = (
+    _REFERENCES
+    | _POINTER_WORDS
+    | frozenset(
+        "scale original objective please also refer main for more further details detail explanation information of "
+        "above below supplemental supporting is are equal equals represent represents indicate indicates denote "
+        "denotes all each length nm µm μm um mm cm micron microns micrometer micrometers hematoxylin haematoxylin "
+        "eosin he periodic acid schiff pas masson trichrome giemsa wright gomori may grünwald grunwald".split()
+    )
 )
-_DROPPED = re.compile(
-    r"(?:(?:scale )?bars?\b\W*(?:(?:is|are|equals?|represents?|indicates?|denotes?|in (?:all|both) panels)\W*)*\d.*"
-    r"|(?:please )?(?:see|refer to) (?:the )?(?:main )?text\b.*)$",
-    re.IGNORECASE | re.DOTALL,
-)
+"""Words of remarks on the page or the preparation; one other word, and the remark stays."""
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=\S)")
 
 
@@ -39,7 +45,8 @@ def clean_caption(text: str) -> str:
     """A caption without what is of the page and not of the picture; findings stay.
 
     Removes HTML, figure labels, panel letters, citations, remarks such as "(see text)" and "(arrow)",
-    and sentences about scale bars. Cleaning twice changes nothing more; what is left may be empty.
+    and sentences of scale bars, magnification and stain alone. Cleaning twice changes nothing more; what
+    is left may be empty.
     """
     before = None
     while text != before:
@@ -54,7 +61,7 @@ def _cleaned(text: str) -> str:
     text = _PANELS.sub("", text)
     text = _BRACKETS.sub(lambda m: "" if _is_aside(m.group(1)) else m.group(), text)
     text = re.sub(r"[,;]\s*(?:scale )?bars?\W*\d[\d.]*\s*[nµμcm]?m\b", "", text, flags=re.IGNORECASE)
-    text = " ".join(s for s in _SENTENCE.split(text) if not _DROPPED.match(s))
+    text = " ".join(s for s in _SENTENCE.split(text) if not _of_page(s, _NOTES))
     text = re.sub(r"\s+([,.;:])", r"\1", " ".join(text.split()))
     text = re.sub(r"([,;:])(?=[.;])|(?<=\.)\.(?!\.)(?<!\.\.\.)", "", text).strip(" ,;:|")
     text = re.sub(r"^[.)\]]+\s*|;$", "", text)
@@ -62,6 +69,11 @@ def _cleaned(text: str) -> str:
 
 
 def _is_aside(inner: str) -> bool:
-    words = re.findall(r"[\w*†#]+", inner.lower())
-    pointing = not _POINTERS.isdisjoint(words) and all(w in _POINTER_WORDS or len(w) == 1 for w in words)
-    return not inner.strip(" ,;.") or pointing or _ASIDE.fullmatch(inner.strip()) is not None
+    return not inner.strip(" ,;.") or _of_page(inner, _REFERENCES | _POINTERS)
+
+
+def _of_page(text: str, marks: frozenset[str]) -> bool:
+    """Whether a text has one of some marks, or a magnification, and no word that could be of the picture."""
+    words = re.findall(r"[^\W_]+|[*†#]", text.lower())
+    marked = not marks.isdisjoint(words) or re.search(r"[x×]\s?\d{2,}|\d{2,}\s?[x×](?!\w)", text.lower())
+    return bool(marked) and all(w in _PAGE_WORDS or len(w) == 1 or re.fullmatch(r"[sx]?\d+\w{0,2}", w) for w in words)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from ruamel.yaml import YAML
 
+from phenolip_lib import commands
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.params import load_params
 from phenolip_lib.paths import Paths
@@ -20,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(commands.app)
 
 
 @app.command()
@@ -141,6 +143,43 @@ def annotate(
     sys.stdout.reconfigure(encoding="utf-8", line_buffering=False)
     for line in lines(files or [], output_format, encoder, threshold):
         sys.stdout.write(line + "\n")
+
+
+@app.command()
+def train(
+    source: Annotated[str, typer.Argument(help="ontology (stage 1), phantom, open.")] = "phantom",
+    method: Annotated[list[str] | None, typer.Option(help="A method of params.yaml; repeat; all by default.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="A seed; repeat; those of params.yaml by default.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Processes under torchrun, one a GPU.", min=1)] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", "-S", help="KEY=VALUE over params.yaml, e.g. stage2.epochs=2; repeat.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder to write; runs/<source> by default.")] = None,
+) -> None:
+    """Train outside the pipeline, with curves and checkpoints; started again, it goes on."""
+    from phenolip_lib.runtime import configure
+    from phenolip_lib.train import start
+
+    paths = Paths()
+    overrides = dict(_setting(item) for item in set_ or [])
+    if processes is not None:
+        overrides["runtime.processes"] = processes
+    params = load_params(paths.params, check_ablations=True).with_overrides(overrides)
+    if method:
+        params = params.with_overrides(
+            {"methods": {name: params.method(name) and params.methods[name] for name in method}}
+        )
+    if seed:
+        params = params.with_overrides({"seeds": seed})
+    configure(params.runtime.threads)
+    start(params, source, to or paths.root / "runs" / source, paths)
+
+
+def _setting(text: str) -> tuple[str, object]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise PhenoLIPError(f"--set {text}: write KEY=VALUE, e.g. stage2.epochs=2")
+    return key.strip(), YAML(typ="safe", pure=True).load(value)
 
 
 def main() -> None:

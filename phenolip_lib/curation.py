@@ -16,7 +16,8 @@ import pandas as pd
 
 from phenolip_lib import pictures, refine
 from phenolip_lib.captions import templated_caption
-from phenolip_lib.dedup import UnionFind, similar_pairs
+from phenolip_lib.dedup import UnionFind, embedding_pairs, similar_pairs
+from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.images import WHOLE
 from phenolip_lib.licences import use_allowed
 from phenolip_lib.ontology import Ontology
@@ -60,6 +61,8 @@ class Picture:
     group: str
     templated: bool = False
     """Whether the caption was written from labels."""
+    features: np.ndarray | None = None
+    """Image features ``(width,)``, where a step of params needs them."""
 
 
 def admit(found: Iterable[Record | Reject], settings: Settings, ledger: Ledger) -> list[Record]:
@@ -116,11 +119,40 @@ def examine_pictures(
     return kept
 
 
+def add_features(
+    found: list[Picture], root: Path, settings: Settings, cache: Path | None, device: str
+) -> list[Picture]:
+    """The pictures with features, if a step of params needs them.
+
+    Raises:
+        PhenoLIPError: there is no such ``phenokg.image_encoder``, or no such device.
+    """
+    if not found or (settings.clusters is None and settings.embedding_duplicates is None):
+        return found
+    from phenolip_lib.encoders import load_towers  # slow to import, and only this step needs it
+    from phenolip_lib.features import image_features
+    from phenolip_lib.runtime import pick_device
+
+    try:
+        towers = load_towers(settings.image_encoder, FEATURE_SIDE, context_length=8)
+    except PhenoLIPError as error:
+        raise PhenoLIPError(f"phenokg.image_encoder: {str(error).removeprefix('encoders.student: ')}") from None
+    columns = ["image", "left", "top", "right", "bottom"]
+    table = pd.DataFrame([(p.record.image, *map(float, p.record.box)) for p in found], columns=columns)
+    features = image_features(towers, table, root, device=pick_device(device), threads=settings.workers, cache=cache)
+    return [replace(picture, features=row) for picture, row in zip(found, features, strict=True)]
+
+
+FEATURE_SIDE = 192
+"""Pixels a side of what an image encoder of any size is shown."""
+
+
 def remove_duplicates(found: list[Picture], settings: Settings, ledger: Ledger) -> list[Picture]:
     """Keep the first of each set of copies, with the labels asserted for any of them.
 
     Copies and look-alikes (up to half as far again: neighbouring slices, the same eye) share a
-    group from here on, whatever article they came from.
+    group from here on, whatever article they came from. With ``embedding_duplicates``, pictures whose
+    features are that close are copies as well.
     """
     if not found:
         return found
@@ -130,6 +162,12 @@ def remove_duplicates(found: list[Picture], settings: Settings, ledger: Ledger) 
     for first, second, distance in similar_pairs(hashes, thumbnails, 3 * limit // 2):
         groups.union(found[first].group, found[second].group)
         if distance <= limit:
+            copies.union(first, second)
+    if settings.embedding_duplicates is not None:
+        features = np.array([p.features for p in found])
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        for first, second, _ in embedding_pairs(features, settings.embedding_duplicates):
+            groups.union(found[first].group, found[second].group)
             copies.union(first, second)
     labels: dict[int, set[str]] = {}
     names: dict[int, set[str]] = {}

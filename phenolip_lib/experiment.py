@@ -14,15 +14,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolip_lib import evaluation, stage1, stage2
+from phenolip_lib import distributed, evaluation, stage1, stage2
+from phenolip_lib.checkpoints import Checkpoints
+from phenolip_lib.distributed import Group
 from phenolip_lib.encoders import load_towers
 from phenolip_lib.features import text_features
+from phenolip_lib.metrics import alignment, uniformity
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
 from phenolip_lib.paths import Paths
 from phenolip_lib.phenokg import load_pairs
-from phenolip_lib.runtime import log, pick_device, provenance
-from phenolip_lib.storage import write_json, write_parquet
+from phenolip_lib.runtime import log, provenance
+from phenolip_lib.storage import digest, digest_arrays, write_json, write_parquet
+from phenolip_lib.student import Student, load_student, save_student
 from phenolip_lib.tables import load_results
 
 TASKS = ("retrieval", "zero_shot", "linear_probe")
@@ -45,11 +49,14 @@ class Experiment:
         params: full parameters; an ablation passes its own.
         source: ``phantom`` or ``open``.
         teacher: the stage-1 encoder; read from ``build/stage1`` if not given.
+        group: the processes that train together; this one alone by default.
     """
 
     def __init__(
-        self, params: Params, source: str, paths: Paths, teacher: stage1.KnowledgeEncoder | None = None
-    ) -> None:
+        self, params: Params, source: str, paths: Paths, teacher: stage1.KnowledgeEncoder | None = None,
+        group: Group | None = None,
+    ) -> None:  # fmt: skip
+        self.group, self.device = group or Group(), distributed.local_device(params.runtime.device)
         self.params, self.source, self.paths = params, source, paths
         self.onto = Ontology.load(paths.hpo)
         self.pairs = load_pairs(paths.phenokg(source))
@@ -62,42 +69,71 @@ class Experiment:
         e = self.params.encoders
         towers = load_towers(e.student, e.image_size, e.context_length)
         attributes = pd.read_parquet(self.paths.stage1 / "texts.parquet")
-        return stage2.prepare(
-            self.params, self.pairs, self.paths.data(self.source), towers, self.teacher, attributes, self.paths.cache
-        )
+        with self.group.main_first():
+            return stage2.prepare(
+                self.params, self.pairs, self.paths.data(self.source), towers, self.teacher, attributes,
+                self.paths.cache, self.onto,
+            )  # fmt: skip
 
-    def _texts(self, model: stage2.Model, bench: evaluation.Benchmark) -> Callable[[list[str]], np.ndarray]:
+    def _texts(self, model: Student, bench: evaluation.Benchmark) -> Callable[[list[str]], np.ndarray]:
         tuned = self.params.stage2.text_tower == "finetune"
         features = text_features(
             model.towers.text, bench.texts, batch_size=self.params.encoders.batch_size,
-            device=pick_device(self.params.runtime.device), cache=None if tuned else self.paths.cache,
+            device=model.logit_scale.device, cache=None if tuned else self.paths.cache,
         )  # fmt: skip
         embeddings = dict(zip(bench.texts, model.embed_texts(features), strict=True))
         return lambda texts: np.stack([embeddings[text] for text in texts])
 
-    def embed(self, model: stage2.Model, bench: evaluation.Benchmark | None = None) -> Embedded:
+    def embed(self, model: Student, bench: evaluation.Benchmark | None = None) -> Embedded:
         """Embeddings of all pairs and of the benchmark's texts."""
-        images, texts = stage2.model_features(self.params, model, self.data)
+        images, texts = stage2.student_features(self.params, model, self.data)
         return Embedded(model.embed_images(images), model.embed_texts(texts), self._texts(model, bench or self.bench))
 
-    def train(self, method: str, seed: int) -> tuple[stage2.Model, pd.DataFrame]:
-        """Train one of `stage2.METHODS` with one seed, recording validation retrieval."""
-        params = self.params.with_overrides(stage2.METHODS[method])
-        bench = evaluation.Benchmark(self.pairs, self.onto, params.evaluation, split="val")
+    def train(self, method: str, seed: int, curves: Path | None = None) -> tuple[Student, pd.DataFrame]:
+        """Train one of the compared methods with one seed, recording validation numbers.
 
-        def validate(model: stage2.Model) -> dict[str, float]:
+        The state of the run is kept in the cache until `train_all` ends, so a killed one goes on.
+        """
+        params = self.params.method(method)
+        bench = evaluation.Benchmark(self.pairs, self.onto, params.evaluation, split="val")
+        held = (self.pairs["split"] == "val").to_numpy()
+
+        def validate(model: Student) -> dict[str, float]:
             e = self.embed(model, bench)
             scores = evaluation.retrieval(bench, e.images, e.captions, e.text)
-            return {f"val_{key}": scores[key] for key in VALIDATION_KEYS if key in scores}
+            numbers = {f"val_{key}": scores[key] for key in VALIDATION_KEYS if key in scores}
+            if numbers:
+                numbers["val_score"] = float(np.mean(list(numbers.values())))
+            if held.any():
+                numbers["val_alignment"] = alignment(e.images[held], e.captions[held])
+                numbers["val_uniformity"] = uniformity(e.images[held])
+            return numbers
 
-        log.info("%s seed %d on %s: %d training pairs", method, seed, self.source, self.n_train)
-        return stage2.train(params, self.data, self.teacher, seed, validate)
+        kept = Checkpoints(self._run_folder(params, method, seed))
+        return stage2.train(
+            params, self.data, self.teacher, seed, validate, group=self.group, device=self.device,
+            title=f"{self.source} {method} seed {seed}", checkpoints=kept, curves=curves,
+        )  # fmt: skip
+
+    def _run_folder(self, params: Params, method: str, seed: int) -> Path:
+        """Where the state of a run lies; another setting or other data is another folder."""
+        sections = params.fingerprint("runtime", "encoders", "training", "stage1", "stage2")
+        key = digest(sections, seed, self._content)
+        return self.paths.cache / "runs" / f"{self.source}-{method}-seed{seed}-{key}"
+
+    @cached_property
+    def _content(self) -> str:
+        data = self.data
+        return digest(
+            self.pairs[["pair_id", "split"]].values.tolist(),
+            digest_arrays(data.images, data.texts, data.teacher, data.onto_texts, data.onto_teacher),
+        )
 
     @property
     def n_train(self) -> int:
         return int((self.pairs["split"] == "train").sum())
 
-    def evaluate(self, model: stage2.Model, method: str, seed: int, tasks: Iterable[str] = TASKS) -> dict:
+    def evaluate(self, model: Student, method: str, seed: int, tasks: Iterable[str] = TASKS) -> dict:
         """Result of one model: tasks and provenance, ready to be written as JSON."""
         embedded = self.embed(model)
         result: dict = {"source": self.source, "method": method, "seed": seed, "n_train": self.n_train, "tasks": {}}
@@ -119,24 +155,31 @@ class Experiment:
         Returns:
             the training history of all, also written as ``history.parquet``.
         """
-        histories = []
-        for method, overrides in stage2.METHODS.items():
-            settings = self.params.with_overrides(overrides).stage2
+        histories, runs = [], []
+        for method in self.params.methods:
+            params = self.params.method(method)
             for seed in self.params.seeds:
-                model, history = self.train(method, seed)
+                name = f"{method}-seed{seed}"
+                model, history = self.train(method, seed, folder / "curves" / name)
                 config = {"student": self.params.encoders.student, "method": method, "seed": seed,
-                          "stage2": settings.model_dump()}  # fmt: skip
-                stage2.save_model(folder, f"{method}-seed{seed}", model, config)
+                          "image_size": params.encoders.image_size, "context_length": params.encoders.context_length,
+                          "stage2": params.stage2.model_dump()}  # fmt: skip
+                if self.group.main:
+                    save_student(folder, name, model, config)
                 histories.append(history.assign(method=method, seed=seed))
+                runs.append(self._run_folder(params, method, seed))
         table = pd.concat([h for h in histories if len(h)], ignore_index=True)
-        write_parquet(folder / "history.parquet", table)
+        if self.group.main:
+            write_parquet(folder / "history.parquet", table)
+            for run in runs:
+                Checkpoints(run).clear()
         return table
 
     def evaluate_all(self, models: Path, folder: Path) -> pd.DataFrame:
         """Evaluate what `train_all` saved: a JSON a method and seed; returns all in long form."""
-        for method in stage2.METHODS:
+        for method in self.params.methods:
             for seed in self.params.seeds:
-                model = stage2.load_model(models, f"{method}-seed{seed}", self.params, self.teacher, seed)
+                model = load_student(models, f"{method}-seed{seed}", self.params, self.teacher, seed)
                 write_json(folder / f"{method}-seed{seed}.json", self.evaluate(model, method, seed))
                 log.info("evaluated %s seed %d", method, seed)
         return load_results(folder)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 
 from phenolip_lib.encoders import TextTower, TwoTowers
+from phenolip_lib.fitting import SQUASH, Fit
 from phenolip_lib.images import inside, read_image
 from phenolip_lib.runtime import log
 from phenolip_lib.storage import digest, read_arrays, sha256_file, write_arrays
@@ -48,18 +48,20 @@ def text_features(
     Texts are batched by length, in a fixed order, so that little is spent on padding and the
     result does not depend on the order they come in.
     """
+    texts = [tower.clean(text) for text in texts]
     unique = sorted(set(texts), key=lambda text: (len(text), text))
 
     def compute() -> np.ndarray:
-        encoder = tower.encoder.to(device).eval()
+        encoder, home = tower.encoder.eval(), next(tower.encoder.parameters()).device
+        encoder.to(device)
         rows = []
         for start in range(0, len(unique), batch_size):
-            tokens = tower.tokens(unique[start : start + batch_size], max_tokens).to(device)
+            tokens = tower.token_ids(unique[start : start + batch_size], max_tokens).to(device)
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
                 rows.append(tower.trunk(tokens).float().cpu())
             if start // batch_size % LOG_EVERY == LOG_EVERY - 1:
                 log.info("  texts %d/%d", start, len(unique))
-        encoder.to("cpu")
+        encoder.to(home)
         return torch.cat(rows).numpy()
 
     key = digest("text", tower.fingerprint, max_tokens or tower.context_length, unique)
@@ -68,12 +70,12 @@ def text_features(
     return features[[position[text] for text in texts]]
 
 
-def load_pixels(pairs: pd.DataFrame, root: Path, side: int, threads: int = 2) -> torch.Tensor:
-    """Pictures of the pairs resized to `side`, uint8 ``(n, 3, side, side)``."""
+def load_pixels(pairs: pd.DataFrame, root: Path, side: int, threads: int = 2, fit: Fit = SQUASH) -> torch.Tensor:
+    """Pictures of the pairs brought to `side`, uint8 ``(n, 3, side, side)``."""
 
     def one(row) -> np.ndarray:
         image = read_image(root, row.image, (row.left, row.top, row.right, row.bottom))
-        return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+        return np.asarray(fit(image, side))
 
     with ThreadPoolExecutor(threads) as pool:
         arrays = list(pool.map(one, pairs.itertuples(index=False)))
@@ -97,15 +99,17 @@ def image_features(
     """
 
     def compute() -> np.ndarray:
-        model = towers.model.to(device).eval()
+        model, home = towers.model.eval(), next(towers.model.parameters()).device
+        model.to(device)
         rows = []
         for start in range(0, len(pairs), batch_size):
-            pixels = load_pixels(pairs.iloc[start : start + batch_size], root, towers.image_size, threads).to(device)
+            part = pairs.iloc[start : start + batch_size]
+            pixels = load_pixels(part, root, towers.image_size, threads, towers.fit).to(device)
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
                 rows.append(towers.image_trunk(pixels).float().cpu())
             if start // batch_size % LOG_EVERY == LOG_EVERY - 1:
                 log.info("  images %d/%d", start, len(pairs))
-        model.to("cpu")
+        model.to(home)
         return torch.cat(rows).numpy()
 
     with ThreadPoolExecutor(threads) as pool:

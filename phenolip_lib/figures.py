@@ -19,7 +19,10 @@ from phenolip_lib.tables import METHOD_NAMES, summarise
 
 # Okabe and Ito's palette, safe for the common colour-vision deficiencies.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
-METHOD_COLORS = {"untrained": "#999999", "clip": "#E69F00", "phenolip": "#0072B2"}
+METHOD_COLORS = {
+    "untrained": "#999999", "clip": "#E69F00", "siglip": "#009E73", "ssm": "#CC79A7", "ssm_ontology": "#D55E00",
+    "phenolip": "#0072B2", "phenolip_soft": "#56B4E9",
+}  # fmt: skip
 WIDTH = 8.0
 
 
@@ -82,21 +85,29 @@ def contact_sheet(pairs: pd.DataFrame, root: Path, onto: Ontology, per_row: int 
     return figure
 
 
-def training_curves(history: pd.DataFrame) -> Figure:
-    """Losses, temperatures and validation recall by epoch, mean over seeds with the range shaded."""
-    figure, axes = plt.subplots(1, 3, figsize=(WIDTH * 1.25, 3))
-    panels = (("loss_m", "image-text loss L_m (nats)"), ("loss_kd", "distillation loss L_kd (nats)"),
-              ("val_i2p_recall@10", "validation I2P R@10"))  # fmt: skip
-    for axis, (column, label) in zip(axes, panels, strict=True):
-        for method, own in history.groupby("method"):
-            if column not in own or own[column].isna().all() or (column == "loss_kd" and method == "clip"):
+def training_curves(history: pd.DataFrame, infonce: Sequence[str]) -> Figure:
+    """Losses and validation numbers by epoch, mean over seeds with the range shaded.
+
+    Args:
+        infonce: methods whose image-text loss is InfoNCE; losses of others are of another scale.
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(WIDTH * 1.25, 5.4))
+    panels = (
+        ("loss_m", "image-text loss L_m (nats)"), ("loss_kd", "distillation loss L_kd (nats)"),
+        ("val_i2p_recall@10", "validation I2P R@10"), ("val_alignment", "validation alignment (0 is best)"),
+    )  # fmt: skip
+    lines = {}
+    for axis, (column, label) in zip(axes.flat, panels, strict=True):
+        for method in (m for m in METHOD_NAMES if m in set(history["method"])):
+            own = history[history["method"] == method]
+            if column not in own or own[column].isna().all() or (column == "loss_m" and method not in infonce):
                 continue
             line = own.dropna(subset=[column]).groupby("epoch")[column].agg(["mean", "min", "max"])
-            color = METHOD_COLORS.get(method, COLORS[3])
-            axis.plot(line.index, line["mean"], color=color, label=METHOD_NAMES.get(method, method))
-            axis.fill_between(line.index, line["min"], line["max"], color=color, alpha=0.2, linewidth=0)
+            color = METHOD_COLORS[method]
+            (lines[METHOD_NAMES[method]],) = axis.plot(line.index, line["mean"], color=color)
+            axis.fill_between(line.index, line["min"], line["max"], color=color, alpha=0.15, linewidth=0)
         axis.set(xlabel="epoch", ylabel=label)
-    axes[0].legend(fontsize=8)
+    figure.legend(lines.values(), lines.keys(), fontsize=8, ncols=4, loc="outside upper left")
     return figure
 
 
@@ -116,7 +127,7 @@ def method_bars(summary: pd.DataFrame, metrics: Sequence[str], labels: Sequence[
     axis.set_xticks(x, labels)
     axis.grid(axis="x", visible=False)
     axis.set(ylabel=ylabel)
-    axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(methods))
+    axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(len(methods), 4))
     return figure
 
 

@@ -93,12 +93,12 @@ def read_image(root: Path, relative: str, box: tuple[float, float, float, float]
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if container.lower().endswith(".npz") and member:
-                image = _rgb(Image.fromarray(_array_picture(path, member)))
+                image = as_rgb(Image.fromarray(_array_picture(path, member)))
             else:
                 with Image.open(io.BytesIO(read_member(path, member)) if member else path, formats=FORMATS) as file:
                     if file.width * file.height > MAX_PIXELS:
                         raise PhenoLIPError(f"image is too large: {file.width} x {file.height} pixels")
-                    image = _rgb(file)
+                    image = as_rgb(file)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PhenoLIPError("image is too large") from None
     except _DAMAGED as error:
@@ -118,7 +118,7 @@ def thumbnail(image: Image.Image, side: int = 32) -> np.ndarray:
     return (grey - grey.mean()) / max(float(grey.std()), 1.0)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         values = np.asarray(image, dtype=np.float64)

@@ -1,6 +1,9 @@
-"""The contrastive objectives, each a pure function of normalised embeddings and a scale.
+"""The image-text objectives, each a pure function of normalised embeddings.
 
-`clip_loss` without a mask equals open_clip's ``ClipLoss``; the tests hold both together.
+Every function scores the rows of one process against the rows of all processes and returns the
+mean over its own rows (`distributed.Gathered`), so that the mean over processes is the loss of the
+whole batch. With one process `own` and `everyone` are the same. `clip_loss` without a mask equals
+open_clip's ``ClipLoss``, `siglip_loss` its ``SigLipLoss``; the tests hold them together.
 """
 
 from __future__ import annotations
@@ -8,52 +11,67 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from phenolip_lib.distributed import Gathered
 
-def _mask_out(logits: torch.Tensor, ignore: torch.Tensor | None) -> torch.Tensor:
-    """Take pairs out of the denominator; the positives on the diagonal always stay."""
-    if ignore is None:
-        return logits
-    keep = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-    return logits.masked_fill(ignore & ~keep, float("-inf"))
+
+def _positives(a: Gathered) -> tuple[torch.Tensor, torch.Tensor]:
+    """Column of each own row's positive ``(n_own,)``, and the same as a boolean ``(n_own, n_all)``."""
+    target = torch.arange(a.start, a.start + len(a.own), device=a.own.device)
+    return target, target[:, None] == torch.arange(len(a.everyone), device=a.own.device)
 
 
 def clip_loss(
-    a: torch.Tensor, b: torch.Tensor, scale: torch.Tensor | float, ignore: torch.Tensor | None = None
+    a: Gathered, b: Gathered, scale: torch.Tensor | float, ignore: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Symmetric InfoNCE (Radford et al. 2021; L_m and L_kd of PhenoLIP).
 
     Args:
         a, b: L2-normalised embeddings ``(n, dim)``; row i of one belongs to row i of the other.
         scale: inverse temperature.
-        ignore: boolean ``(n, n)``, symmetric: pairs that are no negatives of each other.
+        ignore: boolean ``(n_own, n_all)``, symmetric over the whole batch: pairs that are no
+            negatives of each other.
 
     Returns:
         scalar loss in nats, the mean of both directions.
     """
-    logits = _mask_out(scale * a @ b.T, ignore)
-    target = torch.arange(len(a), device=a.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    target, positive = _positives(a)
+    forth, back = scale * a.own @ b.everyone.T, scale * b.own @ a.everyone.T
+    if ignore is not None:
+        ignore = ignore & ~positive
+        forth, back = forth.masked_fill(ignore, float("-inf")), back.masked_fill(ignore, float("-inf"))
+    return (F.cross_entropy(forth, target) + F.cross_entropy(back, target)) / 2
 
 
-def two_view_loss(
-    first: torch.Tensor, second: torch.Tensor, temperature: float, ignore: torch.Tensor | None = None
+def siglip_loss(
+    a: Gathered,
+    b: Gathered,
+    scale: torch.Tensor | float,
+    bias: torch.Tensor | float,
+    ignore: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """InfoNCE over two attribute texts of each phenotype (PhenoLIP, stage 1).
-
-    ``-(1/2B) sum_i log exp(z_i z_i+ / t) / sum_{k != i} exp(z_i z_k / t)`` over all 2B texts: the
-    other text of the same phenotype is the positive, the other 2B - 2 are negatives.
+    """Pairwise sigmoid loss (Zhai et al. 2023), summed over a row's pairs, mean over rows.
 
     Args:
-        first, second: L2-normalised embeddings ``(n_phenotypes, dim)``.
-        ignore: boolean ``(n_phenotypes, n_phenotypes)``: related phenotypes, no negatives.
+        a, b, scale, ignore: as for `clip_loss`.
+        bias: added to every logit; starts at -10, as nearly all pairs are negatives.
     """
-    n = len(first)
-    z = torch.cat([first, second])
-    logits = z @ z.T / temperature
-    drop = torch.eye(2 * n, dtype=torch.bool, device=z.device)
+    _, positive = _positives(a)
+    logits = scale * a.own @ b.everyone.T + bias
+    losses = -F.logsigmoid(torch.where(positive, logits, -logits))
     if ignore is not None:
-        related = ignore & ~torch.eye(n, dtype=torch.bool, device=z.device)
-        drop = drop | related.repeat(2, 2)
-    logits = logits.masked_fill(drop, float("-inf"))
-    target = torch.arange(2 * n, device=z.device).roll(n)
-    return F.cross_entropy(logits, target)
+        losses = losses.masked_fill(ignore & ~positive, 0.0)
+    return losses.sum() / len(a.own)
+
+
+def ssm_loss(a: Gathered, b: Gathered, scale: torch.Tensor | float, similarity: torch.Tensor) -> torch.Tensor:
+    """MedFILIP's loss on a matrix of semantic similarities: ``MSE(z, S) + BCEWithLogits(exp(s) z, S)``.
+
+    The squared error is taken on the cosine z itself: on scaled logits it would fight the scale,
+    whose targets lie in 0..1 as well.
+
+    Args:
+        a, b, scale: as for `clip_loss`.
+        similarity: soft labels in 0..1, ``(n_own, n_all)``.
+    """
+    cosine = a.own @ b.everyone.T
+    return F.mse_loss(cosine, similarity) + F.binary_cross_entropy_with_logits(scale * cosine, similarity)

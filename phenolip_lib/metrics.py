@@ -64,3 +64,21 @@ def incidence(rows: Sequence[Sequence], columns: Sequence) -> csr_matrix:
         return csr_matrix((len(rows), len(columns)), dtype=bool)
     r, c = zip(*pairs, strict=True)
     return csr_matrix((np.ones(len(r), bool), (r, c)), shape=(len(rows), len(columns)))
+
+
+def alignment(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean squared distance of the pairs ``(n, dim)``, 0 is best (Wang & Isola 2020)."""
+    return float(((a - b) ** 2).sum(axis=1).mean())
+
+
+def uniformity(x: np.ndarray, temperature: float = 2.0) -> float:
+    """``log mean exp(-t ||x_i - x_j||^2)`` over pairs i < j of L2-normalised rows; lower is more even.
+
+    Wang & Isola 2020. Rows beyond the first 4,096 are left out; fewer than two give 0.
+    """
+    x = x[:4096]
+    if len(x) < 2:
+        return 0.0
+    upper = np.triu_indices(len(x), k=1)
+    squared = np.maximum(2 - 2 * (x @ x.T)[upper].astype(np.float64), 0)
+    return float(np.log(np.exp(-temperature * squared).mean()))

@@ -30,6 +30,7 @@ class Section(BaseModel):
 
 class Runtime(Section):
     threads: Count
+    processes: Count
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
 
@@ -82,6 +83,10 @@ class PhenoKG(Section):
     min_medical: Share
     split_compound: bool
     panel_detector: str | None
+    clusters: Annotated[list[Count], Field(min_length=2, max_length=2)] | None
+    drop_clusters: dict[str, list[str]]
+    embedding_duplicates: Annotated[float, Field(gt=0, le=1)] | None
+    image_encoder: str
     refine: Annotated[str, Field(pattern=r"^(none|rules|local:.+|openai:https?://.+#.+)$")]
     duplicate_distance: Annotated[int, Field(ge=0, le=32)]
     mask_banners: bool
@@ -91,6 +96,12 @@ class PhenoKG(Section):
     engine: Literal["serial", "processes", "ray"]
     workers: Count
     batch_size: Count
+
+    @model_validator(mode="after")
+    def _clusters_to_drop(self):
+        if self.drop_clusters and self.clusters is None:
+            raise ValueError("drop_clusters names clusters, but clusters is null: give the counts it was decided with")
+        return self
 
 
 class Encoders(Section):
@@ -106,14 +117,21 @@ class Encoders(Section):
 class Stage1(Section):
     """The knowledge encoder."""
 
-    texts: Annotated[list[Literal["name", "synonym", "definition", "comment", "relation"]], Field(min_length=1)]
+    texts: Annotated[
+        list[Literal["name", "synonym", "definition", "comment", "relation", "annotation"]], Field(min_length=1)
+    ]
     max_tokens: Annotated[int, Field(ge=8)]
     held_out_share: Share
+    held_out_definitions: Share
     tower: Literal["frozen", "finetune"]
     projection: Literal["linear", "mlp", "residual"]
     embed_dim: Count
+    loss: Literal["two_view", "adasp", "kad"]
+    texts_per_concept: Annotated[int, Field(ge=2, multiple_of=2)]
+    hard_share: Annotated[float, Field(ge=0, lt=1)]
     temperature: Positive
-    near_terms: Literal["negatives", "masked"]
+    learn_temperature: bool
+    near_terms: Literal["negatives", "masked", "softened"]
     batch_size: Annotated[int, Field(ge=2)]
     epochs: Annotated[int, Field(ge=0)]
     learning_rate: Positive
@@ -121,9 +139,26 @@ class Stage1(Section):
     seed: int
 
 
+class Training(Section):
+    """The engine of both stages."""
+
+    precision: Literal["bf16", "float32"]
+    accumulation: Count
+    gradient_checkpointing: bool
+    compile: bool
+    local_loss: bool
+    gather_with_grad: bool
+    max_gradient_norm: Positive | None
+    checkpoint_steps: Count
+    log_steps: Count
+    loader_workers: Annotated[int, Field(ge=0)]
+
+
 class Stage2(Section):
     """Distilled image-text pretraining."""
 
+    objective: Literal["clip", "siglip", "ssm", "ssm_ontology"]
+    ontology_weight: Annotated[float, Field(ge=0)]
     lambda_kd: Annotated[float, Field(ge=0)]
     kd_texts: Literal["captions", "captions+ontology"]
     kd_ontology_batch: Count
@@ -140,6 +175,12 @@ class Stage2(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     warmup_share: Share
     head_dropout: Annotated[float, Field(ge=0, lt=1)]
+    augment: Literal["none", "anatomy"] | dict[str, list[str]]
+    augment_strength: Annotated[float, Field(ge=0, le=2)]
+    shards: str | None
+    shuffle_buffer: Count
+    validations: Count
+    early_stopping: Count | None
 
 
 class Evaluation(Section):
@@ -158,12 +199,14 @@ class Ablations(Section):
 class Params(Section):
     sources: Annotated[list[Literal["phantom", "open"]], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
+    methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     runtime: Runtime
     hpo: Hpo
     atlas: Atlas
     open: Open
     phenokg: PhenoKG
     encoders: Encoders
+    training: Training
     stage1: Stage1
     stage2: Stage2
     evaluation: Evaluation
@@ -194,6 +237,12 @@ class Params(Section):
                 else:
                     node = node[part]
         return parse_params(tree, "overrides")
+
+    def method(self, name: str) -> Params:
+        """The parameters of one compared method."""
+        if name not in self.methods:
+            raise PhenoLIPError(_unknown_key(f"methods.{name}", self.methods))
+        return self.with_overrides(self.methods[name])
 
     def ablated(self, name: str) -> Params:
         """The parameters of one named ablation."""
@@ -252,7 +301,7 @@ def load_params(path: Path, *, check_ablations: bool = False) -> Params:
     """Read a params file (YAML 1.2, so ``1e-4`` is a number).
 
     Args:
-        check_ablations: also check that each override names existing keys and allowed values.
+        check_ablations: also check that methods and ablations name existing keys and allowed values.
 
     Raises:
         PhenoLIPError: missing file, broken YAML, unknown key, wrong value.
@@ -268,9 +317,13 @@ def load_params(path: Path, *, check_ablations: bool = False) -> Params:
         raise PhenoLIPError(f"{path}: not valid YAML{line}: {getattr(error, 'problem', error)}") from None
     params = parse_params(tree, path.name)
     if check_ablations:
-        for name in params.ablations.overrides:
-            try:
-                params.ablated(name)
-            except PhenoLIPError as error:
-                raise PhenoLIPError(f"{path.name}: ablation {name!r}: {error}") from None
+        for kind, names, apply in (
+            ("method", params.methods, params.method),
+            ("ablation", params.ablations.overrides, params.ablated),
+        ):
+            for name in names:
+                try:
+                    apply(name)
+                except PhenoLIPError as error:
+                    raise PhenoLIPError(f"{path.name}: {kind} {name!r}: {error}") from None
     return params

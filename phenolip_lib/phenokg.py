@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pandera.pandas as pa
 
-from phenolip_lib import curation
+from phenolip_lib import clusters, curation
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.graph import Graph, build_graph
 from phenolip_lib.ontology import Ontology
@@ -78,10 +78,14 @@ class KnowledgeGraph:
     quarantine: pd.DataFrame
     steps: pd.DataFrame
     graph: Graph
+    clusters: pd.DataFrame | None = None
+    """Which cluster each picture is in, if params ask for clusters; see `clusters.drop_clusters`."""
 
     def save(self, folder: Path) -> None:
         for name in ("pairs", "mentions", "quarantine", "steps"):
             write_parquet(folder / f"{name}.parquet", getattr(self, name))
+        if self.clusters is not None:
+            write_parquet(folder / "clusters.parquet", self.clusters)
         self.graph.save(folder / "graph")
 
 
@@ -96,7 +100,12 @@ def load_pairs(folder: Path) -> pd.DataFrame:
 
 
 def build(
-    records: Iterable[Record | Reject], root: Path, onto: Ontology, settings: Settings, cache: Path | None = None
+    records: Iterable[Record | Reject],
+    root: Path,
+    onto: Ontology,
+    settings: Settings,
+    cache: Path | None = None,
+    device: str = "cpu",
 ) -> KnowledgeGraph:
     """Curate a source's records.
 
@@ -105,18 +114,23 @@ def build(
         root: the source's folder, which record images are relative to.
         onto: the ontology the phenotypes are linked to.
         cache: folder for finished batches, from which a killed run goes on.
+        device: ``runtime.device``, for image features if params ask for a step that needs them.
 
     Returns:
         pairs and graph; whatever is left out has a row in ``quarantine`` with the reason.
 
     Raises:
-        PhenoLIPError: nothing is left to train on.
+        PhenoLIPError: nothing is left to train on; or clusters are to be dropped that are not there.
     """
     ledger = curation.Ledger()
     pool = Pool(settings.engine, settings.workers, settings.batch_size, cache)
     recognizer = Recognizer(onto)
     admitted = curation.admit(records, settings, ledger)
     found = curation.examine_pictures(admitted, root, settings, pool, ledger)
+    found = curation.add_features(found, root, settings, cache and cache / "features", device)
+    clustering = None
+    if settings.clusters is not None and found:
+        found, clustering = clusters.drop_clusters(found, settings, ledger)
     found = curation.remove_duplicates(found, settings, ledger)
     found = curation.resolve_labels(found, onto, ledger)
     found = curation.write_captions(found, onto, settings, recognizer, cache and cache / "refine", ledger)
@@ -133,6 +147,7 @@ def build(
         ledger.quarantine(),
         pd.DataFrame(ledger.steps, columns=["step", "in", "out"]),
         build_graph(pairs, mentions, onto),
+        clustering,
     )
 
 

@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 
 from phenolip_lib import gold, panel_captions, panels, tables
-from phenolip_lib import linking as linking_module
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.features import text_features
 from phenolip_lib.images import read_image
 from phenolip_lib.licences import use_allowed
 from phenolip_lib.ontology import Ontology
@@ -23,7 +21,6 @@ from phenolip_lib.phenokg import KnowledgeGraph
 from phenolip_lib.recognition import Recognizer
 from phenolip_lib.records import Record, Reject
 from phenolip_lib.splits import SPLITS, assign_splits, leakage, phenotype_balance
-from phenolip_lib.stage1 import KnowledgeEncoder
 
 # --- notebook 2 ---------------------------------------------------------------------------------
 
@@ -146,59 +143,6 @@ def assert_no_leakage(pairs: pd.DataFrame) -> str:
     if crossing := leakage(pairs, "group"):
         raise PhenoLIPError(f"group {crossing[0]} is in more than one split ({len(crossing)} groups in all)")
     return f"no group of {pairs['group'].nunique()} is in two splits"
-
-
-# --- notebook 3 ---------------------------------------------------------------------------------
-
-
-def linking(
-    encoder: KnowledgeEncoder, texts: pd.DataFrame, onto: Ontology, params: Params, cache: Path | None
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Held-out linking and similarity correlation of TF-IDF, the untrained and the trained encoder.
-
-    Returns:
-        the table, and the embeddings of all texts under ``untrained`` and ``knowledge``.
-    """
-    strings, p = texts["text"].tolist(), params.stage1
-    options = {"cache": cache, "batch_size": params.encoders.batch_size}
-    if p.tower == "finetune":
-        from phenolip_lib.encoders import load_text_tower
-
-        raw = text_features(load_text_tower(params.encoders.teacher, p.max_tokens), strings, **options)
-    else:
-        raw = text_features(encoder.tower, strings, max_tokens=p.max_tokens, **options)
-    untrained = raw / np.linalg.norm(raw, axis=1, keepdims=True)
-    embeddings = {"untrained": untrained, "knowledge": encoder.embed(strings, **options)}
-    rows = [linking_module.linking_row("char TF-IDF", linking_module.tfidf_ranks(texts))]
-    sample = linking_module.similarity_sample(onto, texts, n=20_000, seed=0)
-    for name, label in (("untrained", "untrained encoder"), ("knowledge", "knowledge encoder")):
-        row = linking_module.linking_row(label, linking_module.held_out_ranks(texts, embeddings[name]))
-        rows.append(row | {"rho": linking_module.similarity_correlation(embeddings[name], sample)})
-    return pd.DataFrame(rows).assign(seeds=1), embeddings
-
-
-def similarity_pairs(
-    embeddings: dict[str, np.ndarray], onto: Ontology, texts: pd.DataFrame
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lin similarity, and the cosine before and after training, of sampled pairs of names."""
-    first, second, lin = linking_module.similarity_sample(onto, texts, n=20_000, seed=0)
-    before, after = ((e[first] * e[second]).sum(axis=1) for e in (embeddings["untrained"], embeddings["knowledge"]))
-    return lin, before, after
-
-
-def neighbours(
-    hpo_ids: Sequence[str], embeddings: dict[str, np.ndarray], texts: pd.DataFrame, k: int = 5
-) -> pd.DataFrame:
-    """The `k` nearest phenotype names of each term before and after training."""
-    rows = np.flatnonzero(texts["kind"] == "name")
-    names, ids = texts["text"].to_numpy()[rows], texts["hpo_id"].to_numpy()[rows]
-    table = {}
-    for hpo_id in hpo_ids:
-        at = int(np.flatnonzero(ids == hpo_id)[0])
-        for label, own in embeddings.items():
-            scores = own[rows] @ own[rows[at]]
-            table[f"{names[at]} ({label})"] = names[np.argsort(-scores, kind="stable")[1 : k + 1]]
-    return pd.DataFrame(table)
 
 
 # --- notebooks 4 to 6 ---------------------------------------------------------------------------

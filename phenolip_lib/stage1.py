@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,15 +15,20 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from phenolip_lib.checkpoints import Checkpoints
+from phenolip_lib.distributed import Group
 from phenolip_lib.encoders import TextTower, load_text_tower
+from phenolip_lib.engine import Engine, Output, Step
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.features import text_features
 from phenolip_lib.knowledge import attribute_texts, related_terms
-from phenolip_lib.losses import two_view_loss
+from phenolip_lib.metric_losses import METRIC_LOSSES
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
-from phenolip_lib.runtime import log, pick_device, provenance, seed_everything
+from phenolip_lib.runtime import pick_device, provenance, seed_everything
+from phenolip_lib.samplers import ConceptSampler
 from phenolip_lib.storage import atomic_path, digest, read_json, write_json
+from phenolip_lib.watch import Watch
 
 
 class Residual(nn.Module):
@@ -109,92 +116,148 @@ class KnowledgeEncoder:
         return cls(tower, projection.requires_grad_(False), config["max_tokens"])
 
 
-def cosine_schedule(step: int, total: int, warmup: int) -> float:
-    """Multiplier of the learning rate: linear warm-up, then a half cosine to zero."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+class ConceptModule(nn.Module):
+    """Trunk, projection and temperature, as the engine trains them."""
+
+    def __init__(self, tower: TextTower, projection: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.tower, self.projection = tower, projection
+        self.trunk = tower.encoder
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
+
+    def train(self, mode: bool = True) -> ConceptModule:
+        super().train(mode)
+        self.trunk.train(mode and next(self.trunk.parameters()).requires_grad)
+        return self
+
+    def forward(self, text: torch.Tensor, bf16: bool = False) -> dict[str, torch.Tensor]:
+        """Embeddings of trunk features, or of token ids, which the trunk runs on."""
+        with torch.autocast(text.device.type, dtype=torch.bfloat16, enabled=bf16):
+            h = text if text.is_floating_point() else self.tower.trunk(text)
+        return {"text": F.normalize(self.projection(h.float()), dim=-1), "scale": self.logit_scale.exp()}
 
 
-def train(params: Params, onto: Ontology, cache: Path | None) -> tuple[KnowledgeEncoder, pd.DataFrame, pd.DataFrame]:
+class ConceptTask:
+    """The task of stage 1 for the engine (`engine.Task`)."""
+
+    name = "stage 1"
+    advice = "lower stage1.learning_rate"
+
+    def __init__(
+        self, params: Params, onto: Ontology, texts: pd.DataFrame, features: np.ndarray | None, module: ConceptModule,
+        group: Group, device: torch.device,
+    ) -> None:  # fmt: skip
+        self.params, self.p, self.onto, self.module = params, params.stage1, onto, module
+        self.seed, self.group, self.device = params.stage1.seed, group, device
+        self.strings = texts["text"].to_numpy()
+        self.features = None if features is None else torch.from_numpy(features)
+        self.ids = texts["hpo_id"].unique()
+        usable = texts[~texts["held_out"] & texts["kind"].isin(self.p.texts)]
+        rows_of, positions = usable.groupby("hpo_id").indices, usable.index.to_numpy()
+        rows = [positions[rows_of.get(hpo_id, np.empty(0, int))] for hpo_id in self.ids]
+        self.related = related_terms(onto, self.ids.tolist())
+        self.sampler = ConceptSampler(
+            rows, self.p.batch_size, self.p.texts_per_concept, self.seed, self.p.hard_share, self.related
+        )
+        if self.sampler.concepts < 2:
+            raise PhenoLIPError(
+                f"stage 1: {self.sampler.concepts} phenotypes have two texts to learn from; contrast needs at least "
+                "2, so widen stage1.texts or the ontology"
+            )
+        group.share(self.sampler.concepts, "stage1.batch_size")
+        self.steps_per_epoch = self.sampler.steps_per_epoch
+        module.trunk.requires_grad_(self.p.tower == "finetune")
+        module.projection.requires_grad_(True)
+        module.logit_scale.requires_grad_(self.p.learn_temperature)
+        if self.p.tower == "finetune" and params.training.gradient_checkpointing:
+            module.trunk.transformer.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def groups(self) -> list[dict[str, Any]]:
+        p, module = self.p, self.module
+        trunk = [parameter for parameter in module.trunk.parameters() if parameter.requires_grad]
+        return [
+            {"params": list(module.projection.parameters()), "lr": p.learning_rate, "weight_decay": p.weight_decay},
+            {"params": trunk, "lr": p.learning_rate / 10, "weight_decay": p.weight_decay},
+            {"params": [module.logit_scale] * p.learn_temperature, "lr": p.learning_rate, "weight_decay": 0.0},
+        ]
+
+    def start_epoch(self, epoch: int) -> bool:
+        return False
+
+    def steps(self, epoch: int, first: int) -> Iterator[Step]:
+        bf16 = self.params.training.precision == "bf16"
+        for step in range(first, self.steps_per_epoch):
+            concepts, rows = self.sampler.batch(epoch, step)
+            own = rows[self.group.share(len(concepts))].reshape(-1)
+            parts = np.array_split(own, min(self.params.training.accumulation, len(own)))
+            inputs = [self._input(part).to(self.device) for part in parts]
+            yield Step([{"text": text, "bf16": bf16} for text in inputs], {"weight": self._weight(concepts)})
+
+    def _input(self, rows: np.ndarray) -> torch.Tensor:
+        if self.features is not None:
+            return self.features[rows]
+        return self.module.tower.tokens(self.strings[rows].tolist(), self.p.max_tokens)
+
+    def _weight(self, concepts: np.ndarray) -> torch.Tensor | None:
+        """Weights of negatives between the concepts of a batch, ``(P, P)``."""
+        if self.p.near_terms == "negatives":
+            return None
+        if self.p.near_terms == "masked":
+            weight = 1.0 - self.related[concepts][:, concepts].toarray()
+        else:
+            names = self.ids[concepts]
+            weight = 1.0 - self.onto.lin(names, names)
+        return torch.from_numpy(weight.clip(0, 1).astype(np.float32)).to(self.device)
+
+    def loss(self, output: Output, facts: dict[str, Any]) -> Output:
+        z, _ = self.group.gather(output["text"], output["text"])
+        return {"loss": METRIC_LOSSES[self.p.loss](z, self.p.texts_per_concept, output["scale"], facts["weight"])}
+
+    @torch.no_grad()
+    def after_step(self) -> dict[str, float]:
+        self.module.logit_scale.clamp_(max=math.log(100))
+        return {"temperature": 1 / self.module.logit_scale.exp().item()} if self.p.learn_temperature else {}
+
+
+def train(
+    params: Params, onto: Ontology, cache: Path | None, *, group: Group | None = None,
+    device: torch.device | None = None, checkpoints: Checkpoints | None = None, curves: Path | None = None,
+) -> tuple[KnowledgeEncoder, pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Train the knowledge encoder.
+
+    Args:
+        cache: for the features of a frozen trunk.
+        group: the processes that train together; one by default.
+        checkpoints: where the run's state is kept; an interrupted run goes on from there.
+        curves: folder for dvclive.
 
     Returns:
         the encoder, the attribute texts with their ``held_out`` flag, and the loss by epoch.
 
     Raises:
-        PhenoLIPError: the loss is not a number.
+        PhenoLIPError: too few phenotypes, or a loss that is not a number.
     """
-    p, device = params.stage1, pick_device(params.runtime.device)
+    p, group = params.stage1, group or Group()
+    device = device or pick_device(params.runtime.device)
     seed_everything(p.seed)
     tower = load_text_tower(params.encoders.teacher, p.max_tokens)
-    projection = make_projection(p.projection, tower.width, p.embed_dim).to(device)
-    texts = attribute_texts(onto, list(p.texts), p.held_out_share, p.seed)
-
-    finetune = p.tower == "finetune"
-    if finetune:
-        tower.encoder.to(device).requires_grad_(True)
-        features = None
-    else:
-        features = torch.from_numpy(
-            text_features(
+    projection = make_projection(p.projection, tower.width, p.embed_dim)
+    texts = attribute_texts(onto, list(p.texts), p.held_out_share, p.seed, p.held_out_definitions)
+    features = None
+    if p.tower == "frozen":
+        with group.main_first():
+            features = text_features(
                 tower, texts["text"].tolist(), max_tokens=p.max_tokens, cache=cache, device=device,
                 batch_size=params.encoders.batch_size,
-            )
-        ).to(device)  # fmt: skip
-
-    ids = texts["hpo_id"].unique().tolist()
-    usable = texts[~texts["held_out"] & texts["kind"].isin(p.texts)]
-    rows_of = usable.groupby("hpo_id").indices
-    positions = usable.index.to_numpy()
-    rows = [positions[rows_of[hpo_id]] if hpo_id in rows_of else np.empty(0, int) for hpo_id in ids]
-    trainable = np.array([i for i, own in enumerate(rows) if len(own) >= 2])
-    related = related_terms(onto, ids) if p.near_terms == "masked" else None
-    strings = texts["text"].to_numpy()
-
-    groups = [{"params": projection.parameters(), "lr": p.learning_rate}]
-    if finetune:
-        groups.append({"params": tower.encoder.parameters(), "lr": p.learning_rate / 10})
-    optimizer = torch.optim.AdamW(groups, weight_decay=p.weight_decay)
-    steps_per_epoch = max(len(trainable) // p.batch_size, 1)
-    total = steps_per_epoch * p.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: cosine_schedule(s, total, max(total // 20, 1)))
-    rng = np.random.default_rng(p.seed)
-
-    def embed(index: np.ndarray) -> torch.Tensor:
-        if finetune:
-            h = tower.trunk(tower.tokens(strings[index].tolist(), p.max_tokens).to(device))
-        else:
-            h = features[torch.from_numpy(index).to(device)]
-        return F.normalize(projection(h), dim=-1)
-
-    history = []
-    for epoch in range(p.epochs):
-        projection.train()
-        tower.encoder.train(finetune)
-        order, losses = rng.permutation(trainable), []
-        for step in range(steps_per_epoch):
-            batch = np.sort(order[step * p.batch_size : (step + 1) * p.batch_size])
-            views = np.array([rng.choice(rows[i], size=2, replace=False) for i in batch])
-            ignore = None
-            if related is not None:
-                ignore = torch.from_numpy(related[batch][:, batch].toarray()).to(device)
-            loss = two_view_loss(embed(views[:, 0]), embed(views[:, 1]), p.temperature, ignore)
-            if not torch.isfinite(loss):
-                raise PhenoLIPError(f"stage 1: the loss is {loss.item()} at epoch {epoch}; lower stage1.learning_rate")
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.item())
-        history.append((epoch + 1, float(np.mean(losses))))
-        if (epoch + 1) % max(p.epochs // 10, 1) == 0:
-            log.info("stage 1 epoch %d/%d loss %.4f", *history[-1][:1], p.epochs, history[-1][1])
-
-    tower.encoder.eval().requires_grad_(False).to("cpu")
-    projection.eval().requires_grad_(False).to("cpu")
-    encoder = KnowledgeEncoder(tower, projection, p.max_tokens)
-    return encoder, texts, pd.DataFrame(history, columns=["epoch", "loss"])
+            )  # fmt: skip
+    module = ConceptModule(tower, projection, p.temperature).to(device)
+    task = ConceptTask(params, onto, texts, features, module, group, device)
+    total = p.epochs * task.steps_per_epoch
+    engine = Engine(task, p.epochs, total // 20, params.training, group, device, checkpoints)
+    watch = Watch("stage 1", total, curves, engine.resume(), group.main)
+    history = pd.DataFrame(engine.fit(watch), columns=None if p.epochs else ["epoch", "loss"])
+    module.to("cpu").eval().requires_grad_(False)
+    return KnowledgeEncoder(tower, projection, p.max_tokens), texts, history
 
 
 def teacher_config(params: Params) -> dict:

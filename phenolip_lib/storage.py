@@ -86,3 +86,12 @@ def sha256_file(path: Path) -> str:
 def digest(*parts: Any) -> str:
     """A short stable fingerprint of strings, numbers, lists and dicts."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def digest_arrays(*arrays: np.ndarray) -> str:
+    """A short fingerprint of arrays: their shapes, types and values."""
+    hashed = hashlib.sha256()
+    for array in arrays:
+        hashed.update(f"{array.dtype}{array.shape}".encode())
+        hashed.update(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
+    return hashed.hexdigest()[:16]

@@ -14,7 +14,11 @@ from phenolip_lib.storage import read_json, write_text
 METHOD_NAMES = {
     "untrained": "Untrained alignment",
     "clip": "Plain contrastive",
+    "siglip": "SigLIP",
+    "ssm": "MedFILIP's soft labels",
+    "ssm_ontology": "Soft labels by ontology",
     "phenolip": "PhenoLIP",
+    "phenolip_soft": "PhenoLIP + soft labels",
 }
 RETRIEVAL = [f"{task}_recall@{k}" for task in ("i2t", "t2i", "i2p", "p2i") for k in (10, 50)]
 KEYS = ["source", "method", "task", "dataset", "metric"]

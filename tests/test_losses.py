@@ -2,69 +2,99 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from phenolip_lib.compat import open_clip
-from phenolip_lib.losses import clip_loss, two_view_loss
+from phenolip_lib.distributed import Gathered
+from phenolip_lib.losses import clip_loss, siglip_loss, ssm_loss
 
 
 def unit(n, dim, seed):
     return F.normalize(torch.randn(n, dim, generator=torch.Generator().manual_seed(seed)), dim=-1)
 
 
+def alone(x):
+    """One process: its rows are all rows."""
+    return Gathered(x, x, 0)
+
+
+def share(x, rank, size):
+    """What a process of several sees."""
+    own = len(x) // size
+    return Gathered(x[rank * own : (rank + 1) * own], x, rank * own)
+
+
 @pytest.mark.parametrize("n", [2, 7, 64])
 def test_clip_loss_equals_open_clip(n):
     a, b, scale = unit(n, 16, 0), unit(n, 16, 1), torch.tensor(14.3)
-    torch.testing.assert_close(clip_loss(a, b, scale), open_clip.ClipLoss()(a, b, scale))
-
-
-def naive_two_view(first, second, temperature, related=None):
-    """The formula of the paper, written as a double loop."""
-    n = len(first)
-    z = [*first.tolist(), *second.tolist()]
-    total = 0.0
-    for i in range(2 * n):
-        positive = (i + n) % (2 * n)
-        terms = []
-        for k in range(2 * n):
-            other = k % n != i % n
-            if k == i or (other and related is not None and related[i % n][k % n]):
-                continue
-            terms.append(math.exp(np.dot(z[i], z[k]) / temperature))
-        total -= math.log(math.exp(np.dot(z[i], z[positive]) / temperature) / sum(terms))
-    return total / (2 * n)
-
-
-def test_two_view_loss_equals_the_formula():
-    a, b = unit(6, 8, 2), unit(6, 8, 3)
-    assert two_view_loss(a, b, 0.1).item() == pytest.approx(naive_two_view(a, b, 0.1), rel=1e-5)
-
-
-def test_masked_two_view_loss_equals_the_formula():
-    a, b = unit(6, 8, 4), unit(6, 8, 5)
-    related = torch.zeros(6, 6, dtype=torch.bool)
-    related[0, 1] = related[1, 0] = related[4, 2] = related[2, 4] = True
-    related.fill_diagonal_(True)  # a phenotype is related to itself and stays its own positive
-    expected = naive_two_view(a, b, 0.1, related.tolist())
-    assert two_view_loss(a, b, 0.1, related).item() == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(clip_loss(alone(a), alone(b), scale), open_clip.ClipLoss()(a, b, scale))
 
 
 def test_masking_negatives_never_raises_the_loss():
     a, b = unit(8, 8, 6), unit(8, 8, 7)
     ignore = torch.rand(8, 8, generator=torch.Generator().manual_seed(0)) < 0.4
     ignore = ignore | ignore.T
-    assert clip_loss(a, b, 10.0, ignore) <= clip_loss(a, b, 10.0)
-    assert two_view_loss(a, b, 0.1, ignore) <= two_view_loss(a, b, 0.1)
+    assert clip_loss(alone(a), alone(b), 10.0, ignore) <= clip_loss(alone(a), alone(b), 10.0)
 
 
 def test_everything_masked_leaves_no_loss():
     a, b = unit(5, 8, 8), unit(5, 8, 9)
-    assert clip_loss(a, b, 10.0, torch.ones(5, 5, dtype=torch.bool)).item() == pytest.approx(0.0, abs=1e-6)
+    assert clip_loss(alone(a), alone(b), 10.0, torch.ones(5, 5, dtype=torch.bool)).item() == pytest.approx(
+        0.0, abs=1e-6
+    )
 
 
 def test_chance_loss_is_log_n():
     same = F.normalize(torch.ones(32, 4), dim=-1)
-    assert clip_loss(same, same, 5.0).item() == pytest.approx(math.log(32), rel=1e-5)
+    assert clip_loss(alone(same), alone(same), 5.0).item() == pytest.approx(math.log(32), rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [2, 7, 64])
+def test_siglip_loss_equals_open_clip(n):
+    a, b, scale, bias = unit(n, 16, 0), unit(n, 16, 1), torch.tensor(10.0), torch.tensor(-10.0)
+    theirs = open_clip.loss.SigLipLoss()(a, b, scale, bias)
+    torch.testing.assert_close(siglip_loss(alone(a), alone(b), scale, bias), theirs)
+
+
+def test_siglip_ignores_what_it_is_told_to_and_nothing_else():
+    a, b = unit(6, 8, 2), unit(6, 8, 3)
+    ignore = torch.zeros(6, 6, dtype=torch.bool)
+    ignore[0, 1] = ignore[1, 0] = ignore[2, 2] = True
+    total = 0.0
+    for i in range(6):
+        for j in range(6):
+            if i == j or not ignore[i, j]:
+                z = 10.0 * float(a[i] @ b[j]) - 3.0
+                total += math.log(1 + math.exp(-z if i == j else z))
+    assert siglip_loss(alone(a), alone(b), 10.0, -3.0, ignore).item() == pytest.approx(total / 6, rel=1e-5)
+
+
+def test_ssm_loss_equals_the_formula():
+    a, b, scale = unit(5, 8, 4), unit(5, 8, 5), 7.0
+    labels = torch.rand(5, 5, generator=torch.Generator().manual_seed(1))
+    squared = entropy = 0.0
+    for i in range(5):
+        for j in range(5):
+            z, s = float(a[i] @ b[j]), float(labels[i, j])
+            p = 1 / (1 + math.exp(-scale * z))
+            squared += (z - s) ** 2 / 25
+            entropy -= (s * math.log(p) + (1 - s) * math.log(1 - p)) / 25
+    assert ssm_loss(alone(a), alone(b), scale, labels).item() == pytest.approx(squared + entropy, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_the_mean_over_processes_is_the_loss_of_the_whole_batch(size):
+    a, b = unit(8, 16, 6), unit(8, 16, 7)
+    ignore = torch.rand(8, 8, generator=torch.Generator().manual_seed(2)) < 0.3
+    ignore = ignore | ignore.T
+    labels = torch.rand(8, 8, generator=torch.Generator().manual_seed(3))
+    own = [slice(rank * 8 // size, (rank + 1) * 8 // size) for rank in range(size)]
+    for loss, extra in (
+        (lambda x, y, m: clip_loss(x, y, 9.0, m), ignore),
+        (lambda x, y, m: siglip_loss(x, y, 9.0, -2.0, m), ignore),
+        (lambda x, y, m: ssm_loss(x, y, 9.0, m), labels),
+    ):
+        parts = [loss(share(a, rank, size), share(b, rank, size), extra[own[rank]]) for rank in range(size)]
+        torch.testing.assert_close(torch.stack(parts).mean(), loss(alone(a), alone(b), extra))

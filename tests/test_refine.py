@@ -84,6 +84,34 @@ def test_cleaning_twice_changes_nothing_and_loses_no_finding(parts):
         assert once.lower().count("splenomegaly") == parts.count("splenomegaly")
 
 
+NOTES = [
+    "(Smith et al., 2010)", "(arrow)", "[3, 4]", "(Fig. 2)", "(see text)", "Scale bar = 50 µm.", "(H&E, ×400)",
+    "Original magnification x200.", "Hematoxylin and eosin stain.", "(scale bar: 5 mm)",
+]  # fmt: skip
+AROUND = ["(Fig. 2, with {})", "(see Fig. 3; {} present)", "(Smith et al. reported {})", "Scale bar 5 µm, showing {}.",
+          "See text for {}.", "({}, Smith et al., 2010)", "No {} (arrow).", "Possible {} [3]."]  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(AROUND), st.sampled_from(["splenomegaly", "cardiomegaly"])), min_size=1, max_size=3
+    ),
+    st.sampled_from(NOTES),
+)
+def test_what_is_said_of_findings_is_the_same_after_cleaning(recognize, said, note):
+    def terms(text):
+        return [(m.hpo_id, m.negated, m.uncertain) for m in recognize(text)]
+
+    text = f" {note} ".join(f"CT of a boy. {frame.format(name)}" for frame, name in said)
+    assert terms(clean_caption(text)) == terms(text)
+    assert len(terms(text)) == len(said)
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_remarks_on_the_page_go(note):
+    assert clean_caption(f"Figure 1. Large spleen. {note}").rstrip(". ") == "Large spleen"
+
+
 def test_without_a_model_the_rules_are_used(toy, recognize):
     [outcome] = refine.refine([item()], None, recognize, toy)
     assert (outcome.caption, outcome.source, outcome.reason) == ("CT shows splenomegaly.", "rules", "")

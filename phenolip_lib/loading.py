@@ -1,0 +1,208 @@
+"""Pictures for towers that train: read by worker processes ahead of the step that needs them.
+
+What comes out depends on the rows and the epoch alone, never on the number of workers: `augment`
+draws from (seed, epoch, row), and batches come in the order they were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from phenolip_lib.augment import Augment, picture_seed
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.fitting import SQUASH, Fit
+from phenolip_lib.images import WHOLE, read_image
+
+AHEAD = 2
+"""Batches each worker reads ahead."""
+
+
+def read_pixels(
+    root: Path, relative: str, side: int, box: tuple[float, float, float, float] = WHOLE, *,
+    fit: Fit = SQUASH, augment: Augment | None = None, modality: str = "other", caption: str = "", seed: int = 0,
+) -> torch.Tensor:  # fmt: skip
+    """One picture as uint8 ``(3, side, side)``; without `augment` the same as `features.load_pixels`.
+
+    Raises:
+        PhenoLIPError: it cannot be read; the message names it.
+    """
+    reading = augment.reading_side(modality, side) if augment else side
+    try:
+        image = fit(read_image(root, relative, box), reading)
+    except PhenoLIPError as error:
+        raise PhenoLIPError(f"{Path(root) / relative}: {error}") from None
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return augment(pixels, modality, caption, seed, side) if augment else pixels
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A user's error on its way from a worker; raised there, torch would wrap its line in a traceback."""
+
+    message: str
+
+
+class _Tasks(Dataset):
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self.read = read
+
+    def __getitem__(self, task: Any) -> Any:
+        try:
+            return self.read(task)
+        except PhenoLIPError as error:
+            return _Refused(str(error))
+
+
+class _Order:
+    """The sampler of a loader that lives longer than one epoch."""
+
+    def __init__(self) -> None:
+        self.tasks: Sequence[Any] = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.tasks)
+
+
+def _as_it_is(result: Any) -> Any:
+    return result
+
+
+class Reader:
+    """``read(task)`` of many tasks, in their order, ahead of time by worker processes.
+
+    The processes stay from one run to the next. A run that is left early or fails ends them, and so
+    does `close`; the next run starts new ones.
+
+    Args:
+        read: a function or object that can be pickled; the result must not depend on global random numbers.
+        workers: processes; 0 reads in this one, when a result is asked for.
+    """
+
+    def __init__(self, read: Callable[[Any], Any], workers: int) -> None:
+        self._order, self._started = _Order(), 0
+        self._loader = DataLoader(
+            _Tasks(read),
+            batch_size=None,
+            sampler=self._order,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            persistent_workers=workers > 0,
+            prefetch_factor=AHEAD if workers else None,
+            pin_memory=torch.cuda.is_available(),
+            # Its own, or every start would draw from the random numbers of the training.
+            generator=torch.Generator(),
+        )
+
+    def run(self, tasks: Sequence[Any]) -> Iterator[Any]:
+        """The results of the tasks.
+
+        Raises:
+            PhenoLIPError: what `read` raised, or a process was killed.
+            RuntimeError: a later run has started on the same processes.
+        """
+        self._started += 1
+        own, self._order.tasks, left = self._started, tasks, len(tasks)
+        if not tasks:
+            return
+        try:
+            for result in self._loader:
+                if isinstance(result, _Refused):
+                    raise PhenoLIPError(result.message)
+                left -= 1
+                yield result
+                if self._started != own:
+                    raise RuntimeError("a later run took over these processes")
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise PhenoLIPError(
+                f"a process that reads pictures was ended ({str(error).splitlines()[0]}); it may be short of memory or "
+                "of /dev/shm: use fewer loading workers, or none"
+            ) from None
+        finally:
+            if left and self._started == own:
+                self.close()
+
+    def close(self) -> None:
+        """End the processes."""
+        iterator, self._loader._iterator = self._loader._iterator, None
+        if iterator is not None:
+            iterator._shutdown_workers()
+
+
+class _Rows:
+    """Reads the pictures of rows of a table of pairs."""
+
+    def __init__(
+        self, pairs: pd.DataFrame, root: Path, side: int, threads: int, fit: Fit, augment: Augment | None, seed: int
+    ) -> None:
+        columns = ["image", "left", "top", "right", "bottom"] + (["modality", "caption"] if augment else [])
+        self.pairs, self.root, self.side, self.threads = pairs[columns], Path(root), side, threads
+        self.fit, self.augment, self.seed = fit, augment, seed
+
+    def __call__(self, task: tuple[int, np.ndarray]) -> torch.Tensor:
+        epoch, rows = task
+
+        def one(row: int, pair) -> torch.Tensor:
+            changes = {"fit": self.fit}
+            if self.augment:
+                changes |= {"modality": pair.modality, "caption": pair.caption}
+                changes |= {"augment": self.augment, "seed": picture_seed(self.seed, epoch, row)}
+            box = (pair.left, pair.top, pair.right, pair.bottom)
+            return read_pixels(self.root, pair.image, self.side, box, **changes)
+
+        own = list(self.pairs.iloc[rows].itertuples(index=False))
+        if self.threads == 1:
+            return torch.stack([one(row, pair) for row, pair in zip(rows.tolist(), own, strict=True)])
+        with ThreadPoolExecutor(self.threads) as pool:
+            return torch.stack(list(pool.map(one, rows.tolist(), own)))
+
+
+class PictureBatches:
+    """Batches of pictures of a table of pairs, by row number.
+
+    Use it in a ``with`` block, or call `close` at the end; a loop that is left early ends the processes itself.
+
+    Args:
+        pairs: table with `image`, `left`, `top`, `right`, `bottom`, and for `augment` `modality` and `caption`.
+        root: folder the images are relative to.
+        side: pixels.
+        workers: processes that read ahead; 0 reads in this one.
+        threads: threads of each of them.
+        fit: how a picture is brought to `side`.
+        augment: random changes of the training pictures, or None.
+        seed: of the changes.
+    """
+
+    def __init__(
+        self, pairs: pd.DataFrame, root: Path, side: int, *, workers: int = 2, threads: int = 1,
+        fit: Fit = SQUASH, augment: Augment | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
+        self._reader = Reader(_Rows(pairs, root, side, threads, fit, augment, seed), workers)
+
+    def batches(self, row_batches: Sequence[np.ndarray], epoch: int) -> Iterator[torch.Tensor]:
+        """Pictures of each batch of rows, uint8 ``(n, 3, side, side)``; in pinned memory where there is a GPU.
+
+        Raises:
+            PhenoLIPError: a picture cannot be read; the message names it.
+        """
+        return self._reader.run([(epoch, np.asarray(rows)) for rows in row_batches])
+
+    def close(self) -> None:
+        """End the processes."""
+        self._reader.close()
+
+    def __enter__(self) -> PictureBatches:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

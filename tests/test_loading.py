@@ -1,0 +1,169 @@
+"""Loading by row: the same pictures for any number of workers, one line for a damaged one, no process left."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from phenolip_lib.augment import Augment, picture_seed
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.features import load_pixels
+from phenolip_lib.loading import PictureBatches, read_pixels
+
+SIDE = 24
+ROWS = [np.array([5, 0, 3]), np.array([1, 1]), np.array([9, 8, 7, 6]), np.array([2])]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        pixels = rng.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.{'png' if i % 2 else 'jpg'}")
+    return folder
+
+
+@pytest.fixture
+def pairs():
+    table = pd.DataFrame({"image": [f"{i}.{'png' if i % 2 else 'jpg'}" for i in range(10)]})
+    table[["left", "top", "right", "bottom"]] = [[0.0, 0.0, 1.0, 1.0]] * 8 + [[0.1, 0.2, 0.9, 1.0]] * 2
+    table["modality"] = ["radiology", "histology"] * 5
+    table["caption"] = ["left lung", "a nevus"] * 5
+    return table
+
+
+def read(pairs, root, rows=ROWS, epoch=0, **options):
+    with PictureBatches(pairs, root, SIDE, **options) as loading:
+        return list(loading.batches(rows, epoch))
+
+
+def equal(a, b):
+    return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": 0, "threads": 2}, {"workers": 1}, {"workers": 2}])
+def test_pictures_are_those_of_load_pixels_in_the_given_order(pairs, root, options):
+    oracle = [load_pixels(pairs.iloc[rows], root, SIDE) for rows in ROWS]
+    assert equal(read(pairs, root, **options), oracle)
+
+
+def test_augmented_pictures_do_not_depend_on_workers_batches_or_threads(pairs, root):
+    options = {
+        "augment": Augment({"radiology": ["rotate", "crop", "intensity", "blur"], "histology": ["rotate90"]}),
+        "seed": 3,
+    }
+    alone = read(pairs, root, workers=0, epoch=4, **options)
+    assert equal(alone, read(pairs, root, workers=2, epoch=4, **options))
+    assert equal(alone, read(pairs, root, workers=0, threads=3, epoch=4, **options))
+    single = read(pairs, root, [np.array([row]) for row in np.concatenate(ROWS)], workers=0, epoch=4, **options)
+    assert torch.equal(torch.cat(alone), torch.cat(single))
+    assert not equal(alone, read(pairs, root, workers=0, epoch=5, **options))
+    assert not equal(alone, read(pairs, root, workers=0, epoch=4, **(options | {"seed": 4})))
+
+
+def test_a_changed_picture_is_the_larger_picture_changed(pairs, root):
+    augment = Augment({"histology": ["crop"]})
+    larger = load_pixels(pairs.iloc[[9]], root, augment.reading_side("histology", SIDE))[0]
+    expected = augment(larger, "histology", "a nevus", picture_seed(3, 1, 9), SIDE)
+    (found,) = read(pairs, root, [np.array([9])], epoch=1, workers=0, augment=augment, seed=3)
+    assert torch.equal(found[0], expected)
+
+
+def test_a_caption_with_a_side_is_read_from_its_own_row(pairs, root):
+    pairs["modality"] = "histology"
+    plain = read(pairs, root, workers=0)
+    for epoch in range(3):
+        changed = read(pairs, root, epoch=epoch, workers=0, augment=Augment({"histology": ["hflip"]}))
+        for rows, a, b in zip(ROWS, plain, changed, strict=True):
+            for row, x, y in zip(rows, a, b, strict=True):
+                assert torch.equal(x, y) or (row % 2 == 1 and torch.equal(x.flip(2), y))
+
+
+def test_processes_stay_between_epochs_and_end_with_the_block(pairs, root):
+    with PictureBatches(pairs, root, SIDE, workers=2) as loading:
+        list(loading.batches(ROWS, 0))
+        first = {child.pid for child in multiprocessing.active_children()}
+        again = loading.batches(ROWS, 1)
+        for _ in ROWS:  # as many as asked for, and no further look
+            next(again)
+        again.close()
+        assert {child.pid for child in multiprocessing.active_children()} == first
+        assert len(first) == 2
+        assert list(loading.batches([], 2)) == []
+        assert equal(list(loading.batches(ROWS, 3)), read(pairs, root, workers=0))
+    assert not multiprocessing.active_children()
+
+
+def test_a_loop_left_early_leaves_no_process_and_may_be_begun_again(pairs, root):
+    loading = PictureBatches(pairs, root, SIDE, workers=2)
+    begun = loading.batches(ROWS * 3, 0)
+    next(begun)
+    assert multiprocessing.active_children()
+    begun.close()
+    assert not multiprocessing.active_children()
+    assert equal(list(loading.batches(ROWS, 0)), read(pairs, root, workers=0))
+    loading.close()
+    loading.close()
+    assert not multiprocessing.active_children()
+
+
+def test_two_runs_at_once_are_an_error_and_not_a_mix(pairs, root):
+    with PictureBatches(pairs, root, SIDE, workers=1) as loading:
+        first = loading.batches(ROWS, 0)
+        next(first)
+        second = loading.batches(ROWS, 0)
+        next(second)
+        with pytest.raises(RuntimeError, match="later run"):
+            next(first)
+        assert len(list(second)) == len(ROWS) - 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("name", "reason"), [("gone.png", "absent"), ("broken.jpg", "unreadable")])
+def test_a_picture_that_cannot_be_read_is_named_in_one_line(pairs, root, workers, name, reason):
+    (root / "broken.jpg").write_bytes((root / "0.jpg").read_bytes()[:300])
+    pairs.loc[7, "image"] = name
+    loading = PictureBatches(pairs, root, SIDE, workers=workers)
+    begun = loading.batches(ROWS, 0)
+    assert len(next(begun)) == 3
+    with pytest.raises(PhenoLIPError, match=rf"{name}: .*{reason}") as error:
+        list(begun)
+    assert "\n" not in str(error.value)
+    assert not multiprocessing.active_children()
+
+
+def test_a_killed_process_is_one_line_too(pairs, root):
+    loading = PictureBatches(pairs, root, SIDE, workers=2)
+    begun = loading.batches(ROWS * 20, 0)
+    next(begun)
+    for child in multiprocessing.active_children():
+        os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(PhenoLIPError, match="ended .*use fewer loading workers"):
+        list(begun)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_global_random_numbers_are_left_alone(pairs, root, workers):
+    torch.manual_seed(0)
+    np.random.seed(0)
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    read(pairs, root, workers=workers, augment=Augment())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1] == numpy_before).all()
+
+
+def test_read_pixels_needs_no_table(root):
+    assert read_pixels(root, "1.png", 16).shape == (3, 16, 16)
+    assert not torch.equal(
+        read_pixels(root, "1.png", 16, augment=Augment(), seed=1),
+        read_pixels(root, "1.png", 16, augment=Augment(), seed=2),
+    )
