@@ -157,8 +157,9 @@ def load_towers(name: str, image_size: int, context_length: int, seed: int = 0) 
     text_cfg, vision_cfg = dict(config["text_cfg"]), dict(config["vision_cfg"])
     weights, preprocess = config["weights"], config["preprocess_cfg"]
     if "text" in weights:
-        text_cfg["hf_model_name"] = str(_packaged(PACKAGED_TEXT, weights["text"].removeprefix("package:")))
-        text_cfg["hf_model_pretrained"] = True
+        kind, _, packaged = weights["text"].partition(":")
+        text_cfg["hf_model_name"] = str(_packaged(PACKAGED_TEXT, packaged))
+        text_cfg["hf_model_pretrained"] = kind == "package"
     if "vision" in weights:
         vision_cfg["image_size"] = image_size
     text_cfg["context_length"] = min(context_length, text_cfg["context_length"])
@@ -166,7 +167,7 @@ def load_towers(name: str, image_size: int, context_length: int, seed: int = 0) 
         model = open_clip.model.CustomTextCLIP(config["embed_dim"], vision_cfg, text_cfg)
     except OSError as error:
         raise PhenoLIPError(f"{name}: its weights cannot be had ({str(error).splitlines()[0]})") from None
-    if "vision" in weights:
+    if weights.get("vision", "").startswith("package:"):
         file = _packaged(PACKAGED_VISION, weights["vision"].removeprefix("package:"))
         load_efficientnet_lite0(model.visual.trunk, file)
     tokenizer = _tokenizer(text_cfg["hf_model_name"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolip_lib import distributed, evaluation, stage1, stage2
+from phenolip_lib import distributed, evaluation, stage1, stage2, trainset
 from phenolip_lib.checkpoints import Checkpoints
 from phenolip_lib.distributed import Group
 from phenolip_lib.encoders import load_towers
@@ -59,7 +59,7 @@ class Experiment:
         self.group, self.device = group or Group(), distributed.local_device(params.runtime.device)
         self.params, self.source, self.paths = params, source, paths
         self.onto = Ontology.load(paths.hpo)
-        self.pairs = load_pairs(paths.phenokg(source))
+        self.pairs = trainset.prepared(load_pairs(paths.phenokg(source)), params.stage2)
         self.teacher = teacher or stage1.KnowledgeEncoder.load(paths.stage1)
         self.bench = evaluation.Benchmark(self.pairs, self.onto, params.evaluation)
 

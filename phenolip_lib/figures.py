@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from phenolip_lib.images import read_image
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.storage import atomic_path
-from phenolip_lib.tables import METHOD_NAMES, summarise
+from phenolip_lib.tables import METHOD_NAMES, method_order, summarise
 
 # Okabe and Ito's palette, safe for the common colour-vision deficiencies.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -94,17 +94,17 @@ def training_curves(history: pd.DataFrame, infonce: Sequence[str]) -> Figure:
     figure, axes = plt.subplots(2, 2, figsize=(WIDTH * 1.25, 5.4))
     panels = (
         ("loss_m", "image-text loss L_m (nats)"), ("loss_kd", "distillation loss L_kd (nats)"),
-        ("val_i2p_recall@10", "validation I2P R@10"), ("val_alignment", "validation alignment (0 is best)"),
+        ("val_i2p_recall@10", "validation I2P R@10"), ("val_alignment", "validation alignment"),
     )  # fmt: skip
     lines = {}
     for axis, (column, label) in zip(axes.flat, panels, strict=True):
-        for method in (m for m in METHOD_NAMES if m in set(history["method"])):
+        for method in method_order(history["method"]):
             own = history[history["method"] == method]
             if column not in own or own[column].isna().all() or (column == "loss_m" and method not in infonce):
                 continue
             line = own.dropna(subset=[column]).groupby("epoch")[column].agg(["mean", "min", "max"])
-            color = METHOD_COLORS[method]
-            (lines[METHOD_NAMES[method]],) = axis.plot(line.index, line["mean"], color=color)
+            color = METHOD_COLORS.get(method, COLORS[-1])
+            (lines[METHOD_NAMES.get(method, method)],) = axis.plot(line.index, line["mean"], color=color)
             axis.fill_between(line.index, line["min"], line["max"], color=color, alpha=0.15, linewidth=0)
         axis.set(xlabel="epoch", ylabel=label)
     figure.legend(lines.values(), lines.keys(), fontsize=8, ncols=4, loc="outside upper left")
@@ -117,13 +117,14 @@ def method_bars(summary: pd.DataFrame, metrics: Sequence[str], labels: Sequence[
     Args:
         summary: rows of `tables.summarise` with one value per (method, metric).
     """
-    methods = [m for m in METHOD_NAMES if m in set(summary["method"])]
+    methods = method_order(summary["method"])
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
     x, width = np.arange(len(metrics)), 0.8 / len(methods)
     for i, method in enumerate(methods):
         own = summary[summary["method"] == method].set_index("metric").reindex(metrics)
         axis.bar(x + (i - (len(methods) - 1) / 2) * width, 100 * own["mean"], width, yerr=100 * own["sd"],
-                 color=METHOD_COLORS[method], label=METHOD_NAMES[method], error_kw={"linewidth": 1})  # fmt: skip
+                 color=METHOD_COLORS.get(method, COLORS[-1]), label=METHOD_NAMES.get(method, method),
+                 error_kw={"linewidth": 1})  # fmt: skip
     axis.set_xticks(x, labels)
     axis.grid(axis="x", visible=False)
     axis.set(ylabel=ylabel)
@@ -143,6 +144,7 @@ def loss_curve(history: pd.DataFrame, ylabel: str) -> Figure:
     """Training loss by epoch."""
     figure, axis = plt.subplots(figsize=(WIDTH * 0.6, 2.8))
     axis.plot(history["epoch"], history["loss"])
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="epoch", ylabel=ylabel)
     return figure
 

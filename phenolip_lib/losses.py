@@ -63,8 +63,10 @@ def siglip_loss(
     return losses.sum() / len(a.own)
 
 
-def ssm_loss(a: Gathered, b: Gathered, scale: torch.Tensor | float, similarity: torch.Tensor) -> torch.Tensor:
-    """MedFILIP's loss on a matrix of semantic similarities: ``MSE(z, S) + BCEWithLogits(exp(s) z, S)``.
+def ssm_loss(
+    a: Gathered, b: Gathered, scale: torch.Tensor | float, similarity: torch.Tensor, bias: torch.Tensor | float = 0.0
+) -> torch.Tensor:
+    """MedFILIP's loss on a matrix of semantic similarities: ``MSE(z, S) + BCEWithLogits(exp(s) z + bias, S)``.
 
     The squared error is taken on the cosine z itself: on scaled logits it would fight the scale,
     whose targets lie in 0..1 as well.
@@ -72,6 +74,8 @@ def ssm_loss(a: Gathered, b: Gathered, scale: torch.Tensor | float, similarity: 
     Args:
         a, b, scale: as for `clip_loss`.
         similarity: soft labels in 0..1, ``(n_own, n_all)``.
+        bias: MedFILIP has none. Most pairs of a batch are unlike, and without a bias the cross-entropy
+            says so by turning all images away from all texts; a bias, as SigLIP's, takes that over.
     """
     cosine = a.own @ b.everyone.T
-    return F.mse_loss(cosine, similarity) + F.binary_cross_entropy_with_logits(scale * cosine, similarity)
+    return F.mse_loss(cosine, similarity) + F.binary_cross_entropy_with_logits(scale * cosine + bias, similarity)

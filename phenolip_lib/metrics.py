@@ -2,24 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 BLOCK = 2048
+CELLS = 2**24
+"""Scores held at a time, 64 MB of float32."""
+TIE = 1e-6
+"""Scores of unit vectors this near are equal: a matrix product in float32 gives equal columns other last digits."""
 
 
-def best_ranks(queries: np.ndarray, items: np.ndarray, correct: csr_matrix, block: int = BLOCK) -> np.ndarray:
+def score_blocks(
+    queries: np.ndarray, items: np.ndarray, block: int | None = None
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Scores ``queries @ items.T`` by blocks of queries: which queries, ``(n_block, n_items)``.
+
+    Raises:
+        ValueError: embeddings that are not finite.
+    """
+    # A squared norm is finite if and only if its row is, and needs no array of the input's size.
+    if not all(np.isfinite(np.einsum("ij,ij->i", x, x)).all() for x in (queries, items)):
+        raise ValueError("embeddings hold values that are not finite")
+    block = block or max(CELLS // max(len(items), 1), 1)
+    for start in range(0, len(queries), block):
+        rows = slice(start, min(start + block, len(queries)))
+        yield rows, queries[rows] @ items.T
+
+
+def mutual_ranks(
+    queries: np.ndarray,
+    items: np.ndarray,
+    correct: csr_matrix,
+    visit: Callable[[slice, np.ndarray], None] | None = None,
+    block: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`best_ranks` both ways, items for queries and queries for items, from one pass over the scores.
+
+    Args:
+        queries, items, correct, block: as in `best_ranks`; who has no correct partner gets rank 0.
+        visit: sees each block of queries with its scores.
+
+    Returns:
+        int64 ``(n_queries,)`` and ``(n_items,)``.
+    """
+    correct = csr_matrix(correct, dtype=bool)
+    best = np.full(len(items), np.inf)
+    pairs = correct.tocoo()
+    own = np.empty(correct.nnz, dtype=np.result_type(queries, items))
+    for start in range(0, len(own), BLOCK):
+        part = slice(start, start + BLOCK)
+        own[part] = np.einsum("ij,ij->i", queries[pairs.row[part]], items[pairs.col[part]])
+    asked = np.unique(pairs.col)
+    best[asked] = -np.inf
+    np.maximum.at(best, pairs.col, own)
+    bar = (best - TIE).astype(own.dtype)
+    forward, backward = np.zeros(len(queries), dtype=np.int64), np.zeros(len(items), dtype=np.int64)
+    for rows, scores in score_blocks(queries, items, block):
+        part = correct[rows]
+        some = np.flatnonzero(np.diff(part.indptr))
+        if len(some):
+            forward[rows.start + some] = _ranks(scores if len(some) == len(scores) else scores[some], part[some])
+        backward += np.count_nonzero(scores >= bar, axis=0)
+        hits = part.tocoo()
+        tied = scores[hits.row, hits.col] >= bar[hits.col]
+        backward -= np.bincount(hits.col[tied], minlength=len(items))
+        if visit:
+            visit(rows, scores)
+    backward[asked] += 1
+    return forward, backward
+
+
+def _ranks(scores: np.ndarray, correct: csr_matrix) -> np.ndarray:
+    rows = np.repeat(np.arange(len(scores)), np.diff(correct.indptr))
+    own = scores[rows, correct.indices]
+    bar = np.maximum.reduceat(own, correct.indptr[:-1]) - own.dtype.type(TIE)
+    at_least = np.count_nonzero(scores >= bar[:, None], axis=1)
+    return at_least - np.add.reduceat((own >= bar[rows]).astype(np.int64), correct.indptr[:-1]) + 1
+
+
+def best_ranks(queries: np.ndarray, items: np.ndarray, correct: csr_matrix, block: int | None = None) -> np.ndarray:
     """Rank (1 is best) of the best correct item for each query.
 
     Ties count against the model: an item that scores like the best correct one and is wrong ranks
-    before it, so equal scores everywhere give the worst rank and not the best.
+    before it, so equal scores everywhere give the worst rank and not the best. Scores up to `TIE` apart are equal.
 
     Args:
         queries: ``(n_queries, dim)``, items: ``(n_items, dim)``, both L2-normalised.
         correct: boolean ``(n_queries, n_items)``, at least one item a row.
-        block: queries scored at a time; bounds memory to ``block * n_items`` scores.
+        block: queries scored at a time; by default as many as make 64 MB of scores.
 
     Returns:
         int64 ``(n_queries,)``.
@@ -27,22 +99,12 @@ def best_ranks(queries: np.ndarray, items: np.ndarray, correct: csr_matrix, bloc
     Raises:
         ValueError: a query without a correct item, or embeddings that are not finite.
     """
-    if not (np.isfinite(queries).all() and np.isfinite(items).all()):
-        raise ValueError("embeddings hold values that are not finite")
     correct = csr_matrix(correct, dtype=bool)
     if (np.diff(correct.indptr) == 0).any():
         raise ValueError("a query has no correct item")
     ranks = np.empty(len(queries), dtype=np.int64)
-    for start in range(0, len(queries), block):
-        stop = min(start + block, len(queries))
-        scores = queries[start:stop] @ items.T
-        hits = correct[start:stop]
-        rows = np.repeat(np.arange(stop - start), np.diff(hits.indptr))
-        own = scores[rows, hits.indices]
-        best = np.maximum.reduceat(own, hits.indptr[:-1])
-        at_least = (scores >= best[:, None]).sum(axis=1)
-        correct_ties = np.add.reduceat((own >= best[rows]).astype(np.int64), hits.indptr[:-1])
-        ranks[start:stop] = at_least - correct_ties + 1
+    for rows, scores in score_blocks(queries, items, block):
+        ranks[rows] = _ranks(scores, correct[rows])
     return ranks
 
 

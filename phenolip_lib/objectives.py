@@ -18,7 +18,8 @@ class ImageTextBatch:
 
     Attributes:
         image, text: L2-normalised embeddings of this process and of all.
-        scale, bias: of the logits; the bias is learned by SigLIP only.
+        scale, bias: of the logits; the bias is SigLIP's.
+        label_bias: of the logits of soft labels by ontology.
         rows, columns: rows of the pairs table of the own and of all embeddings.
         affinity: relations between pairs.
         mask_shared: pairs that share a phenotype are no negatives.
@@ -28,6 +29,7 @@ class ImageTextBatch:
     text: Gathered
     scale: torch.Tensor
     bias: torch.Tensor
+    label_bias: torch.Tensor
     rows: torch.Tensor
     columns: torch.Tensor
     affinity: Affinity
@@ -56,8 +58,9 @@ def ssm(batch: ImageTextBatch) -> torch.Tensor:
 
 
 def ssm_ontology(batch: ImageTextBatch) -> torch.Tensor:
-    """The same with Lin's similarity in place of "the same phenotype"."""
-    return ssm_loss(batch.image, batch.text, batch.scale, batch.affinity.semantic(batch.rows, batch.columns, near=True))
+    """The same with Lin's similarity in place of "the same phenotype", and a learned bias."""
+    labels = batch.affinity.semantic(batch.rows, batch.columns, near=True)
+    return ssm_loss(batch.image, batch.text, batch.scale, labels, batch.label_bias)
 
 
 OBJECTIVES: dict[str, Callable[[ImageTextBatch], torch.Tensor]] = {

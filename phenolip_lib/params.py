@@ -175,6 +175,10 @@ class Stage2(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     warmup_share: Share
     head_dropout: Annotated[float, Field(ge=0, lt=1)]
+    sampling: Literal["uniform", "balanced"]
+    train_share: Annotated[float, Field(gt=0, le=1)]
+    caption_noise: Share
+    caption_words: Count | None
     augment: Literal["none", "anatomy"] | dict[str, list[str]]
     augment_strength: Annotated[float, Field(ge=0, le=2)]
     shards: str | None

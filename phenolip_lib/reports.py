@@ -149,9 +149,11 @@ def assert_no_leakage(pairs: pd.DataFrame) -> str:
 
 
 def last_epoch(history: pd.DataFrame) -> pd.DataFrame:
-    """Final losses, temperatures and validation recall, mean over seeds."""
+    """Final losses and validation numbers, mean over seeds."""
     last = history[history["epoch"] == history.groupby("method")["epoch"].transform("max")]
-    return last.groupby("method").mean(numeric_only=True).drop(columns=["seed", "epoch"]).round(3).reset_index()
+    table = last.groupby("method").mean(numeric_only=True).round(3)
+    shown = [name for name in table if name.startswith(("loss_", "val_"))]
+    return table.loc[tables.method_order(table.index), shown].reset_index()
 
 
 def scale_note(source: str, n_train: int, params: Params) -> str:

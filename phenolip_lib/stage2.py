@@ -33,6 +33,7 @@ from phenolip_lib.runtime import pick_device, seed_everything
 from phenolip_lib.stage1 import KnowledgeEncoder
 from phenolip_lib.streaming import ShardStream, rows_of
 from phenolip_lib.student import MAX_SCALE, Student, build_student
+from phenolip_lib.trainset import Order
 from phenolip_lib.watch import Watch
 
 KD_KINDS = ("name", "synonym", "definition")
@@ -123,6 +124,8 @@ class Pretraining:
                 fit=student.towers.fit, augment=changes, pairs=data.pairs,
             )  # fmt: skip
             self.steps_per_epoch = min(self.steps_per_epoch, self.stream.steps)
+        own = [data.pairs["phenotypes"].iat[row] for row in self.train_rows]
+        self.order = Order(self.train_rows, own, self.p.sampling, seed)
         self.relations = data.relations.to(device)
         self.captions = data.pairs["caption"].to_numpy()
         self.images, self.texts, self.known, self.onto_texts, self.onto_known = (
@@ -136,6 +139,7 @@ class Pretraining:
         student.logit_scale.requires_grad_(True)
         student.logit_scale_kd.requires_grad_(self.p.lambda_kd > 0)
         student.logit_bias.requires_grad_(self.p.objective == "siglip")
+        student.label_bias.requires_grad_(self.p.objective == "ssm_ontology" or self.p.ontology_weight > 0)
         if params.training.gradient_checkpointing:
             student.image_trunk.set_grad_checkpointing(True)
             student.text_trunk.gradient_checkpointing_enable({"use_reentrant": False})
@@ -153,7 +157,7 @@ class Pretraining:
 
     def groups(self) -> list[dict[str, Any]]:
         p, student = self.p, self.module
-        scalars = [student.logit_scale, student.logit_scale_kd, student.logit_bias]
+        scalars = [student.logit_scale, student.logit_scale_kd, student.logit_bias, student.label_bias]
         towers = [parameter for trunk in self.trunks for parameter in trunk.parameters()]
         return [
             {
@@ -193,7 +197,7 @@ class Pretraining:
             for _, (ids, pixels) in zip(range(first, self.steps_per_epoch), stream, strict=False):
                 yield rows_of(self.data.pairs, ids), pixels
             return
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.train_rows)
+        order = self.order.epoch(epoch)
         own = self.group.share(self.batch_size)
         batches = [order[step * self.batch_size :][: self.batch_size][own] for step in range(self.steps_per_epoch)]
         if not self.run_image:
@@ -237,7 +241,7 @@ class Pretraining:
         columns = self.group.gather_rows(facts["rows"])
         rows = facts["rows"] if self.group.local_loss else columns
         batch = ImageTextBatch(
-            image, text, output["scale"], output["bias"], rows, columns, self.relations,
+            image, text, output["scale"], output["bias"], output["label_bias"], rows, columns, self.relations,
             p.shared_phenotypes == "masked",
         )  # fmt: skip
         terms = {"loss_m": OBJECTIVES[p.objective](batch)}

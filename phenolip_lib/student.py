@@ -20,7 +20,8 @@ from phenolip_lib.stage1 import KnowledgeEncoder
 from phenolip_lib.storage import atomic_path, read_json, write_json
 
 MAX_SCALE = math.log(100)
-SIGLIP_BIAS = -10.0
+START_BIAS = -10.0
+"""Of SigLIP's logits and of soft labels: nearly all pairs of a batch are unlike (Zhai et al. 2023)."""
 
 
 class Student(nn.Module):
@@ -44,6 +45,7 @@ class Student(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / init_temperature)))
         self.logit_scale_kd = nn.Parameter(torch.tensor(math.log(1 / init_temperature)))
         self.logit_bias = nn.Parameter(torch.tensor(bias))
+        self.label_bias = nn.Parameter(torch.tensor(START_BIAS))
         self.live: tuple[nn.Module, ...] = ()
 
     def train(self, mode: bool = True) -> Student:
@@ -86,6 +88,7 @@ class Student(nn.Module):
             "scale": self.logit_scale.exp(),
             "scale_kd": self.logit_scale_kd.exp(),
             "bias": self.logit_bias + 0.0,
+            "label_bias": self.label_bias + 0.0,
         }
 
     @torch.no_grad()
@@ -118,7 +121,7 @@ def build_student(params: Params, seed: int, teacher: KnowledgeEncoder | None = 
         if teacher is None or teacher.tower.width != towers.text.width:
             raise PhenoLIPError("stage2.student_text_init 'teacher' needs the same text tower in both stages")
         towers.model.text.proj = copy.deepcopy(teacher.projection).requires_grad_(True)
-    bias = SIGLIP_BIAS if p.objective == "siglip" else 0.0
+    bias = START_BIAS if p.objective == "siglip" else 0.0
     return Student(towers, p.init_temperature, p.head_dropout, bias)
 
 

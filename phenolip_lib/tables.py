@@ -24,6 +24,12 @@ RETRIEVAL = [f"{task}_recall@{k}" for task in ("i2t", "t2i", "i2p", "p2i") for k
 KEYS = ["source", "method", "task", "dataset", "metric"]
 
 
+def method_order(methods: Iterable[str]) -> list[str]:
+    """Methods in the order of tables and legends: those of `METHOD_NAMES`, then any others by name."""
+    present = set(methods)
+    return [m for m in METHOD_NAMES if m in present] + sorted(present - METHOD_NAMES.keys())
+
+
 def load_results(folder: Path) -> pd.DataFrame:
     """All result JSONs under a folder in long form.
 
@@ -87,10 +93,10 @@ def _finish(table: pd.DataFrame, summary: pd.DataFrame, label: str) -> pd.DataFr
     return table.assign(**_scale(summary))
 
 
-def retrieval_table(results: pd.DataFrame, order: Iterable[str] = METHOD_NAMES) -> pd.DataFrame:
+def retrieval_table(results: pd.DataFrame, order: Iterable[str] | None = None) -> pd.DataFrame:
     """R@10 and R@50 in percent of I2T, T2I, I2P and P2I, a row a method."""
     part = summarise(results[(results["task"] == "retrieval") & results["metric"].isin(RETRIEVAL)])
-    table = wide(part, "method", "metric", list(order), RETRIEVAL)
+    table = wide(part, "method", "metric", list(order or method_order(part["method"])), RETRIEVAL)
     table.columns = [c.replace("_recall@", " R@").replace("i2", "I2").replace("t2", "T2").replace("p2", "P2")
                      .replace("2t", "2T").replace("2i", "2I").replace("2p", "2P") for c in table.columns]  # fmt: skip
     return _finish(table, part, "method")
@@ -109,8 +115,10 @@ def zero_shot_table(results: pd.DataFrame, metric: str = "acc1") -> pd.DataFrame
     part = pd.concat([*lines, part])
     average = part.groupby(["source", "method", "task", "metric", "seed", "n_train"], as_index=False)["value"].mean()
     summary = summarise(pd.concat([part, average.assign(dataset="average")]).assign(metric=metric))
+    guesses = ["Chance", "Majority class"]
+    order = [*guesses, *method_order(set(part["method"]) - set(guesses))]
     present = [m for m in MODALITIES if m in set(part["dataset"])]
-    table = wide(summary, "method", "dataset", ["Chance", "Majority class", *METHOD_NAMES], [*present, "average"])
+    table = wide(summary, "method", "dataset", order, [*present, "average"])
     return _finish(table, summary, "method")
 
 
@@ -122,7 +130,9 @@ def probe_table(results: pd.DataFrame, shares: list[float], metric: str = "acc")
     for target, own in part.groupby("dataset", sort=True):
         majority = own[own["metric"] == "majority"].iloc[0]
         block = _finish(
-            wide(own[own["metric"].isin(columns)], "method", "metric", list(METHOD_NAMES), columns), own, "method"
+            wide(own[own["metric"].isin(columns)], "method", "metric", method_order(own["method"]), columns),
+            own,
+            "method",
         )
         block.insert(0, "target", target)
         block.insert(2, "majority", f"{100 * majority['mean']:.1f}")

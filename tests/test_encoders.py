@@ -154,3 +154,18 @@ def test_a_checkpoint_without_trunk_and_head_is_refused(tmp_path):
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path / "open_clip_model.safetensors")
     with pytest.raises(PhenoLIPError, match="another architecture; a timm image tower"):
         load_towers(f"local-dir:{tmp_path}", 64, 256)
+
+
+def test_random_towers_differ_from_the_packaged_ones_in_one_tower():
+    packaged = load_towers("phenolip-tiny", 64, 32)
+    pixels = torch.full((1, 3, 64, 64), 90, dtype=torch.uint8)
+    tokens = packaged.text.tokens(["large spleen"])
+    for name, same in (("phenolip-tiny-random-image", "text"), ("phenolip-tiny-random-text", "image")):
+        towers, again = (load_towers(name, 64, 32) for _ in range(2))
+        with torch.no_grad():
+            images = [own.image_trunk(pixels) for own in (packaged, towers, again)]
+            texts = [own.text.trunk(tokens) for own in (packaged, towers, again)]
+        assert torch.equal(images[1], images[2])
+        assert torch.equal(texts[1], texts[2])
+        assert torch.equal(images[0], images[1]) == (same == "image")
+        assert torch.equal(texts[0], texts[1]) == (same == "text")

@@ -71,17 +71,19 @@ def test_siglip_ignores_what_it_is_told_to_and_nothing_else():
     assert siglip_loss(alone(a), alone(b), 10.0, -3.0, ignore).item() == pytest.approx(total / 6, rel=1e-5)
 
 
-def test_ssm_loss_equals_the_formula():
+@pytest.mark.parametrize("bias", [0.0, -4.0])
+def test_ssm_loss_equals_the_formula(bias):
     a, b, scale = unit(5, 8, 4), unit(5, 8, 5), 7.0
     labels = torch.rand(5, 5, generator=torch.Generator().manual_seed(1))
     squared = entropy = 0.0
     for i in range(5):
         for j in range(5):
             z, s = float(a[i] @ b[j]), float(labels[i, j])
-            p = 1 / (1 + math.exp(-scale * z))
+            p = 1 / (1 + math.exp(-scale * z - bias))
             squared += (z - s) ** 2 / 25
             entropy -= (s * math.log(p) + (1 - s) * math.log(1 - p)) / 25
-    assert ssm_loss(alone(a), alone(b), scale, labels).item() == pytest.approx(squared + entropy, rel=1e-5)
+    found = ssm_loss(alone(a), alone(b), scale, labels, bias).item()
+    assert found == pytest.approx(squared + entropy, rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [2, 4])
