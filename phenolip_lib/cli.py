@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -71,15 +73,38 @@ def use(
     if data is not None:
         link_data(paths.data(source), data.expanduser())
     if source not in load_params(paths.params).sources:
-        yaml = YAML()
-        yaml.preserve_quotes, yaml.width = True, 120
-        yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
-        tree = yaml.load(paths.params.read_text(encoding="utf-8"))
-        tree["sources"].append(source)
-        with atomic_path(paths.params) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            yaml.dump(tree, file)
-        load_params(paths.params)
+        with _edited(paths.params) as tree:
+            tree["sources"].append(source)
         typer.echo(f"params.yaml: sources now names {source}")
+
+
+@app.command()
+def grid(
+    names: Annotated[list[str] | None, typer.Argument(help="Ablations of params.yaml to add; all by default.")] = None,
+) -> None:
+    """Add ablations to `ablations.run` in params.yaml; the next `dvc repro` trains those that are new."""
+    paths = Paths()
+    known = load_params(paths.params).ablations
+    for name in names or []:
+        if name not in known.overrides:
+            raise PhenoLIPError(f"no ablation {name!r} in params.yaml; there are {', '.join(known.overrides)}")
+    added = [name for name in names or known.overrides if name not in known.run]
+    with _edited(paths.params) as tree:
+        tree["ablations"]["run"].extend(added)
+    typer.echo(f"params.yaml: ablations.run names {len(known.run) + len(added)}, {len(added)} of them new")
+
+
+@contextmanager
+def _edited(path: Path) -> Iterator[dict]:
+    """The tree of params.yaml to change in place; comments stay, and the result is checked."""
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 120
+    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
+    tree = yaml.load(path.read_text(encoding="utf-8"))
+    yield tree
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        yaml.dump(tree, file)
+    load_params(path)
 
 
 def link_data(link: Path, target: Path) -> None:

@@ -21,11 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import LabelEncoder
 
-from phenolip_lib.metrics import best_ranks, incidence, mean_per_class_recall, recall_at_k
+from phenolip_lib.metrics import mean_per_class_recall
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Evaluation as Settings
 from phenolip_lib.records import MODALITIES
@@ -94,44 +93,6 @@ class Benchmark:
     @staticmethod
     def prompts(modality: str) -> list[str]:
         return PROMPTS["default"] + PROMPTS[modality]
-
-
-def retrieval(bench: Benchmark, images: np.ndarray, captions: np.ndarray, text: Callable) -> dict[str, float]:
-    """I2T, T2I, I2P and P2I at R@10 and R@50, each in [0, 1].
-
-    Args:
-        images, captions: embeddings of all pairs ``(n_pairs, dim)``.
-        text: ``f(list of str) -> (n, dim)`` embeddings of the benchmark's texts.
-
-    Returns:
-        ``<task>_recall@k`` and the sizes of queries and candidates; empty if the split holds fewer
-        than 10 captioned images.
-    """
-    rows = bench.rows
-    if len(rows) < MIN_RETRIEVAL:
-        return {}
-    v, t = images[rows], captions[rows]
-    strings = bench.pairs["caption"].to_numpy()[rows]
-    _, ids = np.unique(strings, return_inverse=True)
-    same = csr_matrix(ids[:, None] == ids[None, :])
-    result: dict[str, float] = {"n_images": len(rows), "n_candidates": len(bench.candidates)}
-
-    def put(task: str, ranks: np.ndarray) -> None:
-        result.update({f"{task}_recall@{k}": recall_at_k(ranks, k) for k in TOP_K})
-
-    put("i2t", best_ranks(v, t, same))
-    put("t2i", best_ranks(t, v, same))
-    phenotypes = [bench.pairs["phenotypes"].iat[i] for i in rows]
-    truth = incidence(phenotypes, bench.candidates)
-    names = text([bench.onto[hpo_id].name for hpo_id in bench.candidates])
-    linked = np.flatnonzero(np.diff(truth.indptr))
-    if len(linked):
-        put("i2p", best_ranks(v[linked], names, truth[linked]))
-        asked = truth.T.tocsr()
-        queries = np.flatnonzero(np.diff(asked.indptr))
-        put("p2i", best_ranks(names[queries], v, asked[queries]))
-        result["n_linked"], result["n_phenotypes"] = len(linked), len(queries)
-    return result
 
 
 def zero_shot(bench: Benchmark, images: np.ndarray, text: Callable) -> dict[str, dict[str, float]]:

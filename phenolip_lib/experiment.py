@@ -6,7 +6,7 @@ a number in an ablation come from the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +24,10 @@ from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
 from phenolip_lib.paths import Paths
 from phenolip_lib.phenokg import load_pairs
-from phenolip_lib.runtime import log, provenance
-from phenolip_lib.storage import digest, digest_arrays, write_json, write_parquet
+from phenolip_lib.storage import digest, digest_arrays, write_parquet
 from phenolip_lib.student import Student, load_student, save_student
-from phenolip_lib.tables import load_results
+from phenolip_lib.tasks.retrieval import Relations, retrieval
 
-TASKS = ("retrieval", "zero_shot", "linear_probe")
 VALIDATION_KEYS = ("i2t_recall@10", "t2i_recall@10", "i2p_recall@10", "p2i_recall@10")
 
 
@@ -50,16 +48,18 @@ class Experiment:
         source: ``phantom`` or ``open``.
         teacher: the stage-1 encoder; read from ``build/stage1`` if not given.
         group: the processes that train together; this one alone by default.
+        pairs: the source's pairs with another split; those of ``build/<source>/phenokg`` by default.
     """
 
     def __init__(
         self, params: Params, source: str, paths: Paths, teacher: stage1.KnowledgeEncoder | None = None,
-        group: Group | None = None,
+        group: Group | None = None, pairs: pd.DataFrame | None = None,
     ) -> None:  # fmt: skip
         self.group, self.device = group or Group(), distributed.local_device(params.runtime.device)
         self.params, self.source, self.paths = params, source, paths
         self.onto = Ontology.load(paths.hpo)
-        self.pairs = trainset.prepared(load_pairs(paths.phenokg(source)), params.stage2)
+        pairs = load_pairs(paths.phenokg(source)) if pairs is None else pairs
+        self.pairs = trainset.prepared(pairs, params.stage2)
         self.teacher = teacher or stage1.KnowledgeEncoder.load(paths.stage1)
         self.bench = evaluation.Benchmark(self.pairs, self.onto, params.evaluation)
 
@@ -84,6 +84,22 @@ class Experiment:
         embeddings = dict(zip(bench.texts, model.embed_texts(features), strict=True))
         return lambda texts: np.stack([embeddings[text] for text in texts])
 
+    def trained(self, method: str, seed: int) -> Student:
+        """A student trained on this experiment's split, from the cache if it was trained before."""
+        params, folder = self.params.method(method), self.paths.cache / "students"
+        name = self._run_folder(params, method, seed).name
+        if not (folder / f"{name}.json").is_file():
+            model, _ = self.train(method, seed)
+            save_student(folder, name, model, self._config(params, method, seed))
+            Checkpoints(self._run_folder(params, method, seed)).clear()
+        return load_student(folder, name, params, self.teacher, seed)
+
+    def _config(self, params: Params, method: str, seed: int) -> dict:
+        """What is kept beside a student's weights."""
+        e = params.encoders
+        return {"student": e.student, "method": method, "seed": seed, "image_size": e.image_size,
+                "context_length": e.context_length, "stage2": params.stage2.model_dump()}  # fmt: skip
+
     def embed(self, model: Student, bench: evaluation.Benchmark | None = None) -> Embedded:
         """Embeddings of all pairs and of the benchmark's texts."""
         images, texts = stage2.student_features(self.params, model, self.data)
@@ -96,12 +112,14 @@ class Experiment:
         """
         params = self.params.method(method)
         bench = evaluation.Benchmark(self.pairs, self.onto, params.evaluation, split="val")
+        relations = Relations(self.onto, bench.candidates)
         held = (self.pairs["split"] == "val").to_numpy()
 
         def validate(model: Student) -> dict[str, float]:
             e = self.embed(model, bench)
-            scores = evaluation.retrieval(bench, e.images, e.captions, e.text)
-            numbers = {f"val_{key}": scores[key] for key in VALIDATION_KEYS if key in scores}
+            found = retrieval(bench, e, relations)
+            scores = found.groupby("metric")["value"].mean()
+            numbers = {f"val_{key}": float(scores[key]) for key in VALIDATION_KEYS if key in scores}
             if numbers:
                 numbers["val_score"] = float(np.mean(list(numbers.values())))
             if held.any():
@@ -115,14 +133,20 @@ class Experiment:
             title=f"{self.source} {method} seed {seed}", checkpoints=kept, curves=curves,
         )  # fmt: skip
 
+    @cached_property
+    def relations(self) -> Relations:
+        """How the test candidates relate to each other."""
+        return Relations(self.onto, self.bench.candidates)
+
     def _run_folder(self, params: Params, method: str, seed: int) -> Path:
         """Where the state of a run lies; another setting or other data is another folder."""
         sections = params.fingerprint("runtime", "encoders", "training", "stage1", "stage2")
-        key = digest(sections, seed, self._content)
+        key = digest(sections, seed, self.content)
         return self.paths.cache / "runs" / f"{self.source}-{method}-seed{seed}-{key}"
 
     @cached_property
-    def _content(self) -> str:
+    def content(self) -> str:
+        """A hash of the pairs and of all features, for cache keys."""
         data = self.data
         return digest(
             self.pairs[["pair_id", "split"]].values.tolist(),
@@ -132,22 +156,6 @@ class Experiment:
     @property
     def n_train(self) -> int:
         return int((self.pairs["split"] == "train").sum())
-
-    def evaluate(self, model: Student, method: str, seed: int, tasks: Iterable[str] = TASKS) -> dict:
-        """Result of one model: tasks and provenance, ready to be written as JSON."""
-        embedded = self.embed(model)
-        result: dict = {"source": self.source, "method": method, "seed": seed, "n_train": self.n_train, "tasks": {}}
-        if "retrieval" in tasks:
-            result["tasks"]["retrieval"] = evaluation.retrieval(
-                self.bench, embedded.images, embedded.captions, embedded.text
-            )
-        if "zero_shot" in tasks:
-            result["tasks"]["zero_shot"] = evaluation.zero_shot(self.bench, embedded.images, embedded.text)
-        if "linear_probe" in tasks:
-            result["tasks"]["linear_probe"] = evaluation.linear_probe(self.bench, embedded.images, seed)
-        sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
-        result["provenance"] = provenance(params=self.params.fingerprint(*sections), release=self.onto.release)
-        return result
 
     def train_all(self, folder: Path) -> pd.DataFrame:
         """Train every method with every seed and save each as soon as it is done.
@@ -161,11 +169,8 @@ class Experiment:
             for seed in self.params.seeds:
                 name = f"{method}-seed{seed}"
                 model, history = self.train(method, seed, folder / "curves" / name)
-                config = {"student": self.params.encoders.student, "method": method, "seed": seed,
-                          "image_size": params.encoders.image_size, "context_length": params.encoders.context_length,
-                          "stage2": params.stage2.model_dump()}  # fmt: skip
                 if self.group.main:
-                    save_student(folder, name, model, config)
+                    save_student(folder, name, model, self._config(params, method, seed))
                 histories.append(history.assign(method=method, seed=seed))
                 runs.append(self._run_folder(params, method, seed))
         table = pd.concat([h for h in histories if len(h)], ignore_index=True)
@@ -174,34 +179,3 @@ class Experiment:
             for run in runs:
                 Checkpoints(run).clear()
         return table
-
-    def evaluate_all(self, models: Path, folder: Path) -> pd.DataFrame:
-        """Evaluate what `train_all` saved: a JSON a method and seed; returns all in long form."""
-        for method in self.params.methods:
-            for seed in self.params.seeds:
-                model = load_student(models, f"{method}-seed{seed}", self.params, self.teacher, seed)
-                write_json(folder / f"{method}-seed{seed}.json", self.evaluate(model, method, seed))
-                log.info("evaluated %s seed %d", method, seed)
-        return load_results(folder)
-
-
-def run_ablation(params: Params, source: str, name: str, paths: Paths) -> list[dict]:
-    """Train and evaluate one named override of params with every seed; writes a JSON a seed.
-
-    An override of stage 1 or of the teacher trains its own teacher first; anything else uses the
-    pipeline's.
-    """
-    ablated = params.ablated(name)
-    teacher = None
-    keys = ablated.model_dump()
-    if any(keys[s] != params.model_dump()[s] for s in ("stage1", "encoders")):
-        log.info("ablation %s changes stage 1: training its teacher", name)
-        teacher, _, _ = stage1.train(ablated, Ontology.load(paths.hpo), paths.cache)
-    experiment = Experiment(ablated, source, paths, teacher)
-    results = []
-    for seed in ablated.seeds:
-        model, _ = experiment.train("phenolip", seed)
-        result = experiment.evaluate(model, name, seed, tasks=("retrieval", "zero_shot"))
-        write_json(paths.ablation(source, name) / f"seed{seed}.json", result)
-        results.append(result)
-    return results

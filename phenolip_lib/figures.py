@@ -15,7 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from phenolip_lib.images import read_image
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.storage import atomic_path
-from phenolip_lib.tables import METHOD_NAMES, method_order, summarise
+from phenolip_lib.tables import METHOD_NAMES, method_order, metric_name, summarise
+from phenolip_lib.tasks.unseen import BUCKETS
 
 # Okabe and Ito's palette, safe for the common colour-vision deficiencies.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -149,17 +150,51 @@ def loss_curve(history: pd.DataFrame, ylabel: str) -> Figure:
     return figure
 
 
-def differences(table: pd.DataFrame, metric: str, baseline: str) -> Figure:
-    """Forest plot of the difference of each variant to `baseline` in one metric, +- one sd over seeds."""
-    own = table[table["metric"] == metric].sort_values("difference")
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.4 * len(own) + 1.2))
-    y = np.arange(len(own))
-    axis.axvline(0, color="black", linewidth=0.8)
-    axis.errorbar(own["difference"], y, xerr=own["sd"].fillna(0), fmt="o", color=COLORS[0], capsize=3)
-    axis.set_yticks(y, own["method"])
-    axis.grid(axis="y", visible=False)
-    name = METHOD_NAMES.get(baseline, baseline)
-    axis.set(xlabel=f"difference to {name} in {metric.replace('_recall@', ' R@').upper()} (percentage points)")
+def forest(table: pd.DataFrame, metrics: Sequence[str], baseline: str) -> Figure:
+    """Differences to `baseline` with their 95% intervals, a panel a metric; hollow points are within chance.
+
+    Args:
+        table: of `tables.difference_table`, one data set.
+    """
+    methods = list(dict.fromkeys(table["method"]))[::-1]
+    figure, axes = plt.subplots(
+        1, len(metrics), figsize=(WIDTH * 1.25, 0.38 * len(methods) + 1.4), sharey=True, squeeze=False
+    )
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        own = table[table["metric"] == metric].set_index("method").reindex(methods)
+        y = np.arange(len(methods))
+        axis.axvline(0, color="black", linewidth=0.8)
+        bars = np.stack([own["difference"] - own["low"], own["high"] - own["difference"]])
+        axis.errorbar(own["difference"], y, xerr=bars.clip(0), fmt="none", color=COLORS[0], capsize=3)
+        faces = [COLORS[0] if sure is True or sure is np.True_ else "white" for sure in own["beyond_chance"]]
+        axis.scatter(own["difference"], y, c=faces, edgecolors=COLORS[0], zorder=3)
+        axis.set_yticks(y, [METHOD_NAMES.get(m, m) for m in methods])
+        axis.grid(axis="y", visible=False)
+        axis.set(title=metric_name(metric), xlabel="percentage points")
+    figure.supxlabel(f"difference to {METHOD_NAMES.get(baseline, baseline)}, 95% interval", fontsize=9)
+    return figure
+
+
+def long_tail(intervals: pd.DataFrame, metric: str) -> Figure:
+    """A metric by how many training images the phenotype has, a line a method, with 95% intervals.
+
+    Args:
+        intervals: of `statistics.intervals`, data sets are the buckets.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.8, 3.4))
+    own = intervals[intervals["metric"] == metric]
+    buckets = [bucket for bucket in BUCKETS if bucket in set(own["dataset"])]
+    methods = method_order(own["method"])
+    for i, method in enumerate(methods):
+        line = own[own["method"] == method].set_index("dataset").reindex(buckets)
+        x = np.arange(len(buckets)) + (i - (len(methods) - 1) / 2) * 0.06
+        bars = 100 * np.stack([line["mean"] - line["low"], line["high"] - line["mean"]])
+        axis.errorbar(x, 100 * line["mean"], yerr=bars.clip(0), marker="o", capsize=2,
+                      color=METHOD_COLORS.get(method, COLORS[-1]), label=METHOD_NAMES.get(method, method))  # fmt: skip
+    queries = own.groupby("dataset")["queries"].max()
+    axis.set_xticks(np.arange(len(buckets)), [f"{b}\n({queries[b]} queries)" for b in buckets])
+    axis.set(xlabel="training images of the phenotype", ylabel=f"{metric_name(metric)} (%)")
+    axis.legend(fontsize=8, ncols=2)
     return figure
 
 

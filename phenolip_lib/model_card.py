@@ -17,8 +17,9 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from phenolip_lib.encoders import CONFIGS, named_configs
+from phenolip_lib.results import load_results
 from phenolip_lib.storage import read_json
-from phenolip_lib.tables import load_results, summarise
+from phenolip_lib.tables import summarise
 
 LIMITS = """\
 For research on representations of medical images and phenotypes: embedding, search, zero-shot and linear-probe
@@ -80,7 +81,7 @@ class Card:
         training: settings, as a flat or nested mapping.
         data: one row a data set or step, with counts.
         licences: licences of the data, licence -> number of pairs or a remark.
-        results: of this model, in the long form of `tables.load_results`.
+        results: of this model, in the long form of `results.load_results`.
         provenance: versions and fingerprints.
     """
 
@@ -125,7 +126,7 @@ def results_table(results: pd.DataFrame) -> pd.DataFrame:
     """Every number of the results as it is printed: counts whole, shares with four digits.
 
     Args:
-        results: long form of `tables.load_results`, of one method.
+        results: long form of `results.load_results`, of one method.
 
     Returns:
         table (task, dataset, metric, value), sorted; of several seeds the mean, with sd (n - 1) and seeds.
@@ -186,12 +187,10 @@ def student_card(run: Path, config: Mapping[str, Any], where: str, licence: str)
     run = Path(run).resolve()
     name = run.with_suffix("").name if run.suffix in (".json", ".safetensors") else run.name
     build = run.parent.parent
-    results, result = None, build / "evaluation" / "results" / f"{name}.json"
+    results, folder = None, build / "evaluation" / "results" / name
     provenance: dict[str, Any] = {}
-    if result.is_file():
-        results = load_results(result.parent)
-        results = results[(results["method"] == config["method"]) & (results["seed"] == config["seed"])]
-        provenance = read_json(result).get("provenance", {})
+    if files := sorted(folder.rglob("*.json")):
+        results, provenance = load_results(folder), read_json(files[0])["provenance"]
     data, licences, pairs = None, {}, build / "phenokg" / "pairs.parquet"
     if pairs.is_file():
         table = pd.read_parquet(pairs, columns=["dataset", "split", "licence"])

@@ -189,6 +189,13 @@ class Stage2(Section):
 
 class Evaluation(Section):
     candidates: Count
+    face_candidates: Count
+    folds: dict[Literal["phantom", "open"], Annotated[int, Field(ge=0)]]
+    unseen_share: Share
+    cross_validated: Annotated[list[str], Field(min_length=1)]
+    split_seed: int
+    resamples: Count
+    probe_seeds: Annotated[list[int], Field(min_length=1)]
     probe_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
     probe_min_per_class: Count
 

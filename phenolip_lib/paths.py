@@ -55,6 +55,9 @@ class Paths:
     def evaluation(self, source: str) -> Path:
         return self.build / source / "evaluation"
 
+    def crossval(self, source: str) -> Path:
+        return self.build / source / "crossval"
+
     def ablation(self, source: str, name: str) -> Path:
         return self.build / source / "ablations" / name
 

@@ -20,6 +20,7 @@ from phenolip_lib.phantom import truth
 from phenolip_lib.phenokg import KnowledgeGraph
 from phenolip_lib.recognition import Recognizer
 from phenolip_lib.records import Record, Reject
+from phenolip_lib.results import load_outcomes
 from phenolip_lib.splits import SPLITS, assign_splits, leakage, phenotype_balance
 
 # --- notebook 2 ---------------------------------------------------------------------------------
@@ -165,24 +166,9 @@ def scale_note(source: str, n_train: int, params: Params) -> str:
     )
 
 
-def verdict(differences: pd.DataFrame, source: str) -> str:
-    """A sentence a metric that says what the difference table says, in whichever direction."""
-    lines = []
-    for row in differences.itertuples(index=False):
-        sure = "beyond" if row.exceeds_spread else "within"
-        side = "above" if row.difference > 0 else "below" if row.difference < 0 else "equal to"
-        name = row.metric.replace("_recall@", " R@").upper()
-        lines.append(
-            f"{name}: PhenoLIP {abs(row.difference):.2f} points {side} plain contrastive, {sure} the seed spread"
-        )
-    print("\n".join([f"source {source}", *lines]))
-    return f"{int(differences['exceeds_spread'].sum())} of {len(differences)} differences exceed the seed spread"
-
-
-def ablation_results(paths: Paths, source: str, params: Params) -> pd.DataFrame:
-    """Retrieval results of the full model, the plain baseline and the ablations that are asked for."""
-    main = tables.load_results(paths.evaluation(source) / "results")
+def ablation_outcomes(paths: Paths, source: str, params: Params) -> pd.DataFrame:
+    """Retrieval outcomes of the full model, the plain baseline and the ablations that are asked for."""
+    main = load_outcomes(paths.evaluation(source) / "results", ["retrieval"])
     parts = [main[main["method"].isin(("phenolip", "clip"))]]
-    parts += [tables.load_results(paths.ablation(source, name)) for name in params.ablations.run]
-    table = pd.concat(parts, ignore_index=True)
-    return table[table["task"] == "retrieval"].reset_index(drop=True)
+    parts += [load_outcomes(paths.ablation(source, name), ["retrieval"]) for name in params.ablations.run]
+    return pd.concat(parts, ignore_index=True)

@@ -20,7 +20,7 @@ NOTEBOOK_STAGES = {
     "evaluation": "05_evaluation",
     "ablations": "06_ablations",
 }
-PER_SOURCE = ("phenokg", "stage2", "evaluation", "ablations", "ablate", "report")
+PER_SOURCE = ("phenokg", "stage2", "crossval", "evaluation", "ablations", "ablate", "report")
 TITLES = {
     "ontology": "The ontology and the knowledge encoder",
     "phantom": "Synthetic images: the phantom atlas",
@@ -66,13 +66,22 @@ def run_atlas(source: str, name: str, paths: Paths) -> None:
 
 def run_ablate(source: str, name: str, paths: Paths) -> None:
     """Train and evaluate one named ablation."""
-    from phenolip_lib.experiment import run_ablation
+    from phenolip_lib.ablate import run_ablation
 
     if not name:
         raise PhenoLIPError("`phenolip run ablate` needs --name, one of ablations.overrides in params.yaml")
     params = load_params(paths.params)
     runtime.configure(params.runtime.threads)
     run_ablation(params, source, name, paths)
+
+
+def run_crossval(source: str, name: str, paths: Paths) -> None:
+    """Train and evaluate on the other splits of a source."""
+    from phenolip_lib import crossval
+
+    params = load_params(paths.params)
+    runtime.configure(params.runtime.threads)
+    crossval.run(params, source, paths, paths.crossval(source))
 
 
 def run_report(source: str, name: str, paths: Paths) -> None:
@@ -109,6 +118,7 @@ SPECIAL: dict[str, Callable[[str, str, Paths], None]] = {
     "notebooks": run_notebooks,
     "atlas": run_atlas,
     "ablate": run_ablate,
+    "crossval": run_crossval,
     "report": run_report,
 }
 NAMES = (*NOTEBOOK_STAGES, *SPECIAL)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from phenolip_lib.records import MODALITIES
-from phenolip_lib.storage import read_json, write_text
+from phenolip_lib.results import KEYS
+from phenolip_lib.storage import write_text
 
 METHOD_NAMES = {
     "untrained": "Untrained alignment",
@@ -21,42 +22,12 @@ METHOD_NAMES = {
     "phenolip_soft": "PhenoLIP + soft labels",
 }
 RETRIEVAL = [f"{task}_recall@{k}" for task in ("i2t", "t2i", "i2p", "p2i") for k in (10, 50)]
-KEYS = ["source", "method", "task", "dataset", "metric"]
 
 
 def method_order(methods: Iterable[str]) -> list[str]:
     """Methods in the order of tables and legends: those of `METHOD_NAMES`, then any others by name."""
     present = set(methods)
     return [m for m in METHOD_NAMES if m in present] + sorted(present - METHOD_NAMES.keys())
-
-
-def load_results(folder: Path) -> pd.DataFrame:
-    """All result JSONs under a folder in long form.
-
-    Returns:
-        sorted table (source, method, task, dataset, metric, seed, n_train, value).
-    """
-    rows = []
-    for path in sorted(Path(folder).rglob("*.json")):
-        result = read_json(path)
-        for task, scores in result["tasks"].items():
-            nested = scores if scores and isinstance(next(iter(scores.values())), dict) else {"": scores}
-            for dataset, values in nested.items():
-                for metric, value in values.items():
-                    rows.append(
-                        (
-                            result["source"],
-                            result["method"],
-                            task,
-                            dataset,
-                            metric,
-                            result["seed"],
-                            result["n_train"],
-                            value,
-                        )
-                    )
-    columns = [*KEYS, "seed", "n_train", "value"]
-    return pd.DataFrame(rows, columns=columns).sort_values([*KEYS, "seed"]).reset_index(drop=True)
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
@@ -141,33 +112,56 @@ def probe_table(results: pd.DataFrame, shares: list[float], metric: str = "acc")
     return table.rename(columns={f"{metric}@{share:g}": f"{100 * share:g}% labels" for share in shares})
 
 
-def difference_table(results: pd.DataFrame, baseline: str, metrics: list[str] = RETRIEVAL) -> pd.DataFrame:
-    """Paired differences to a baseline in percentage points, by seed.
+def interval_table(intervals: pd.DataFrame, metrics: Sequence[str], order: Sequence[str] | None = None) -> pd.DataFrame:
+    """A row a method, a column a metric: ``mean [low, high]`` in percent, steps as they are.
 
-    Returns:
-        table (method, metric, difference, sd, seeds, exceeds_spread): `sd` is the standard deviation
-        of the paired differences; `exceeds_spread` tells whether the mean is beyond two of its
-        standard errors and beyond the pooled spread of either method.
+    Args:
+        intervals: of `statistics.intervals`, one task and data set.
     """
-    part = results[(results["task"] == "retrieval") & results["metric"].isin(metrics)]
-    values = part.pivot_table(index=["metric", "seed"], columns="method", values="value")
-    rows = []
-    for method in sorted(set(values.columns) - {baseline}):
-        for metric in metrics:
-            if metric not in values.index.get_level_values(0):
-                continue
-            own = values.loc[metric][[baseline, method]].dropna()
-            delta = 100 * (own[method] - own[baseline])
-            n = len(delta)
-            sd = float(delta.std(ddof=1)) if n > 1 else float("nan")
-            spread = 100 * float(np.sqrt(own.var(ddof=1).mean())) if n > 1 else float("nan")
-            beyond = n > 1 and abs(delta.mean()) > max(2 * sd / np.sqrt(n), spread)
-            rows.append(
-                (method, metric, round(float(delta.mean()), 2), round(sd, 2), round(spread, 2), n, bool(beyond))
-            )
-    return pd.DataFrame(
-        rows, columns=["method", "metric", "difference", "sd", "seed_spread", "seeds", "exceeds_spread"]
-    )
+    cells = intervals[intervals["metric"].isin(metrics)].assign(cell=[_cell(row) for row in _of(intervals, metrics)])
+    table = cells.pivot(index="method", columns="metric", values="cell")
+    rows = [m for m in (order or method_order(table.index)) if m in table.index]
+    table = table.reindex(index=rows, columns=[m for m in metrics if m in table.columns]).fillna("-")
+    table = table.rename(index=METHOD_NAMES, columns=metric_name).rename_axis("method").rename_axis(columns=None)
+    return table.reset_index()
+
+
+def _of(intervals: pd.DataFrame, metrics: Sequence[str]):
+    return intervals[intervals["metric"].isin(metrics)].itertuples(index=False)
+
+
+def _cell(row) -> str:
+    scale, digits = (1, 2) if "steps" in row.metric else (100, 1)
+    return f"{scale * row.mean:.{digits}f} [{scale * row.low:.{digits}f}, {scale * row.high:.{digits}f}]"
+
+
+def metric_name(metric: str) -> str:
+    """``i2p_recall@10`` as ``I2P R@10``."""
+    task, _, rest = metric.partition("_")
+    if task not in ("i2t", "t2i", "i2p", "p2i"):
+        return metric
+    return f"{task.upper()} {rest.replace('recall@', 'R@').replace('ndcg', 'nDCG').replace('lin@', 'Lin@')}"
+
+
+def difference_table(differences: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Differences with their interval and p-value, in percentage points (steps as they are).
+
+    Args:
+        differences: of `statistics.differences`.
+    """
+    part = differences[differences["metric"].isin(metrics)].copy()
+    scale = np.where(part["metric"].str.contains("steps"), 1, 100)
+    for column in ("difference", "low", "high", "seed_sd"):
+        part[column] = (part[column] * scale).round(2)
+    part["beyond_chance"] = (part["p_holm"] < 0.05) & (part["low"] * part["high"] > 0)
+    position = {metric: i for i, metric in enumerate(metrics)}
+    rank = {method: i for i, method in enumerate(method_order(part["method"]))}
+    part = part.assign(a=part["method"].map(rank), b=part["metric"].map(position)).sort_values(["a", "dataset", "b"])
+    numbers = ["difference", "low", "high", "p_holm", "beyond_chance", "seed_sd", "queries", "groups"]
+    shown = ["method", "dataset", "metric", *numbers]
+    if (part["dataset"] == "").all():
+        shown.remove("dataset")
+    return part[shown].reset_index(drop=True)
 
 
 # --- writing ------------------------------------------------------------------------------------

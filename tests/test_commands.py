@@ -15,21 +15,23 @@ from phenolip_lib.encoders import load_text_tower
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.model_card import Card, model_card, results_table
 from phenolip_lib.phenolip import PhenoLIP
+from phenolip_lib.results import Result, load_results, write_result
 from phenolip_lib.stage1 import KnowledgeEncoder, make_projection
 from phenolip_lib.storage import write_json, write_parquet
-from phenolip_lib.tables import load_results
 from tests.test_encoders import make_pairs, tiny_checkpoint
 from tests.test_phenolip import save_run
 from tests.test_publish import tiny_teacher
 
-RESULT = {
-    "source": "phantom", "method": "phenolip", "seed": 0, "n_train": 12,
-    "provenance": {"torch": "2.13.0", "params": "ab"},
-    "tasks": {
-        "retrieval": {"i2t_recall@10": 0.625, "n_images": 16},
-        "zero_shot": {"radiology": {"acc1": 0.375, "n_classes": 4}},
-    },
-}  # fmt: skip
+FACTS = {"source": "phantom", "method": "phenolip", "n_train": 12, "provenance": {"torch": "2.13.0", "params": "ab"}}
+
+
+def write_results(folder):
+    """Two seeds of retrieval and one of zero-shot classification."""
+    for seed, value in ((0, 0.625), (1, 0.875)):
+        numbers = {"": {"i2t_recall@10": value} | ({"n_images": 16} if seed == 0 else {})}
+        write_result(folder, "retrieval", Result(numbers=numbers), FACTS | {"seed": seed})
+    zero_shot = Result(numbers={"radiology": {"acc1": 0.375, "n_classes": 4}})
+    write_result(folder, "zero_shot", zero_shot, FACTS | {"seed": 0})
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +43,7 @@ def project(tmp_path_factory):
     save_run(root / "base", run, "phenolip-seed0")
     config = json.loads((run / "phenolip-seed0.json").read_text())
     write_json(run / "phenolip-seed0.json", config | {"method": "phenolip", "seed": 0})
-    results = root / "build" / "phantom" / "evaluation" / "results"
-    write_json(results / "phenolip-seed0.json", RESULT)
-    write_json(results / "phenolip-seed1.json", RESULT | {"seed": 1, "tasks": {"retrieval": {"i2t_recall@10": 0.875}}})
+    write_results(root / "build" / "phantom" / "evaluation" / "results")
     pairs = pd.DataFrame({"dataset": ["a", "a", "b"], "split": ["train", "test", "train"], "licence": ["MIT"] * 3})
     write_parquet(root / "build" / "phantom" / "phenokg" / "pairs.parquet", pairs)
     (root / "pictures").mkdir()
@@ -172,8 +172,7 @@ def test_the_knowledge_encoder_is_published(tmp_path):
 
 
 def test_a_card_holds_the_given_numbers_and_no_others(tmp_path):
-    write_json(tmp_path / "a.json", RESULT)
-    write_json(tmp_path / "b.json", RESULT | {"seed": 1, "tasks": {"retrieval": {"i2t_recall@10": 0.875}}})
+    write_results(tmp_path)
     found = results_table(load_results(tmp_path)).set_index("metric")
     assert found.loc["i2t_recall@10", ["value", "sd", "seeds"]].tolist() == ["0.7500", "0.1768", 2]
     assert found.loc["n_images", "value"] == "16"

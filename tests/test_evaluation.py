@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 
 from phenolip_lib import evaluation
-from phenolip_lib.evaluation import Benchmark, linear_probe, retrieval, zero_shot
+from phenolip_lib.evaluation import Benchmark, linear_probe, zero_shot
 from phenolip_lib.metrics import recall_at_k
 from phenolip_lib.params import Evaluation
 
+OTHERS = {"face_candidates": 9, "folds": {}, "unseen_share": 0.0, "cross_validated": ["clip"], "split_seed": 0,
+          "resamples": 10, "probe_seeds": [0]}  # fmt: skip
 TERMS = ["HP:0001640", "HP:0001651", "HP:0001744", "HP:0001903"]
 
 
@@ -26,7 +28,7 @@ def bench(toy):
             "split": [("train", "train", "val", "test")[(i // 4) % 4] for i in range(n)],
         }
     )
-    return Benchmark(pairs, toy, Evaluation(candidates=4, probe_shares=[0.5, 1.0], probe_min_per_class=2))
+    return Benchmark(pairs, toy, Evaluation(candidates=4, probe_shares=[0.5, 1.0], probe_min_per_class=2, **OTHERS))
 
 
 def oracle_embeddings(bench):
@@ -45,20 +47,8 @@ def oracle_embeddings(bench):
 
 
 def test_a_perfect_model_scores_one(bench):
-    images, captions, text = oracle_embeddings(bench)
-    scores = retrieval(bench, images, captions, text)
-    for task in ("i2t", "t2i", "i2p", "p2i"):
-        assert scores[f"{task}_recall@10"] == 1.0
-    assert scores["n_images"] == 12
+    images, _, text = oracle_embeddings(bench)
     assert zero_shot(bench, images, text)["radiology"]["acc1"] == 1.0
-
-
-def test_a_constant_model_scores_nothing_it_has_not_earned(bench):
-    images, captions, text = oracle_embeddings(bench)
-    flat = np.ones_like(images) / np.sqrt(images.shape[1])
-    scores = retrieval(bench, flat, flat, lambda strings: flat[: len(strings)])
-    assert scores["i2t_recall@10"] == 0.0  # 12 candidates, all tied: the right one counts as last
-    assert scores["i2p_recall@10"] == 1.0  # four candidates only
 
 
 def test_only_the_asked_split_and_own_captions_count(bench):
@@ -68,22 +58,17 @@ def test_only_the_asked_split_and_own_captions_count(bench):
     assert len(fresh.pairs) - 1 not in fresh.rows
 
 
-def test_equal_captions_are_all_correct(bench):
-    images, captions, text = oracle_embeddings(bench)
-    bench.pairs["caption"] = "the same words"
-    same = np.tile(captions[:1], (len(captions), 1))
-    assert retrieval(bench, images, same, text)["i2t_recall@10"] == 1.0
-
-
 def test_distractors_are_leaves_unrelated_to_the_benchmark(full, bench):
-    wide = Benchmark(bench.pairs, full, Evaluation(candidates=300, probe_shares=[1.0], probe_min_per_class=2))
+    wide = Benchmark(bench.pairs, full, Evaluation(candidates=300, probe_shares=[1.0], probe_min_per_class=2, **OTHERS))
     assert len(wide.candidates) == 300
     assert wide.candidates[:4] == TERMS
     known = set(TERMS)
     for hpo_id in wide.candidates[4:]:
         assert hpo_id in set(full.leaves)
         assert not known & (full.ancestors(hpo_id) | full.descendants(hpo_id))
-    again = Benchmark(bench.pairs, full, Evaluation(candidates=200, probe_shares=[1.0], probe_min_per_class=2))
+    again = Benchmark(
+        bench.pairs, full, Evaluation(candidates=200, probe_shares=[1.0], probe_min_per_class=2, **OTHERS)
+    )
     assert wide.candidates[:200] == again.candidates
 
 
@@ -102,12 +87,6 @@ def test_chance_and_majority_lines(bench):
     assert scores["chance_acc1"] == pytest.approx(0.25)
     assert scores["majority_acc1"] == pytest.approx(0.25)
     assert scores["n_classes"] == 4
-
-
-def test_too_few_images_give_no_number(bench):
-    images, captions, text = oracle_embeddings(bench)
-    bench.pairs["split"] = "train"
-    assert retrieval(Benchmark(bench.pairs, bench.onto, bench.settings), images, captions, text) == {}
 
 
 def test_recall_is_a_share():

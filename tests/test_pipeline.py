@@ -27,7 +27,14 @@ TINY = {
     "encoders": {"image_size": 64},
     "stage1": {"epochs": 2, "batch_size": 64, "max_tokens": 24},
     "stage2": {"epochs": 3, "batch_size": 64, "kd_ontology_batch": 64},
-    "evaluation": {"candidates": 150, "probe_shares": [0.1, 1.0], "probe_min_per_class": 2},
+    "evaluation": {
+        "candidates": 150,
+        "probe_shares": [0.1, 1.0],
+        "probe_min_per_class": 2,
+        "folds": {"phantom": 2},
+        "cross_validated": ["clip", "phenolip"],
+        "resamples": 200,
+    },
     "ablations": {"run": ["captions_only"]},
 }
 NAMED = ("HP:0001744", "HP:0002240", "HP:0001433", "HP:0001640", "HP:0000316", "HP:0000601", "HP:0000967", "HP:0002650")
@@ -109,7 +116,8 @@ def ran(output: str) -> list[str]:
 
 def test_everything_is_there(project):
     found = set(tables(project))
-    for name in ("retrieval", "difference", "zero_shot", "linear_probe", "ablations", "phenokg", "curation"):
+    names = ("retrieval", "difference", "crossval", "unseen", "ontology_aware", "zero_shot", "linear_probe")
+    for name in (*names, "ablations", "phenokg", "curation"):
         assert f"reports/phantom/tables/{name}.csv" in found
     assert "reports/ontology/tables/stage1_linking.csv" in found
     assert "reports/phantom/README.md" in found
@@ -125,7 +133,8 @@ def test_tables_say_data_scale_and_seeds(project):
     assert set(table["source"]) == {"phantom"}
     assert set(table["seeds"]) == {2}
     assert (table["train_pairs"] > 50).all()
-    result = json.loads(next((project / "build/phantom/evaluation/results").glob("phenolip-*.json")).read_text())
+    results = project / "build/phantom/evaluation/results"
+    result = json.loads((results / "phenolip-seed0" / "retrieval" / "all.json").read_text())
     assert {"torch", "phenolip", "params"} <= set(result["provenance"])
 
 
@@ -155,7 +164,7 @@ def test_a_stage2_parameter_reruns_stage2_and_what_follows(project):
     write_params(project, tree | {"stage2": tree["stage2"] | {"epochs": 2}})
     try:
         changed = json.loads(call(project, "dvc", "status", "--json"))
-        assert set(changed) == {"stage2@phantom", "ablate@phantom-captions_only"}
+        assert set(changed) == {"stage2@phantom", "crossval@phantom", "ablate@phantom-captions_only"}
     finally:
         write_params(project, tree)
 

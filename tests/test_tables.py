@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from phenolip_lib import tables
-from phenolip_lib.storage import write_json
+from phenolip_lib.results import Result, load_results, write_result
 
 
 @pytest.fixture
@@ -14,12 +14,10 @@ def results(tmp_path):
         for seed in range(3):
             scores = dict.fromkeys(tables.RETRIEVAL, value + 0.01 * seed) | {"n_images": 40}
             zero = {"acc1": value, "mean_per_class_recall": value, "majority_acc1": 0.2, "chance_acc1": 0.05}
-            write_json(
-                tmp_path / f"{method}-{seed}.json",
-                {"source": "phantom", "method": method, "seed": seed, "n_train": 100, "provenance": {},
-                 "tasks": {"retrieval": scores, "zero_shot": {"radiology": zero, "face": zero}}},
-            )  # fmt: skip
-    return tables.load_results(tmp_path)
+            facts = {"source": "phantom", "method": method, "seed": seed, "n_train": 100, "provenance": {}}
+            write_result(tmp_path, "retrieval", Result(numbers={"": scores}), facts)
+            write_result(tmp_path, "zero_shot", Result(numbers={"radiology": zero, "face": zero}), facts)
+    return load_results(tmp_path)
 
 
 def test_retrieval_table_has_mean_spread_source_scale_and_seeds(results):
@@ -38,21 +36,38 @@ def test_zero_shot_table_has_chance_majority_and_average(results):
     assert table.loc["PhenoLIP", "radiology"] == "60.0 ± 0.0"
 
 
-def test_differences_are_paired_by_seed(results):
-    table = tables.difference_table(results, "clip", ["i2p_recall@10"]).set_index("method")
-    row = table.loc["phenolip"]
-    assert row["difference"] == pytest.approx(10.0)
-    assert row["sd"] == pytest.approx(0.0, abs=1e-6)  # the seed moves both methods alike
-    assert row["seed_spread"] == pytest.approx(1.0)
-    assert row["exceeds_spread"]
+def test_methods_of_ones_own_come_after_the_known_ones():
+    assert tables.method_order(["zeta", "phenolip", "alpha", "clip"]) == ["clip", "phenolip", "alpha", "zeta"]
 
 
-def test_a_difference_within_the_spread_is_not_called_one(results):
-    noisy = results.copy()
-    mask = (noisy["method"] == "phenolip") & (noisy["metric"] == "i2p_recall@10")
-    noisy.loc[mask, "value"] = [0.45, 0.52, 0.58]
-    row = tables.difference_table(noisy, "clip", ["i2p_recall@10"]).set_index("method").loc["phenolip"]
-    assert not row["exceeds_spread"]
+@pytest.fixture
+def differences():
+    rows = [
+        ("phenolip", "", "i2p_recall@10", 0.031, 0.012, 0.05, 0.004),
+        ("phenolip", "", "i2p_steps@1", -0.4, -0.6, -0.2, 0.001),
+        ("ssm", "", "i2p_recall@10", 0.02, 0.001, 0.05, 0.2),
+    ]
+    table = pd.DataFrame(rows, columns=["method", "dataset", "metric", "difference", "low", "high", "p_holm"])
+    return table.assign(seed_sd=0.01, queries=50, groups=20)
+
+
+def test_differences_are_points_and_steps_stay_steps(differences):
+    table = tables.difference_table(differences, ["i2p_recall@10", "i2p_steps@1"])
+    assert table["difference"].tolist() == [2.0, 3.1, -0.4] or table["difference"].tolist() == [3.1, -0.4, 2.0]
+    assert "dataset" not in table
+    by = table.set_index(["method", "metric"])["beyond_chance"]
+    assert by["phenolip", "i2p_recall@10"]
+    assert by["phenolip", "i2p_steps@1"]
+    assert not by["ssm", "i2p_recall@10"], "an interval without zero is not enough"
+
+
+def test_interval_table_has_percent_and_steps():
+    rows = [("phenolip", "i2p_recall@10", 0.5, 0.4, 0.625), ("phenolip", "i2p_steps@1", 4.5, 4.0, 5.0)]
+    intervals = pd.DataFrame(rows, columns=["method", "metric", "mean", "low", "high"])
+    table = tables.interval_table(intervals, ["i2p_recall@10", "i2p_steps@1", "absent"])
+    assert table.to_dict("records") == [
+        {"method": "PhenoLIP", "I2P R@10": "50.0 [40.0, 62.5]", "I2P steps@1": "4.50 [4.00, 5.00]"}
+    ]
 
 
 def test_three_renderings_agree(tmp_path):

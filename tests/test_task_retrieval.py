@@ -1,6 +1,7 @@
 """Retrieval outcomes against CLIP_benchmark, scikit-learn, networkx and plain loops."""
 
 import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import networkx as nx
@@ -15,9 +16,14 @@ from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.evaluation import Benchmark
 from phenolip_lib.metrics import best_ranks, incidence, mutual_ranks
 from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, ROOT
-from phenolip_lib.params import Evaluation
+from phenolip_lib.params import Evaluation, load_params
 from phenolip_lib.tasks import retrieval as task
 from phenolip_lib.tasks.retrieval import CLIP_BENCHMARK_NAMES, Judge, Relations, retrieval
+
+
+def settings_of(candidates):
+    own = load_params(Path(__file__).parent.parent / "params.yaml").evaluation
+    return Evaluation(**{**own.model_dump(), "candidates": candidates})
 
 
 def unit(rng, n, dim=16):
@@ -49,7 +55,7 @@ def case(onto, rng, n=80, candidates=60, n_phenotypes=25, captions=None, single=
     bench = Benchmark(
         pairs_of([list(map(str, own)) for own in drawn], captions, split),
         onto,
-        Evaluation(candidates=candidates, probe_shares=[1.0], probe_min_per_class=1),
+        settings_of(candidates),
     )
     texts = dict(zip(bench.texts, unit(rng, len(bench.texts)), strict=True))
     embedded = SimpleNamespace(

@@ -1,5 +1,6 @@
 """Scores by number of training images and by system; phenotypes held out of training."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.evaluation import Benchmark
-from phenolip_lib.params import Evaluation
+from phenolip_lib.params import Evaluation, load_params
 from phenolip_lib.splits import leakage
 from phenolip_lib.tasks.retrieval import retrieval
 from phenolip_lib.tasks.unseen import (
@@ -46,6 +47,11 @@ def pairs_of(rows):
     )
 
 
+def settings_of(candidates):
+    own = load_params(Path(__file__).parent.parent / "params.yaml").evaluation
+    return Evaluation(**{**own.model_dump(), "candidates": candidates})
+
+
 def unit(rng, n, dim=16):
     x = rng.standard_normal((n, dim)).astype(np.float32)
     return x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -59,8 +65,7 @@ def case(full):
     rows = [(f"train{i}", "train", [h]) for i, h in enumerate(known) for _ in range(i)]
     rows += [(i // 2, "test", sorted(rng.choice(known, rng.integers(1, 4), replace=False))) for i in range(60)]
     pairs = pairs_of(rows)
-    settings_ = Evaluation(candidates=80, probe_shares=[1.0], probe_min_per_class=1)
-    bench = Benchmark(pairs, full, settings_)
+    bench = Benchmark(pairs, full, settings_of(80))
     texts = dict(zip(bench.texts, unit(rng, len(bench.texts)), strict=True))
     embedded = SimpleNamespace(
         images=unit(rng, len(pairs)), captions=unit(rng, len(pairs)), text=lambda s: np.stack([texts[t] for t in s])
@@ -126,7 +131,7 @@ def test_training_images_count_pairs_once_and_train_only():
 
 def test_a_phenotype_of_two_systems_counts_in_both(toy):
     rows = [(i, "test", [LEAVES[i % 4]]) for i in range(12)]
-    bench = Benchmark(pairs_of(rows), toy, Evaluation(candidates=4, probe_shares=[1.0], probe_min_per_class=1))
+    bench = Benchmark(pairs_of(rows), toy, settings_of(4))
     rng = np.random.default_rng(1)
     embedded = SimpleNamespace(images=unit(rng, 12), captions=unit(rng, 12), text=lambda s: unit(rng, len(s)))
     found = by_system(phenotype_outcomes(bench, embedded), toy)
@@ -220,3 +225,11 @@ def test_the_checker_and_the_errors_name_the_way_out(toy):
     for both in ({}, {"share": 0.5, "count": 1}):
         with pytest.raises(PhenoLIPError, match="either share or count"):
             hold_out_leaves(pairs, toy, **both)
+
+
+def test_a_split_without_phenotypes_gives_empty_tables(toy):
+    rows = [(i, "test", []) for i in range(12)]
+    bench = Benchmark(pairs_of(rows), toy, settings_of(4))
+    found = phenotype_outcomes(bench, SimpleNamespace(images=np.ones((12, 4)), captions=np.ones((12, 4)), text=None))
+    assert by_training_images(found, bench.pairs).empty
+    assert by_system(found, toy).empty

@@ -1,0 +1,83 @@
+"""One named ablation: the full model with some parameters changed, trained and evaluated with every seed.
+
+A change of stage 1 trains its own teacher, a change of PhenoKG builds its own training pairs. Every
+ablation is tested on the same images and candidates as the full model.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from phenolip_lib import phenokg, stage1
+from phenolip_lib.evaluate import evaluate
+from phenolip_lib.experiment import Experiment
+from phenolip_lib.ontology import Ontology
+from phenolip_lib.params import Params
+from phenolip_lib.paths import Paths
+from phenolip_lib.runtime import log
+from phenolip_lib.sources import source_records
+from phenolip_lib.storage import atomic_folder, digest, write_parquet
+
+TASKS = ("retrieval",)
+FULL = "phenolip"
+"""The method that ablations change."""
+
+
+def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
+    """Train and evaluate one named override of params with every seed, under ``build/<source>/ablations/<name>``.
+
+    Raises:
+        PhenoLIPError: no such ablation, or what its stages refuse.
+    """
+    ablated, onto = params.ablated(name), Ontology.load(paths.hpo)
+    teacher = None
+    if _differ(params, ablated, "stage1") or params.encoders.teacher != ablated.encoders.teacher:
+        log.info("ablation %s changes stage 1: its own teacher", name)
+        teacher = _teacher(ablated, onto, paths)
+    pairs = phenokg.load_pairs(paths.phenokg(source))
+    if _differ(params, ablated, "phenokg"):
+        log.info("ablation %s changes PhenoKG: its own training pairs", name)
+        pairs = same_test(pairs, _rebuilt(ablated, source, onto, paths))
+    experiment = Experiment(ablated, source, paths, teacher, pairs=pairs)
+    out = paths.ablation(source, name)
+    out.mkdir(parents=True, exist_ok=True)
+    for seed in ablated.seeds:
+        evaluate(experiment, experiment.trained(FULL, seed), name, seed, out, TASKS)
+
+
+def same_test(reference: pd.DataFrame, rebuilt: pd.DataFrame) -> pd.DataFrame:
+    """Validation and test of the reference with the training pairs of another build.
+
+    Of the other build every pair goes whose picture, or a picture of its group, is held out in the reference.
+    """
+    held = reference[reference["split"].isin(["val", "test"])]
+    groups = set(rebuilt["group"][rebuilt["image"].isin(set(held["image"]))]) | set(held["group"])
+    train = rebuilt[~rebuilt["group"].isin(groups)].assign(split="train")
+    return pd.concat([held, train], ignore_index=True)[list(reference.columns)]
+
+
+def _differ(params: Params, ablated: Params, section: str) -> bool:
+    return params.fingerprint(section) != ablated.fingerprint(section)
+
+
+def _teacher(params: Params, onto: Ontology, paths: Paths) -> stage1.KnowledgeEncoder:
+    """The knowledge encoder of these parameters, trained once."""
+    config = stage1.teacher_config(params)
+    folder = paths.cache / "teachers" / digest(config["fingerprint"], params.fingerprint("training"), onto.release)
+    if not folder.is_dir():
+        encoder, texts, _ = stage1.train(params, onto, paths.cache)
+        with atomic_folder(folder) as target:
+            encoder.save(target, config)
+            write_parquet(target / "texts.parquet", texts)
+    return stage1.KnowledgeEncoder.load(folder)
+
+
+def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.DataFrame:
+    """The pairs of these parameters, built once."""
+    folder = paths.cache / "ablated-pairs" / digest(source, onto.release, params.fingerprint("phenokg", "open"))
+    if not (folder / "pairs.parquet").is_file():
+        root = paths.data(source)
+        records = list(source_records(source, root, params))
+        kg = phenokg.build(records, root, onto, params.phenokg, paths.cache / "phenokg" / source)
+        kg.save(folder)
+    return phenokg.load_pairs(folder)

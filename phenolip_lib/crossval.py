@@ -1,0 +1,79 @@
+"""The same methods on other splits: case-grouped folds, and leaf phenotypes that training never saw.
+
+A fixed test split of a small source cannot resolve what methods differ in. Over the folds every image is a
+test image once; the groups (patient, case, article) stay whole. No setting is chosen here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from phenolip_lib.evaluate import evaluate
+from phenolip_lib.experiment import Experiment
+from phenolip_lib.folds import check_no_leakage, group_folds
+from phenolip_lib.ontology import Ontology
+from phenolip_lib.params import Params
+from phenolip_lib.paths import Paths
+from phenolip_lib.phenokg import load_pairs
+from phenolip_lib.results import load_outcomes
+from phenolip_lib.runtime import log
+from phenolip_lib.stage1 import KnowledgeEncoder
+from phenolip_lib.tasks.unseen import check_held_out, hold_out_leaves
+
+TASKS = ("retrieval", "training_images", "systems")
+UNSEEN = "unseen"
+
+
+def splits_of(pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology, params: Params, source: str) -> dict:
+    """The other splits of a source by name, each the whole pairs table with its split column.
+
+    ``fold0`` to ``fold<k-1>``: a fold is test, the rest is train. ``unseen``: leaf phenotypes out of training.
+
+    Raises:
+        PhenoLIPError: more folds than groups, or a group or held-out phenotype that crosses.
+    """
+    e, found = params.evaluation, {}
+    folds = e.folds.get(source, 0)
+    if folds:
+        number = group_folds(pairs["group"], folds, e.split_seed, pairs["phenotypes"].map(list))
+        check_no_leakage(pairs["group"], number)
+        for k in range(folds):
+            found[f"fold{k}"] = pairs.assign(split=["test" if own == k else "train" for own in number])
+    if e.unseen_share:
+        held = hold_out_leaves(pairs, onto, share=e.unseen_share, seed=e.split_seed, mentions=mentions)
+        changed = pairs.assign(split=held.split)
+        check_held_out(changed, onto, held.phenotypes, mentions)
+        check_no_leakage(changed["group"], changed["split"])
+        found[UNSEEN] = changed
+    return found
+
+
+def run(params: Params, source: str, paths: Paths, out: Path) -> None:
+    """Train and evaluate ``evaluation.cross_validated`` on every other split; results under ``<out>/<split>``."""
+    onto, folder = Ontology.load(paths.hpo), paths.phenokg(source)
+    pairs, mentions = load_pairs(folder), pd.read_parquet(folder / "mentions.parquet")
+    teacher = KnowledgeEncoder.load(paths.stage1)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, changed in splits_of(pairs, mentions, onto, params, source).items():
+        experiment = Experiment(params, source, paths, teacher, pairs=changed)
+        tested = len(experiment.bench.rows)
+        log.info("%s %s: %d training pairs, %d test images", source, name, experiment.n_train, tested)
+        for method in params.evaluation.cross_validated:
+            for seed in params.seeds:
+                student = experiment.trained(method, seed)
+                evaluate(experiment, student, method, seed, out / name, TASKS)
+
+
+def outcomes(folder: Path, task: str, splits: str = "fold*") -> pd.DataFrame:
+    """Outcomes of one task over all splits of a kind, as one table; empty if there are none.
+
+    A phenotype asks once in every fold; those are queries of their own, and one group.
+    """
+    parts = []
+    for place in sorted(Path(folder).glob(splits)):
+        own = load_outcomes(place, [task])
+        again = own["query"] == own["group"]
+        parts.append(own.assign(query=own["query"].where(~again, own["query"] + f"|{place.name}")))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -1,0 +1,61 @@
+"""Tables of the evaluation: scores with their interval, and differences with interval and test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from phenolip_lib import crossval, statistics, tables
+from phenolip_lib.params import Params
+from phenolip_lib.paths import Paths
+from phenolip_lib.results import load_outcomes
+from phenolip_lib.tables import RETRIEVAL
+
+HEADLINE = [metric for metric in RETRIEVAL if metric.endswith("@10")]
+ONTOLOGY = ["i2p_ndcg@10", "i2p_ndcg@50", "i2p_lin@1", "i2p_hierarchical_precision@1", "i2p_hierarchical_recall@1",
+            "i2p_steps@1"]  # fmt: skip
+PHENOTYPES = [metric for metric in RETRIEVAL if metric.startswith(("i2p", "p2i"))]
+BASELINE = "clip"
+
+
+def scores(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params) -> pd.DataFrame:
+    """A row a method: mean over queries with its 95% interval, groups drawn."""
+    found = statistics.intervals(outcomes[outcomes["metric"].isin(metrics)], params.evaluation.resamples)
+    return tables.interval_table(found, metrics)
+
+
+def compared(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params, baseline: str = BASELINE) -> pd.DataFrame:
+    """Differences to the baseline, paired by query, as `statistics.differences` gives them."""
+    own = outcomes[outcomes["metric"].isin(metrics) & (outcomes["method"] != "untrained")]
+    return statistics.differences(own, baseline, params.evaluation.resamples)
+
+
+def evidence(paths: Paths, source: str, params: Params, task: str) -> pd.DataFrame:
+    """Outcomes of one task over the folds of cross-validation if the source has some, else on its test split."""
+    if params.evaluation.folds.get(source):
+        return crossval.outcomes(paths.crossval(source), task)
+    return load_outcomes(paths.evaluation(source) / "results", [task])
+
+
+def held_out(folder: Path) -> pd.DataFrame:
+    """Outcomes on phenotypes without any training image, in the split that holds leaves out."""
+    found = crossval.outcomes(folder, "training_images", crossval.UNSEEN)
+    return found[found["dataset"] == "0"].assign(dataset="") if len(found) else found
+
+
+def verdict(differences: pd.DataFrame, method: str, source: str) -> str:
+    """A sentence a metric that says what the differences say, in whichever direction."""
+    lines, sure = [], 0
+    own = tables.difference_table(differences[differences["method"] == method], list(differences["metric"].unique()))
+    for row in own.itertuples(index=False):
+        side = "above" if row.difference > 0 else "below" if row.difference < 0 else "equal to"
+        word = "beyond chance" if row.beyond_chance else "within chance"
+        sure += row.beyond_chance
+        lines.append(
+            f"{tables.metric_name(row.metric)}: {abs(row.difference):.2f} points {side} plain contrastive "
+            f"[{row.low:.2f}, {row.high:.2f}], {word}"
+        )
+    print("\n".join([f"{tables.METHOD_NAMES.get(method, method)}, source {source}", *lines]))
+    return f"{sure} of {len(own)} differences are beyond chance"

@@ -1,0 +1,285 @@
+"""Retrieval between images, captions and phenotypes, with scores that know the ontology.
+
+The queries are the captioned images of the split. *I2T, T2I*: an item is correct if its caption is
+the query's word for word. *I2P, P2I*: an item is correct if it is one of the image's phenotypes; candidates
+are `Benchmark.candidates`, and P2I asks for each phenotype that has an image. A query is a hit at k
+if a correct item is among the first k, and ties count against the model.
+
+R@k takes a sibling of the true phenotype for as wrong as a finding of another organ. For I2P there
+are therefore scores of how near the ranking is to the truth; equal image-phenotype scores are ranked
+by falling distance, so ties count against the model there too:
+
+* ``i2p_ndcg@k``: normalised discounted cumulative gain (Järvelin and Kekäläinen 2002), linear gain, a
+  candidate's gain being its largest Lin similarity to one of the image's phenotypes.
+* ``i2p_lin@1``: that gain of the first candidate.
+* ``i2p_hierarchical_precision@1``, ``i2p_hierarchical_recall@1``: share of the first candidate's ancestors
+  (itself included, the top left out) that are ancestors of a true phenotype, and the reverse
+  (Kiritchenko et al. 2006; here averaged by query).
+* ``i2p_steps@1``: ``is_a`` steps up and down again from the first candidate to the nearest true phenotype.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.metrics import TIE, incidence, mutual_ranks
+from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, ROOT, Ontology
+
+if TYPE_CHECKING:
+    from phenolip_lib.evaluation import Benchmark
+    from phenolip_lib.experiment import Embedded
+
+TOP_K = (10, 50)
+MIN_IMAGES = 10
+BLOCK = 4096
+CLIP_BENCHMARK_NAMES = {
+    f"{ours}_recall@{k}": f"{theirs}_retrieval_recall@{k}"
+    for ours, theirs in (("i2t", "text"), ("t2i", "image"))
+    for k in TOP_K
+}
+"""Our names of the metrics that CLIP_benchmark has too."""
+COLUMNS = ["task", "dataset", "metric", "query", "group", "value"]
+
+
+def retrieval(bench: Benchmark, embedded: Embedded, relations: Relations | None = None) -> pd.DataFrame:
+    """Outcomes of all retrieval tasks.
+
+    Args:
+        bench: images and candidates.
+        embedded: embeddings of all pairs and of the benchmark's texts.
+        relations: of the benchmark's candidates; made here if not given, the same for all models.
+
+    Returns:
+        outcomes (task, dataset, metric, query, group, value), task ``retrieval``; a query is a pair_id
+        with the pair's group, or an HPO id with itself. No rows if the split has fewer than 10
+        captioned images.
+
+    Raises:
+        PhenoLIPError: an embedding that is not finite or has no length; a phenotype that the release
+            does not have.
+    """
+    rows = bench.rows
+    if len(rows) < MIN_IMAGES:
+        return pd.DataFrame(columns=COLUMNS).astype({"value": float})
+    table = bench.pairs.iloc[rows]
+    images, captions = embedded.images[rows], embedded.captions[rows]
+    truth, names = phenotype_truth(bench), phenotype_names(bench, embedded)
+    for what, vectors in (("image", images), ("caption", captions)):
+        check_embeddings(vectors, [f"{what} of {pair_id}" for pair_id in table["pair_id"]])
+    i2t, t2i = mutual_ranks(images, captions, equal_texts(table["caption"]))
+    parts = [_recalls("i2t", i2t, table["pair_id"], table["group"])]
+    parts.append(_recalls("t2i", t2i, table["pair_id"], table["group"]))
+    if truth.nnz:
+        judge = Judge(relations or Relations(bench.onto, bench.candidates), truth)
+        i2p, p2i = mutual_ranks(images, names, truth, judge)
+        ids = pd.Series(bench.candidates)
+        parts.append(_recalls("i2p", i2p, table["pair_id"], table["group"]))
+        parts.append(_recalls("p2i", p2i, ids, ids))
+        linked = table.iloc[judge.linked]
+        parts += [
+            outcomes(f"i2p_{metric}", linked["pair_id"], linked["group"], values)
+            for metric, values in judge.scores().items()
+        ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def outcomes(
+    metric: str, query: pd.Series, group: pd.Series, value: np.ndarray, task: str = "retrieval", dataset: str = ""
+) -> pd.DataFrame:
+    """A table of outcomes of one metric."""
+    columns = {"query": query.to_numpy(), "group": group.to_numpy(), "value": np.asarray(value, dtype=float)}
+    return pd.DataFrame({"task": task, "dataset": dataset, "metric": metric, **columns})
+
+
+def _recalls(task: str, ranks: np.ndarray, query: pd.Series, group: pd.Series) -> pd.DataFrame:
+    asked = ranks > 0
+    parts = [outcomes(f"{task}_recall@{k}", query[asked], group[asked], ranks[asked] <= k) for k in TOP_K]
+    return pd.concat(parts, ignore_index=True)
+
+
+def check_embeddings(vectors: np.ndarray, names: list[str]) -> None:
+    """Raise `PhenoLIPError` that names the first row which is not finite or has no length."""
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    for wrong, what in ((~np.isfinite(length), "holds values that are not finite"), (length == 0, "is all zeros")):
+        if wrong.any():
+            first = names[int(np.flatnonzero(wrong)[0])]
+            raise PhenoLIPError(f"the embedding of the {first} {what}: check the model before evaluating it")
+
+
+def equal_texts(texts: pd.Series) -> csr_matrix:
+    """Boolean ``(n, n)``: which texts are the same word for word."""
+    codes = pd.factorize(texts, sort=True)[0]
+    member = csr_matrix((np.ones(len(codes), bool), (np.arange(len(codes)), codes)))
+    return csr_matrix(member @ member.T, dtype=bool)
+
+
+def phenotype_truth(bench: Benchmark) -> csr_matrix:
+    """Boolean ``(n_rows, n_candidates)``: the phenotypes of the benchmark's images."""
+    found = [bench.pairs["phenotypes"].iat[i] for i in bench.rows]
+    if unknown := sorted({hpo_id for own in found for hpo_id in own if hpo_id not in bench.onto}):
+        raise PhenoLIPError(
+            f"{unknown[0]} is a phenotype of the pairs and not in HPO {bench.onto.release}: "
+            "build the pairs again with this release"
+        )
+    return incidence(found, bench.candidates)
+
+
+def phenotype_names(bench: Benchmark, embedded: Embedded) -> np.ndarray:
+    """Embeddings of the candidates' names ``(n_candidates, dim)``, checked."""
+    names = [bench.onto[hpo_id].name for hpo_id in bench.candidates]
+    vectors = embedded.text(names)
+    check_embeddings(vectors, [f"phenotype name {name!r}" for name in names])
+    return vectors
+
+
+# --- nearness in the ontology ---------------------------------------------------------------------
+
+
+class Relations:
+    """How the candidates relate to each other; depends on no model.
+
+    Args:
+        candidates: HPO ids ``(n,)``.
+    """
+
+    def __init__(self, onto: Ontology, candidates: list[str]) -> None:
+        self.onto, self.candidates = onto, candidates
+
+    @cached_property
+    def gain(self) -> np.ndarray:
+        """Lin similarity ``(n, n)``, 1 between a term and itself also where it has no information."""
+        gain = self.onto.lin(self.candidates, self.candidates).astype(np.float32)
+        np.fill_diagonal(gain, 1)
+        return gain
+
+    @cached_property
+    def nearest(self) -> np.ndarray:
+        """The most similar candidates of each ``(n, k)``, in no order, for the largest k of `TOP_K`."""
+        k = min(max(TOP_K), len(self.candidates))
+        return np.argpartition(self.gain, len(self.candidates) - k, axis=1)[:, len(self.candidates) - k :]
+
+    @cached_property
+    def above(self) -> csr_matrix:
+        """Ancestors ``(n, n_terms)``, the term included, without the root and Phenotypic abnormality."""
+        places = [self.onto.index[self.onto.resolve(hpo_id)] for hpo_id in self.candidates]
+        tops = [self.onto.index[top] for top in (ROOT, PHENOTYPIC_ABNORMALITY) if top in self.onto.index]
+        keep = np.ones(len(self.onto), dtype=np.float32)
+        keep[tops] = 0
+        found = csr_matrix(self.onto.closure[places].multiply(keep))
+        found.eliminate_zeros()
+        return found
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """Least number of ``is_a`` steps ``(n, n)`` from a term up to a common ancestor and down to the other."""
+        climbs: dict[str, list[tuple[int, int]]] = {}
+        for i, hpo_id in enumerate(self.candidates):
+            for ancestor, height in self._climb(self.onto.resolve(hpo_id)).items():
+                climbs.setdefault(ancestor, []).append((i, height))
+        least = np.full((len(self.candidates),) * 2, np.iinfo(np.int16).max, dtype=np.int16)
+        for below in climbs.values():
+            places, heights = np.array(below, dtype=np.int16 if len(self.candidates) < 2**15 else np.int64).T
+            area = np.ix_(places, places)
+            least[area] = np.minimum(least[area], heights[:, None] + heights[None, :])
+        return least
+
+    def _climb(self, hpo_id: str) -> dict[str, int]:
+        """Least number of steps to each ancestor."""
+        heights, level = {hpo_id: 0}, [hpo_id]
+        while level:
+            above = dict.fromkeys(parent for child in level for parent in self.onto.parents.get(child, ()))
+            step = heights[level[0]] + 1
+            level = [parent for parent in above if parent not in heights]
+            heights.update(dict.fromkeys(level, step))
+        return heights
+
+
+class Judge:
+    """Scores each image's first candidates, block by block of `mutual_ranks`.
+
+    Args:
+        truth: boolean ``(n_images, n_candidates)``; images without a phenotype are passed over.
+    """
+
+    def __init__(self, relations: Relations, truth: csr_matrix) -> None:
+        self.relations, self.truth = relations, truth
+        self.linked = np.flatnonzero(np.diff(truth.indptr))
+        self.k = min(max(TOP_K), truth.shape[1])
+        rank = np.arange(self.k)[:, None]
+        self.discount = (rank < np.array(TOP_K)) / np.log2(2 + rank)
+        self.first = np.zeros(truth.shape[0], dtype=np.int32)
+        self.discounted = np.zeros((truth.shape[0], len(TOP_K)))
+
+    def __call__(self, rows: slice, scores: np.ndarray) -> None:
+        """Judge a block of images by their scores ``(n_block, n_candidates)``."""
+        places, cut = np.arange(rows.start, rows.stop), scores.shape[1] - self.k
+        found = np.argpartition(scores, cut, axis=1)[:, cut:]
+        own = np.take_along_axis(scores, found, axis=1)
+        top = self._ordered(places, found, own)
+        # Where a tie goes beyond the first k, the whole row decides which of the equals are in.
+        bar = own.min(axis=1) - scores.dtype.type(TIE)
+        every = np.arange(scores.shape[1])[None]
+        for i in np.flatnonzero(np.count_nonzero(scores >= bar[:, None], axis=1) > self.k):
+            top[i] = self._ordered(places[i : i + 1], every, scores[i : i + 1])[0, : self.k]
+        self.first[rows] = top[:, 0]
+        self.discounted[rows] = self._gains(places, top) @ self.discount
+
+    def _ordered(self, rows: np.ndarray, found: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Candidates by falling score, those of (chains of) equal scores by rising gain."""
+        order = np.argsort(-scores, axis=1, kind="stable")
+        found, scores = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        tie = np.cumsum(-np.diff(scores, axis=1, prepend=scores[:, :1]) > TIE, axis=1)
+        return np.take_along_axis(found, np.lexsort((found, self._gains(rows, found), tie), axis=1), axis=1)
+
+    def _over_truth(self, rows: np.ndarray, found: np.ndarray, matrix: np.ndarray, best: np.ufunc) -> np.ndarray:
+        """The best of `matrix` between each found candidate and the image's phenotypes; 0 if it has none."""
+        truth = self.truth[rows]
+        sizes = np.diff(truth.indptr)
+        result = np.zeros(found.shape, dtype=matrix.dtype)
+        for i in range(sizes.max(initial=0)):
+            some = np.flatnonzero(sizes > i)
+            values = matrix[truth.indices[truth.indptr[some] + i, None], found[some]]
+            result[some] = best(result[some], values) if i else values
+        return result
+
+    def _gains(self, rows: np.ndarray, found: np.ndarray) -> np.ndarray:
+        return self._over_truth(rows, found, self.relations.gain, np.maximum)
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Values of the linked images by metric, each ``(n_linked,)``."""
+        rows, first = self.linked, self.first[self.linked, None]
+        share = self.discounted[rows] / self._ideal()
+        above = self.relations.above
+        own, truth = above[first[:, 0]], csr_matrix(self.truth[rows].astype(np.float32) @ above > 0)
+        common = np.asarray(own.multiply(truth).sum(axis=1)).ravel()
+        return {
+            **{f"ndcg@{k}": share[:, i] for i, k in enumerate(TOP_K)},
+            "lin@1": self._gains(rows, first)[:, 0],
+            "hierarchical_precision@1": common / np.diff(own.indptr),
+            "hierarchical_recall@1": common / np.diff(truth.indptr),
+            "steps@1": self._over_truth(rows, first, self.relations.steps, np.minimum)[:, 0],
+        }
+
+    def _ideal(self) -> np.ndarray:
+        """Discounted gain of the best ranking of each linked image ``(n_linked, len(TOP_K))``.
+
+        The candidates of largest gain are among those nearest to one of the phenotypes.
+        """
+        sizes = np.diff(self.truth.indptr)
+        ideal = np.empty((len(sizes), len(TOP_K)))
+        for size in np.unique(sizes[self.linked]):
+            own = np.flatnonzero(sizes == size)
+            for start in range(0, len(own), BLOCK):
+                rows = own[start : start + BLOCK]
+                members = self.truth.indices[self.truth.indptr[rows, None] + np.arange(size)]
+                found = np.sort(self.relations.nearest[members].reshape(len(rows), -1), axis=1)
+                gains = self._gains(rows, found)
+                gains[:, 1:][found[:, 1:] == found[:, :-1]] = 0  # nearest to two phenotypes and still one candidate
+                ideal[rows] = -np.sort(-gains, axis=1)[:, : self.k] @ self.discount
+        return ideal[self.linked]

@@ -1,0 +1,36 @@
+"""Ablations are tested on the images of the full model, and train on nothing of them."""
+
+import pandas as pd
+
+from phenolip_lib.ablate import same_test
+from phenolip_lib.params import load_params
+from tests.conftest import ROOT
+
+
+def table(rows):
+    columns = ["pair_id", "image", "group", "split", "caption"]
+    return pd.DataFrame([(*row, f"caption {row[0]}") for row in rows], columns=columns)
+
+
+def test_training_pairs_are_of_the_other_build_and_the_rest_of_the_reference():
+    reference = table([("a", "1.png", "g1", "train"), ("b", "2.png", "g2", "test"), ("c", "3.png", "g3", "val")])
+    rebuilt = table(
+        [
+            ("a", "1.png", "h1", "test"),  # trains, whatever its own split says
+            ("a2", "1.png", "h1", "train"),
+            ("b2", "2.png", "h2", "train"),  # a held-out picture
+            ("x", "9.png", "h2", "train"),  # of the group of a held-out picture
+            ("y", "8.png", "g3", "train"),  # of a held-out group
+            ("new", "7.png", "h7", "val"),
+        ]
+    )
+    found = same_test(reference, rebuilt)
+    assert found.columns.tolist() == reference.columns.tolist()
+    assert found[found["split"] != "train"].to_dict("records") == reference.iloc[1:].to_dict("records")
+    assert found[found["split"] == "train"]["pair_id"].tolist() == ["a", "a2", "new"]
+
+
+def test_every_ablation_of_the_project_changes_something():
+    params = load_params(ROOT / "params.yaml", check_ablations=True)
+    for name in params.ablations.overrides:
+        assert params.ablated(name) != params, name

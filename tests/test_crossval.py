@@ -1,0 +1,56 @@
+"""Other splits: every image a test image once, groups whole, held-out phenotypes nowhere in training."""
+
+import pandas as pd
+import pytest
+
+from phenolip_lib import crossval
+from phenolip_lib.results import Result, write_result
+
+
+@pytest.fixture
+def pairs(full):
+    leaves = full.leaves[:6]
+    rows = [(f"p{i:03d}", f"g{i // 2:03d}", "train", [leaves[i // 7 % 6]]) for i in range(84)]
+    return pd.DataFrame(rows, columns=["pair_id", "group", "split", "phenotypes"])
+
+
+@pytest.fixture
+def mentions():
+    return pd.DataFrame(columns=["pair_id", "field", "hpo_id"], dtype=str)
+
+
+def test_folds_test_every_image_once_and_keep_groups_whole(params, pairs, mentions, full):
+    wanted = params.with_overrides({"evaluation.folds": {"phantom": 4}, "evaluation.unseen_share": 0.0})
+    found = crossval.splits_of(pairs, mentions, full, wanted, "phantom")
+    assert list(found) == ["fold0", "fold1", "fold2", "fold3"]
+    tested = pd.concat([own[own["split"] == "test"] for own in found.values()])
+    assert sorted(tested["pair_id"]) == pairs["pair_id"].tolist()
+    for own in found.values():
+        assert own.groupby("group")["split"].nunique().max() == 1
+        assert set(own["split"]) == {"train", "test"}
+
+
+def test_held_out_phenotypes_are_in_test_only(params, pairs, mentions, full):
+    wanted = params.with_overrides({"evaluation.folds": {}, "evaluation.unseen_share": 0.4})
+    (found,) = crossval.splits_of(pairs, mentions, full, wanted, "phantom").values()
+    shown = {split: {h for own in part["phenotypes"] for h in own} for split, part in found.groupby("split")}
+    assert shown["test"] - shown["train"]
+    assert len(shown["test"] - shown["train"]) == round(0.4 * 6)
+
+
+def test_outcomes_of_folds_are_one_table_in_which_a_query_is_asked_once(tmp_path):
+    for fold in range(2):
+        rows = [
+            ("retrieval", "", "i2p_recall@10", f"p{fold}", "g", 1.0),
+            ("retrieval", "", "p2i_recall@10", "HP:1", "HP:1", 0.0),
+        ]
+        outcomes = pd.DataFrame(rows, columns=["task", "dataset", "metric", "query", "group", "value"])
+        facts = {"source": "phantom", "method": "clip", "seed": 3, "n_train": 1, "provenance": {}}
+        write_result(tmp_path / f"fold{fold}", "retrieval", Result(outcomes), facts)
+    found = crossval.outcomes(tmp_path, "retrieval")
+    assert not found.duplicated(["method", "seed", "metric", "query"]).any()
+    assert found["seed"].eq(3).all()
+    asked = found[found["metric"] == "p2i_recall@10"]
+    assert asked["query"].tolist() == ["HP:1|fold0", "HP:1|fold1"]
+    assert asked["group"].unique().tolist() == ["HP:1"]
+    assert len(crossval.outcomes(tmp_path, "retrieval", "unseen")) == 0
