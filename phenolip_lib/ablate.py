@@ -18,7 +18,7 @@ from phenolip_lib.runtime import log
 from phenolip_lib.sources import source_records
 from phenolip_lib.storage import atomic_folder, digest, write_parquet
 
-TASKS = ("retrieval",)
+TASKS = ("retrieval", "zero_shot")
 FULL = "phenolip"
 """The method that ablations change."""
 

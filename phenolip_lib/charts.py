@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable
 
 import numpy as np
+from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -116,6 +117,7 @@ CHARTS: dict[str, Callable] = {
 }  # fmt: skip
 
 
+@style.context("default")  # whatever style the caller's own figures have
 def _chart(kind: str, rng: np.random.Generator, dark: bool) -> Image.Image:
     figure = Figure(figsize=tuple(rng.uniform(3, 7, 2)), dpi=float(rng.uniform(60, 130)))
     canvas = FigureCanvasAgg(figure)

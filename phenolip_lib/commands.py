@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 MODEL_HELP = "A published folder, hf-hub:OWNER/NAME, or a trained student such as build/phantom/stage2/phenolip-seed0."
+EVALUATED_HELP = (
+    "A published folder or trained student, ARCHITECTURE/WEIGHTS of open_clip, hf-hub:NAME, local-dir:PATH, "
+    "transformers:NAME, or a row of the paper such as BiomedCLIP."
+)
 Model = Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
@@ -90,6 +94,33 @@ def search(
     index = ImageIndex(files, _embed_cached(loaded, files, cache or _user_cache()))
     found = loaded.retrieve(Path(query) if os.path.isfile(query) else query, index, k)
     _print("image\tcosine", *(f"{row.image}\t{row.cosine:.4f}" for row in found.itertuples(index=False)))
+
+
+@app.command()
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help=EVALUATED_HELP)],
+    source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom",
+    to: Annotated[Path | None, typer.Option(help="Folder of the results; runs/evaluation/<source> by default.")] = None,
+) -> None:
+    """Run every task of the benchmark on any image-text model; one that cannot be had is said and passed over."""
+    from phenolip_lib import tables
+    from phenolip_lib.experiment import Experiment
+    from phenolip_lib.params import load_params
+    from phenolip_lib.paths import Paths
+    from phenolip_lib.peers import evaluate_peers
+    from phenolip_lib.results import load_results
+    from phenolip_lib.runtime import configure
+
+    paths = Paths()
+    params = load_params(paths.params)
+    configure(params.runtime.threads)
+    folder = to or paths.root / "runs" / "evaluation" / source
+    absent = evaluate_peers(Experiment(params, source, paths), models, folder)
+    for name, reason in absent.items():
+        typer.echo(f"{name}: not available here: {reason}", err=True)
+    if len(absent) < len(models):
+        typer.echo(tables.retrieval_table(load_results(folder)).to_csv(index=False, sep="\t"), nl=False)
+        typer.echo(f"all results: {folder}", err=True)
 
 
 @app.command()

@@ -22,7 +22,7 @@ from phenolip_lib.runtime import log
 from phenolip_lib.stage1 import KnowledgeEncoder
 from phenolip_lib.tasks.unseen import check_held_out, hold_out_leaves
 
-TASKS = ("retrieval", "training_images", "systems")
+TASKS = ("retrieval", "candidates", "training_images", "systems")
 UNSEEN = "unseen"
 
 

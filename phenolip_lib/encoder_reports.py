@@ -106,14 +106,20 @@ def similarity_pairs(both: Compared, onto: Ontology) -> tuple[np.ndarray, np.nda
     return lin, before, after
 
 
+def of_names(both: Compared) -> tuple[list[str], dict[str, np.ndarray]]:
+    """HPO ids of the terms, and the embeddings of their names before and after training."""
+    rows = np.flatnonzero(both.texts["kind"] == "name")
+    return both.texts["hpo_id"].iloc[rows].tolist(), {name: own[rows] for name, own in both.embeddings.items()}
+
+
 def neighbours(hpo_ids: Sequence[str], both: Compared, k: int = 5) -> pd.DataFrame:
     """The `k` nearest phenotype names of each term before and after training."""
-    rows = np.flatnonzero(both.texts["kind"] == "name")
-    names, ids = both.texts["text"].to_numpy()[rows], both.texts["hpo_id"].to_numpy()[rows]
+    names = both.texts["text"][both.texts["kind"] == "name"].to_numpy()
+    ids, embeddings = of_names(both)
     table = {}
     for hpo_id in hpo_ids:
-        at = int(np.flatnonzero(ids == hpo_id)[0])
-        for label, own in both.embeddings.items():
-            scores = own[rows] @ own[rows[at]]
+        at = ids.index(hpo_id)
+        for label, own in embeddings.items():
+            scores = own @ own[at]
             table[f"{names[at]} ({label})"] = names[np.argsort(-scores, kind="stable")[1 : k + 1]]
     return pd.DataFrame(table)

@@ -12,30 +12,43 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from phenolip_lib import evaluation
+from phenolip_lib.benchmark import Benchmark
 from phenolip_lib.experiment import Embedded, Experiment
 from phenolip_lib.results import Result, write_result
 from phenolip_lib.runtime import log, provenance
 from phenolip_lib.storage import atomic_folder, digest, digest_arrays
 from phenolip_lib.student import Student, load_student
 from phenolip_lib.tasks import unseen
+from phenolip_lib.tasks.calibration import calibration
+from phenolip_lib.tasks.candidates import by_candidates
+from phenolip_lib.tasks.linear_probe import linear_probe
+from phenolip_lib.tasks.localisation import localisation
+from phenolip_lib.tasks.matching import matching
 from phenolip_lib.tasks.retrieval import retrieval
+from phenolip_lib.tasks.zero_shot import zero_shot
 
-CODE = ("evaluate.py", "evaluation.py", "heatmaps.py", "masks.py", "metrics.py", "prompts.json", "tasks/*.py")
+CODE = ("benchmark.py", "evaluate.py", "heatmaps.py", "masks.py", "metrics.py", "prompts.json", "tasks/*.py")
 """Files whose change makes kept results stale."""
 
 
 @dataclass
 class Case:
-    """One trained model on one source, as the tasks see it."""
+    """One model on one source, as the tasks see it.
+
+    Attributes:
+        experiment: the source.
+        embedded: its embeddings.
+        scale: the model's own factor of cosines.
+        student: the model, for tasks that look inside; None for a model that is not ours.
+    """
 
     experiment: Experiment
-    student: Student
     embedded: Embedded
-    seed: int
+    scale: float
+    student: Student | None = None
 
     @property
-    def bench(self) -> evaluation.Benchmark:
+    def bench(self) -> Benchmark:
         return self.experiment.bench
 
     @cached_property
@@ -49,14 +62,6 @@ def _retrieval(case: Case) -> Result:
     return Result(retrieval(case.bench, case.embedded, case.experiment.relations), {"": sizes})
 
 
-def _zero_shot(case: Case) -> Result:
-    return Result(numbers=evaluation.zero_shot(case.bench, case.embedded.images, case.embedded.text))
-
-
-def _linear_probe(case: Case) -> Result:
-    return Result(numbers=evaluation.linear_probe(case.bench, case.embedded.images, case.seed))
-
-
 def _training_images(case: Case) -> Result:
     return Result(unseen.by_training_images(case.by_phenotype, case.experiment.pairs))
 
@@ -65,13 +70,27 @@ def _systems(case: Case) -> Result:
     return Result(unseen.by_system(case.by_phenotype, case.experiment.onto))
 
 
+def _localisation(case: Case) -> Result:
+    masked = case.experiment.masked
+    if case.student is None or not len(masked):
+        return Result()
+    return localisation(case.bench, case.embedded, case.student, masked, case.experiment.feature_maps(case.student))
+
+
 TASKS: dict[str, Callable[[Case], Result]] = {
     "retrieval": _retrieval,
+    "candidates": lambda case: Result(by_candidates(case.bench, case.embedded)),
     "training_images": _training_images,
     "systems": _systems,
-    "zero_shot": _zero_shot,
-    "linear_probe": _linear_probe,
+    "zero_shot": lambda case: zero_shot(case.bench, case.embedded),
+    "calibration": lambda case: calibration(case.bench, case.embedded, case.scale),
+    "linear_probe": lambda case: linear_probe(case.bench, case.embedded, case.experiment.probe_sets),
+    "matching": lambda case: matching(case.bench, case.embedded),
+    "localisation": _localisation,
 }
+
+INSIDE = ("localisation",)
+"""Tasks that look inside the model, and are not for models that only embed."""
 
 
 def evaluate(
@@ -82,23 +101,29 @@ def evaluate(
     folder: Path,
     tasks: Sequence[str] = tuple(TASKS),
 ) -> None:
+    """`evaluate_embedded` of a model of ours."""
+    case = Case(experiment, experiment.embed(student), float(student.logit_scale.exp()), student)
+    evaluate_embedded(case, method, seed, folder, tasks)
+
+
+def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: Sequence[str]) -> None:
     """Results of one model under ``<folder>/<method>-seed<seed>``, of the cache if they are there.
 
     Raises:
         PhenoLIPError: embeddings that are not finite or have no length, or what a task refuses.
     """
-    embedded = experiment.embed(student)
+    experiment, embedded = case.experiment, case.embedded
     p = experiment.params
     key = digest(
         experiment.content, experiment.onto.release, p.fingerprint("evaluation"), seed, tasks, _code(),
-        digest_arrays(embedded.images, embedded.captions), experiment.source,
+        digest_arrays(embedded.images, embedded.captions), case.scale, experiment.source,
     )  # fmt: skip
     kept = experiment.paths.cache / "results" / f"{experiment.source}-{method}-seed{seed}-{key}"
     if not kept.is_dir():
-        case = Case(experiment, student, embedded, seed)
         sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
         facts = {
-            "source": experiment.source, "method": method, "seed": seed, "n_train": experiment.n_train,
+            "source": experiment.source, "method": method, "seed": seed,
+            "n_train": experiment.n_train if case.student else 0,
             "provenance": provenance(params=p.fingerprint(*sections), release=experiment.onto.release),
         }  # fmt: skip
         with atomic_folder(kept) as target:

@@ -26,6 +26,14 @@ def scores(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params) -> pd
     return tables.interval_table(found, metrics)
 
 
+def by_dataset(
+    outcomes: pd.DataFrame, metric: str, label: str, params: Params, transposed: bool = False
+) -> pd.DataFrame:
+    """`scores` of one metric over the data sets of a task, see `tables.dataset_table`."""
+    found = statistics.intervals(outcomes[outcomes["metric"] == metric], params.evaluation.resamples)
+    return tables.dataset_table(found, metric, label, transposed)
+
+
 def compared(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params, baseline: str = BASELINE) -> pd.DataFrame:
     """Differences to the baseline, paired by query, as `statistics.differences` gives them."""
     own = outcomes[outcomes["metric"].isin(metrics) & (outcomes["method"] != "untrained")]
@@ -43,6 +51,33 @@ def held_out(folder: Path) -> pd.DataFrame:
     """Outcomes on phenotypes without any training image, in the split that holds leaves out."""
     found = crossval.outcomes(folder, "training_images", crossval.UNSEEN)
     return found[found["dataset"] == "0"].assign(dataset="") if len(found) else found
+
+
+def reading(differences: pd.DataFrame) -> pd.DataFrame:
+    """What the differences of the variants to the full model say, whichever way they point.
+
+    Args:
+        differences: of `tables.difference_table`, baseline the full model.
+
+    Returns:
+        table (method, worse, better, reading): metrics that are beyond chance on either side, in points.
+    """
+    rows = []
+    for method, own in differences.groupby("method", sort=False):
+        sides = {}
+        for side, part in (("worse", own["difference"] < 0), ("better", own["difference"] > 0)):
+            sure = own[part & own["beyond_chance"]]
+            sides[side] = ", ".join(
+                f"{tables.metric_name(row.metric)} {row.difference:+.1f}" for row in sure.itertuples()
+            )
+        words = {
+            (True, True): "a trade",
+            (True, False): "what it changes carries the result",
+            (False, True): "better than the full model",
+            (False, False): "no difference that these images can tell",
+        }
+        rows.append((method, sides["worse"], sides["better"], words[bool(sides["worse"]), bool(sides["better"])]))
+    return pd.DataFrame(rows, columns=["method", "worse", "better", "reading"])
 
 
 def verdict(differences: pd.DataFrame, method: str, source: str) -> str:

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
-from phenolip_lib import distributed, evaluation, stage1, stage2, trainset
+from phenolip_lib import distributed, heatmaps, masks, probe_sets, stage1, stage2, trainset
+from phenolip_lib.benchmark import Benchmark
 from phenolip_lib.checkpoints import Checkpoints
 from phenolip_lib.distributed import Group
 from phenolip_lib.encoders import load_towers
-from phenolip_lib.features import text_features
+from phenolip_lib.features import image_features, load_pixels, text_features
 from phenolip_lib.metrics import alignment, uniformity
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
@@ -33,11 +35,12 @@ VALIDATION_KEYS = ("i2t_recall@10", "t2i_recall@10", "i2p_recall@10", "p2i_recal
 
 @dataclass
 class Embedded:
-    """Embeddings of a source under one model."""
+    """Embeddings of a source under one model; of any text, and of any rows with image and box, when asked."""
 
     images: np.ndarray
     captions: np.ndarray
     text: Callable[[list[str]], np.ndarray]
+    pictures: Callable[[pd.DataFrame], np.ndarray]
 
 
 class Experiment:
@@ -61,7 +64,8 @@ class Experiment:
         pairs = load_pairs(paths.phenokg(source)) if pairs is None else pairs
         self.pairs = trainset.prepared(pairs, params.stage2)
         self.teacher = teacher or stage1.KnowledgeEncoder.load(paths.stage1)
-        self.bench = evaluation.Benchmark(self.pairs, self.onto, params.evaluation)
+        self.bench = Benchmark(self.pairs, self.onto, params.evaluation)
+        self._feature_maps: dict[tuple[str, int], torch.Tensor] = {}
 
     @cached_property
     def data(self) -> stage2.TrainingData:
@@ -75,14 +79,31 @@ class Experiment:
                 self.paths.cache, self.onto,
             )  # fmt: skip
 
-    def _texts(self, model: Student, bench: evaluation.Benchmark) -> Callable[[list[str]], np.ndarray]:
+    def _texts(self, model: Student) -> Callable[[list[str]], np.ndarray]:
+        """Embeds texts when a task asks for them, each once."""
         tuned = self.params.stage2.text_tower == "finetune"
-        features = text_features(
-            model.towers.text, bench.texts, batch_size=self.params.encoders.batch_size,
-            device=model.logit_scale.device, cache=None if tuned else self.paths.cache,
-        )  # fmt: skip
-        embeddings = dict(zip(bench.texts, model.embed_texts(features), strict=True))
-        return lambda texts: np.stack([embeddings[text] for text in texts])
+        known, kept = {} if tuned else self._known_texts, {}
+
+        def text(texts: list[str]) -> np.ndarray:
+            missing = sorted(set(texts) - kept.keys())
+            old, new = ([text for text in missing if (text in known) == there] for there in (True, False))
+            if old:
+                features = self.data.onto_texts[[known[text] for text in old]]
+                kept.update(zip(old, model.embed_texts(features), strict=True))
+            if new:
+                features = text_features(
+                    model.towers.text, new, batch_size=self.params.encoders.batch_size,
+                    device=model.logit_scale.device, cache=None if tuned else self.paths.cache,
+                )  # fmt: skip
+                kept.update(zip(new, model.embed_texts(features), strict=True))
+            return np.stack([kept[text] for text in texts])
+
+        return text
+
+    @cached_property
+    def _known_texts(self) -> dict[str, int]:
+        """Rows of the ontology texts that distillation has features of; names of terms are among them."""
+        return {text: row for row, text in reversed(list(enumerate(self.data.onto_strings)))}
 
     def trained(self, method: str, seed: int) -> Student:
         """A student trained on this experiment's split, from the cache if it was trained before."""
@@ -100,10 +121,21 @@ class Experiment:
         return {"student": e.student, "method": method, "seed": seed, "image_size": e.image_size,
                 "context_length": e.context_length, "stage2": params.stage2.model_dump()}  # fmt: skip
 
-    def embed(self, model: Student, bench: evaluation.Benchmark | None = None) -> Embedded:
-        """Embeddings of all pairs and of the benchmark's texts."""
+    def embed(self, model: Student) -> Embedded:
+        """Embeddings of all pairs, and of any text."""
         images, texts = stage2.student_features(self.params, model, self.data)
-        return Embedded(model.embed_images(images), model.embed_texts(texts), self._texts(model, bench or self.bench))
+        return Embedded(model.embed_images(images), model.embed_texts(texts), self._texts(model), self._pictures(model))
+
+    def _pictures(self, model: Student) -> Callable[[pd.DataFrame], np.ndarray]:
+        tuned = self.params.stage2.image_tower == "finetune"
+
+        def pictures(table: pd.DataFrame) -> np.ndarray:
+            return model.embed_images(image_features(
+                model.towers, table, self.paths.data(self.source), device=model.logit_scale.device,
+                threads=self.params.runtime.threads, cache=None if tuned else self.paths.cache,
+            ))  # fmt: skip
+
+        return pictures
 
     def train(self, method: str, seed: int, curves: Path | None = None) -> tuple[Student, pd.DataFrame]:
         """Train one of the compared methods with one seed, recording validation numbers.
@@ -111,12 +143,12 @@ class Experiment:
         The state of the run is kept in the cache until `train_all` ends, so a killed one goes on.
         """
         params = self.params.method(method)
-        bench = evaluation.Benchmark(self.pairs, self.onto, params.evaluation, split="val")
+        bench = Benchmark(self.pairs, self.onto, params.evaluation, split="val")
         relations = Relations(self.onto, bench.candidates)
         held = (self.pairs["split"] == "val").to_numpy()
 
         def validate(model: Student) -> dict[str, float]:
-            e = self.embed(model, bench)
+            e = self.embed(model)
             found = retrieval(bench, e, relations)
             scores = found.groupby("metric")["value"].mean()
             numbers = {f"val_{key}": float(scores[key]) for key in VALIDATION_KEYS if key in scores}
@@ -137,6 +169,26 @@ class Experiment:
     def relations(self) -> Relations:
         """How the test candidates relate to each other."""
         return Relations(self.onto, self.bench.candidates)
+
+    @cached_property
+    def probe_sets(self) -> dict[str, pd.DataFrame]:
+        """Labelled images beside the pairs, for linear probes."""
+        return probe_sets.present(self.paths.data(self.source), self.pairs, self.params.evaluation.cells_per_class)
+
+    @cached_property
+    def masked(self) -> masks.Masked:
+        """Test and validation pictures with masks of their findings."""
+        quarantine = pd.read_parquet(self.paths.phenokg(self.source) / "quarantine.parquet")
+        return masks.load_masked(self.pairs, self.paths.data(self.source), quarantine)
+
+    def feature_maps(self, model: Student) -> torch.Tensor:
+        """`heatmaps.feature_maps` of `masked`; those of a frozen tower are kept."""
+        p, towers = self.params, model.towers
+        side = heatmaps.side_of(towers, p.evaluation.localisation_side)
+        if (towers.fingerprint, side) not in self._feature_maps or p.stage2.image_tower == "finetune":
+            pixels = load_pixels(self.masked.rows, self.paths.data(self.source), side, p.runtime.threads, towers.fit)
+            self._feature_maps = {(towers.fingerprint, side): heatmaps.feature_maps(towers, pixels, self.device)}
+        return self._feature_maps[towers.fingerprint, side]
 
     def _run_folder(self, params: Params, method: str, seed: int) -> Path:
         """Where the state of a run lies; another setting or other data is another folder."""

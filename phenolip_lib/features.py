@@ -19,7 +19,7 @@ from phenolip_lib.storage import digest, read_arrays, sha256_file, write_arrays
 LOG_EVERY = 64
 
 
-def _cached(cache: Path | None, key: str, compute) -> np.ndarray:
+def cached(cache: Path | None, key: str, compute) -> np.ndarray:
     """The array under `key`, computed and stored if absent; a damaged file is computed anew."""
     path = cache / f"{key}.npz" if cache else None
     if path and path.is_file():
@@ -65,7 +65,7 @@ def text_features(
         return torch.cat(rows).numpy()
 
     key = digest("text", tower.fingerprint, max_tokens or tower.context_length, unique)
-    features = _cached(cache, key, compute)
+    features = cached(cache, key, compute)
     position = {text: i for i, text in enumerate(unique)}
     return features[[position[text] for text in texts]]
 
@@ -122,4 +122,4 @@ def image_features(
         )
     boxes = pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
     key = digest("image", towers.fingerprint, towers.image_size, [contents[f] for f in pairs["image"]], boxes)
-    return _cached(cache, key, compute)
+    return cached(cache, key, compute)

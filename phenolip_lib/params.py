@@ -189,7 +189,9 @@ class Stage2(Section):
 
 class Evaluation(Section):
     candidates: Count
+    candidate_sets: list[Count]
     face_candidates: Count
+    localisation_side: Annotated[int, Field(ge=32)]
     folds: dict[Literal["phantom", "open"], Annotated[int, Field(ge=0)]]
     unseen_share: Share
     cross_validated: Annotated[list[str], Field(min_length=1)]
@@ -198,6 +200,8 @@ class Evaluation(Section):
     probe_seeds: Annotated[list[int], Field(min_length=1)]
     probe_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
     probe_min_per_class: Count
+    cells_per_class: Count
+    peers: list[str]
 
 
 class Ablations(Section):

@@ -25,12 +25,12 @@ from PIL import Image
 from phenolip_lib.compat import open_clip
 from phenolip_lib.encoders import TwoTowers, load_towers
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.evaluation import PROMPTS
 from phenolip_lib.images import as_rgb, read_image, split_container
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.publish import load_run, student_preprocess
 from phenolip_lib.runtime import pick_device
 from phenolip_lib.storage import digest, digest_arrays
+from phenolip_lib.tasks.zero_shot import PROMPTS
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 Picture = str | Path | Image.Image | np.ndarray

@@ -20,7 +20,7 @@ from phenolip_lib.phantom import truth
 from phenolip_lib.phenokg import KnowledgeGraph
 from phenolip_lib.recognition import Recognizer
 from phenolip_lib.records import Record, Reject
-from phenolip_lib.results import load_outcomes
+from phenolip_lib.results import load_outcomes, load_results
 from phenolip_lib.splits import SPLITS, assign_splits, leakage, phenotype_balance
 
 # --- notebook 2 ---------------------------------------------------------------------------------
@@ -164,6 +164,12 @@ def scale_note(source: str, n_train: int, params: Params) -> str:
         f"Data: {kind}, {n_train} training pairs; student {params.encoders.student}, "
         f"{params.stage2.epochs} epochs; mean ± sd over {len(params.seeds)} training seeds."
     )
+
+
+def ablation_results(paths: Paths, source: str, params: Params) -> pd.DataFrame:
+    """Numbers of the compared methods and of the ablations that are asked for, see `results.load_results`."""
+    folders = [paths.evaluation(source) / "results", *(paths.ablation(source, name) for name in params.ablations.run)]
+    return pd.concat([load_results(folder) for folder in folders], ignore_index=True)
 
 
 def ablation_outcomes(paths: Paths, source: str, params: Params) -> pd.DataFrame:

@@ -36,7 +36,7 @@ class Result:
         numbers: data set -> metric -> value, those that are no mean over queries.
     """
 
-    outcomes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
+    outcomes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS).astype({"value": float}))
     numbers: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, dict[str, float]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolip_lib.records import MODALITIES
 from phenolip_lib.results import KEYS
 from phenolip_lib.storage import write_text
 
@@ -73,45 +72,6 @@ def retrieval_table(results: pd.DataFrame, order: Iterable[str] | None = None) -
     return _finish(table, part, "method")
 
 
-def zero_shot_table(results: pd.DataFrame, metric: str = "acc1") -> pd.DataFrame:
-    """Zero-shot accuracy in percent by modality and their average, with majority and chance lines."""
-    part = results[(results["task"] == "zero_shot") & (results["metric"] == metric)]
-    lines = []
-    for name, key in (("Majority class", "majority_acc1"), ("Chance", "chance_acc1")):
-        base = results[
-            (results["task"] == "zero_shot") & (results["metric"] == key) & (results["method"] == "phenolip")
-        ]
-        if metric == "acc1":
-            lines.append(base.assign(method=name))
-    part = pd.concat([*lines, part])
-    average = part.groupby(["source", "method", "task", "metric", "seed", "n_train"], as_index=False)["value"].mean()
-    summary = summarise(pd.concat([part, average.assign(dataset="average")]).assign(metric=metric))
-    guesses = ["Chance", "Majority class"]
-    order = [*guesses, *method_order(set(part["method"]) - set(guesses))]
-    present = [m for m in MODALITIES if m in set(part["dataset"])]
-    table = wide(summary, "method", "dataset", order, [*present, "average"])
-    return _finish(table, summary, "method")
-
-
-def probe_table(results: pd.DataFrame, shares: list[float], metric: str = "acc") -> pd.DataFrame:
-    """Linear-probe accuracy in percent: a row a target and method, a column a share of labels."""
-    part = summarise(results[results["task"] == "linear_probe"])
-    columns = [f"{metric}@{share:g}" for share in shares]
-    blocks = []
-    for target, own in part.groupby("dataset", sort=True):
-        majority = own[own["metric"] == "majority"].iloc[0]
-        block = _finish(
-            wide(own[own["metric"].isin(columns)], "method", "metric", method_order(own["method"]), columns),
-            own,
-            "method",
-        )
-        block.insert(0, "target", target)
-        block.insert(2, "majority", f"{100 * majority['mean']:.1f}")
-        blocks.append(block)
-    table = pd.concat(blocks, ignore_index=True)
-    return table.rename(columns={f"{metric}@{share:g}": f"{100 * share:g}% labels" for share in shares})
-
-
 def interval_table(intervals: pd.DataFrame, metrics: Sequence[str], order: Sequence[str] | None = None) -> pd.DataFrame:
     """A row a method, a column a metric: ``mean [low, high]`` in percent, steps as they are.
 
@@ -124,6 +84,23 @@ def interval_table(intervals: pd.DataFrame, metrics: Sequence[str], order: Seque
     table = table.reindex(index=rows, columns=[m for m in metrics if m in table.columns]).fillna("-")
     table = table.rename(index=METHOD_NAMES, columns=metric_name).rename_axis("method").rename_axis(columns=None)
     return table.reset_index()
+
+
+def dataset_table(intervals: pd.DataFrame, metric: str, label: str, transposed: bool = False) -> pd.DataFrame:
+    """A row a method, a column a data set of a task (or the reverse): ``mean [low, high]`` in percent.
+
+    Args:
+        intervals: of `statistics.intervals`, one task; data sets that are numbers go by size.
+        label: what the data sets are, such as ``organ system``.
+    """
+    part = intervals[intervals["metric"] == metric]
+    table = part.assign(cell=[_cell(row) for row in part.itertuples(index=False)])
+    table = table.pivot(index="method", columns="dataset", values="cell")
+    columns = sorted(table.columns, key=lambda name: (float(name), "") if name.isdigit() else (np.inf, name))
+    table = table.reindex(index=method_order(table.index), columns=columns).fillna("-").rename(index=METHOD_NAMES)
+    if transposed:
+        return table.T.rename_axis(label).rename_axis(columns=None).reset_index()
+    return table.add_prefix(f"{label}: ").rename_axis("method").rename_axis(columns=None).reset_index()
 
 
 def _of(intervals: pd.DataFrame, metrics: Sequence[str]):
@@ -140,7 +117,9 @@ def metric_name(metric: str) -> str:
     task, _, rest = metric.partition("_")
     if task not in ("i2t", "t2i", "i2p", "p2i"):
         return metric
-    return f"{task.upper()} {rest.replace('recall@', 'R@').replace('ndcg', 'nDCG').replace('lin@', 'Lin@')}"
+    for start, printed in (("recall@", "R@"), ("ndcg@", "nDCG@"), ("lin@", "Lin@"), ("hierarchical_", "hierarchical ")):
+        rest = printed + rest.removeprefix(start) if rest.startswith(start) else rest
+    return f"{task.upper()} {rest}"
 
 
 def difference_table(differences: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:

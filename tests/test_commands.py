@@ -206,3 +206,19 @@ def test_mistakes_are_one_line(project, run, tmp_path):
             call(*arguments)
         assert "\n" not in str(error.value)
     assert (tmp_path / "full" / "thesis.txt").read_text() == "irreplaceable"
+
+
+def test_any_model_is_evaluated_and_what_cannot_be_had_is_said(monkeypatch, tmp_path):
+    def evaluate_peers(experiment, names, folder):
+        assert (experiment, names) == ("phantom", ["known", "absent"])
+        numbers = {"": {"i2t_recall@10": 0.25, "i2p_recall@10": 0.5}}
+        write_result(folder, "retrieval", Result(numbers=numbers), FACTS | {"method": "known", "seed": 0})
+        return {"absent": "the hub cannot be reached"}
+
+    monkeypatch.setattr("phenolip_lib.experiment.Experiment", lambda params, source, paths: source)
+    monkeypatch.setattr("phenolip_lib.peers.evaluate_peers", evaluate_peers)
+    printed = call("evaluate", "known", "absent", "--source", "phantom", "--to", tmp_path)
+    assert "absent: not available here: the hub cannot be reached" in printed
+    line = next(line for line in printed.splitlines() if line.startswith("known"))
+    assert line.split("\t")[1:6:4] == ["25.0", "50.0"], printed
+    assert load_results(tmp_path)["value"].tolist() == [0.5, 0.25]

@@ -1,5 +1,6 @@
 """Charts are told from medical images, on pictures and styles the coefficients were not made from."""
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +8,7 @@ from PIL import Image
 from phenolip_lib import figure_type
 from phenolip_lib.charts import KINDS, draw_chart
 from phenolip_lib.figure_type import COEFFICIENTS, MEASURES, fit, measures, phantom_pictures
+from phenolip_lib.figures import use_style
 from phenolip_lib.storage import read_json
 from tests.test_sources import REAL
 
@@ -55,6 +57,14 @@ def test_a_blank_page_and_odd_sizes_have_measures():
             assert row.shape == (len(MEASURES),)
             assert np.isfinite(row).all()
     assert figure_type.figure_type(Image.new("RGB", (300, 300), "white"))[0] == "chart"
+
+
+def test_a_chart_is_the_same_whatever_style_the_notebook_has():
+    plain = draw_chart("bar", UNSEEN)
+    with matplotlib.rc_context():
+        use_style()
+        styled = draw_chart("bar", UNSEEN)
+    np.testing.assert_array_equal(np.asarray(styled), np.asarray(plain))
 
 
 def test_mirroring_does_not_matter_much():

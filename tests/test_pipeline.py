@@ -29,6 +29,7 @@ TINY = {
     "stage2": {"epochs": 3, "batch_size": 64, "kd_ontology_batch": 64},
     "evaluation": {
         "candidates": 150,
+        "localisation_side": 64,
         "probe_shares": [0.1, 1.0],
         "probe_min_per_class": 2,
         "folds": {"phantom": 2},

@@ -29,13 +29,6 @@ def test_retrieval_table_has_mean_spread_source_scale_and_seeds(results):
     assert (table["source"].iat[0], table["train_pairs"].iat[0], table["seeds"].iat[0]) == ("phantom", 100, 3)
 
 
-def test_zero_shot_table_has_chance_majority_and_average(results):
-    table = tables.zero_shot_table(results).set_index("method")
-    assert list(table.index[:2]) == ["Chance", "Majority class"]
-    assert table.loc["Majority class", "average"] == "20.0 ± 0.0"
-    assert table.loc["PhenoLIP", "radiology"] == "60.0 ± 0.0"
-
-
 def test_methods_of_ones_own_come_after_the_known_ones():
     assert tables.method_order(["zeta", "phenolip", "alpha", "clip"]) == ["clip", "phenolip", "alpha", "zeta"]
 
@@ -82,3 +75,21 @@ def test_three_renderings_agree(tmp_path):
 
 def test_single_seed_shows_no_spread():
     assert tables.percent(0.5, 0.0, 1) == "50.0"
+
+
+def test_data_sets_that_are_numbers_go_by_size():
+    rows = [(m, d, "r", 0.5 + i / 10, 0.25, 0.75) for i, m in enumerate(("clip", "phenolip")) for d in ("1000", "90")]
+    found = pd.DataFrame(rows, columns=["method", "dataset", "metric", "mean", "low", "high"])
+    table = tables.dataset_table(found, "r", "candidates")
+    assert table.columns.tolist() == ["method", "candidates: 90", "candidates: 1000"]
+    assert table["candidates: 90"].tolist() == ["50.0 [25.0, 75.0]", "60.0 [25.0, 75.0]"]
+    turned = tables.dataset_table(found, "r", "candidates", transposed=True)
+    assert turned.columns.tolist() == ["candidates", "Plain contrastive", "PhenoLIP"]
+    assert turned["candidates"].tolist() == ["90", "1000"]
+
+
+def test_names_of_metrics_as_printed():
+    assert tables.metric_name("i2p_recall@10") == "I2P R@10"
+    assert tables.metric_name("i2p_hierarchical_recall@1") == "I2P hierarchical recall@1"
+    assert tables.metric_name("i2p_ndcg@50") == "I2P nDCG@50"
+    assert tables.metric_name("acc1") == "acc1"

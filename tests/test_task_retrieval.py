@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
+from phenolip_lib.benchmark import Benchmark
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.evaluation import Benchmark
 from phenolip_lib.metrics import best_ranks, incidence, mutual_ranks
 from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, ROOT
 from phenolip_lib.params import Evaluation, load_params
@@ -23,7 +23,7 @@ from phenolip_lib.tasks.retrieval import CLIP_BENCHMARK_NAMES, Judge, Relations,
 
 def settings_of(candidates):
     own = load_params(Path(__file__).parent.parent / "params.yaml").evaluation
-    return Evaluation(**{**own.model_dump(), "candidates": candidates})
+    return Evaluation(**{**own.model_dump(), "candidates": candidates, "candidate_sets": []})
 
 
 def unit(rng, n, dim=16):
@@ -57,7 +57,8 @@ def case(onto, rng, n=80, candidates=60, n_phenotypes=25, captions=None, single=
         onto,
         settings_of(candidates),
     )
-    texts = dict(zip(bench.texts, unit(rng, len(bench.texts)), strict=True))
+    names = [onto[hpo_id].name for hpo_id in bench.candidates]
+    texts = dict(zip(names, unit(rng, len(names)), strict=True))
     embedded = SimpleNamespace(
         images=unit(rng, n), captions=unit(rng, n), text=lambda strings: np.stack([texts[s] for s in strings])
     )

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from phenolip_lib.benchmark import Benchmark
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.evaluation import Benchmark
 from phenolip_lib.params import Evaluation, load_params
 from phenolip_lib.splits import leakage
 from phenolip_lib.tasks.retrieval import retrieval
@@ -49,7 +49,7 @@ def pairs_of(rows):
 
 def settings_of(candidates):
     own = load_params(Path(__file__).parent.parent / "params.yaml").evaluation
-    return Evaluation(**{**own.model_dump(), "candidates": candidates})
+    return Evaluation(**{**own.model_dump(), "candidates": candidates, "candidate_sets": []})
 
 
 def unit(rng, n, dim=16):
@@ -66,7 +66,8 @@ def case(full):
     rows += [(i // 2, "test", sorted(rng.choice(known, rng.integers(1, 4), replace=False))) for i in range(60)]
     pairs = pairs_of(rows)
     bench = Benchmark(pairs, full, settings_of(80))
-    texts = dict(zip(bench.texts, unit(rng, len(bench.texts)), strict=True))
+    names = [full[hpo_id].name for hpo_id in bench.candidates]
+    texts = dict(zip(names, unit(rng, len(names)), strict=True))
     embedded = SimpleNamespace(
         images=unit(rng, len(pairs)), captions=unit(rng, len(pairs)), text=lambda s: np.stack([texts[t] for t in s])
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +42,14 @@ def compounds(root: Path) -> list[Compound]:
         chunks = dict(zip(parts["panel"], parts["chunk"], strict=True))
         found.append(Compound(row.figure_id, row.image, row.caption, boxes, chunks))
     return found
+
+
+@lru_cache(maxsize=4)
+def findings(root: Path) -> dict[str, list[str]]:
+    """Sorted findings of each figure; finding k is bit k of its mask."""
+    panels = _read(root, "panels")
+    own = panels.groupby("figure_id")["findings"].agg(";".join)
+    return {figure_id: sorted({name for name in names.split(";") if name}) for figure_id, names in own.items()}
 
 
 def mentions(root: Path) -> dict[str, tuple[str, pd.DataFrame]]:

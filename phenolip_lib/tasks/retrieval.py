@@ -32,7 +32,7 @@ from phenolip_lib.metrics import TIE, incidence, mutual_ranks
 from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, ROOT, Ontology
 
 if TYPE_CHECKING:
-    from phenolip_lib.evaluation import Benchmark
+    from phenolip_lib.benchmark import Benchmark
     from phenolip_lib.experiment import Embedded
 
 TOP_K = (10, 50)

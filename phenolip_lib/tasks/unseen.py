@@ -21,7 +21,7 @@ from phenolip_lib.ontology import Ontology
 from phenolip_lib.tasks.retrieval import COLUMNS, TOP_K, check_embeddings, outcomes, phenotype_names, phenotype_truth
 
 if TYPE_CHECKING:
-    from phenolip_lib.evaluation import Benchmark
+    from phenolip_lib.benchmark import Benchmark
     from phenolip_lib.experiment import Embedded
 
 BUCKETS = {"0": (0, 0), "1-4": (1, 4), "5-19": (5, 19), "20+": (20, np.inf)}

@@ -1,0 +1,120 @@
+"""Models that are not ours, evaluated on a source's tasks: embeddings once, then as any other.
+
+Embeddings are kept in parts, each under the model's fingerprint and the content of what is embedded, so an
+interrupted run goes on and a second data set with the same pictures computes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phenolip_lib import evaluate
+from phenolip_lib.adapters import PEERS, Adapter, Unavailable, load_or_reason
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.experiment import Embedded, Experiment
+from phenolip_lib.features import cached
+from phenolip_lib.images import inside, read_image
+from phenolip_lib.runtime import log, pick_device
+from phenolip_lib.storage import digest, sha256_file
+from phenolip_lib.tasks.retrieval import check_embeddings
+
+PART, BATCH = 512, 32
+"""Rows that are kept together, and that the model sees at once."""
+TASKS = tuple(name for name in evaluate.TASKS if name not in evaluate.INSIDE)
+
+
+def evaluate_peers(experiment: Experiment, names: Sequence[str], folder: Path) -> dict[str, str]:
+    """Results of each model under ``<folder>/<name>-seed0``.
+
+    Args:
+        names: as `adapters.load` takes them.
+
+    Returns:
+        name -> reason, of those that cannot be had here.
+    """
+    absent = {}
+    for name in names:
+        model = load_or_reason(name, pick_device(experiment.params.runtime.device))
+        if isinstance(model, Unavailable):
+            log.info("%s is not evaluated: %s", name, model.reason)
+            absent[name] = model.reason
+        else:
+            case = evaluate.Case(experiment, embed_source(model, experiment), model.scale)
+            evaluate.evaluate_embedded(case, method_of(name), 0, folder, TASKS)
+    return absent
+
+
+def status(names: Sequence[str], absent: Mapping[str, str]) -> pd.DataFrame:
+    """What became of each model that was asked for, and the paper's rows that were not.
+
+    Args:
+        names: of ``evaluation.peers``.
+        absent: name -> reason, as `evaluate_peers` gives it.
+
+    Returns:
+        table (model, weights, here).
+    """
+    rows = [(name, f"not available here: {absent[name]}" if name in absent else "evaluated") for name in names]
+    for name, known in PEERS.items():
+        if name not in names:
+            rows.append((name, f"not available: {known['absent']}" if "absent" in known else "not asked for"))
+    weights = [PEERS[name].get("model", "-") if name in PEERS else name for name, _ in rows]
+    return pd.DataFrame(rows, columns=["model", "here"]).assign(weights=weights)[["model", "weights", "here"]]
+
+
+def method_of(name: str) -> str:
+    """The name as it can stand in a path."""
+    return "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in name).lstrip("_")
+
+
+def embed_source(model: Adapter, experiment: Experiment) -> Embedded:
+    """Embeddings of all pairs of a source, and of any text.
+
+    Raises:
+        PhenoLIPError: a picture that cannot be read, or an embedding that is not finite or has no length.
+    """
+    pairs, root = experiment.pairs, experiment.paths.data(experiment.source)
+    cache = experiment.paths.cache / "peers"
+
+    def pictures(table: pd.DataFrame) -> np.ndarray:
+        contents = table["image"].map({file: sha256_file(inside(root, file)) for file in sorted(set(table["image"]))})
+        files = dict(zip(contents, table["image"], strict=True))
+        boxes = table[["left", "top", "right", "bottom"]].round(6).itertuples(index=False, name=None)
+
+        def embed(items: list[tuple]) -> np.ndarray:
+            return model.encode_image([read_image(root, files[content], box) for content, *box in items])
+
+        return _embedded(model, [(own, *box) for own, box in zip(contents, boxes, strict=True)], embed, cache)
+
+    def text(texts: list[str]) -> np.ndarray:
+        return _embedded(model, texts, model.encode_text, cache)
+
+    images, captions = pictures(pairs), text(pairs["caption"].tolist())
+    for what, vectors in (("image", images), ("caption", captions)):
+        try:
+            check_embeddings(vectors, [f"{what} of {pair_id}" for pair_id in pairs["pair_id"]])
+        except PhenoLIPError as error:
+            raise PhenoLIPError(f"{model.name}: {error}") from None
+    return Embedded(images, captions, text, pictures)
+
+
+def _embedded(model: Adapter, items: list, embed: Callable[[list], np.ndarray], cache: Path) -> np.ndarray:
+    """An embedding for each item; equal items are embedded once, in a fixed order."""
+    unique = sorted(set(items))
+    parts = []
+    for start in range(0, len(unique), PART):
+        part = unique[start : start + PART]
+
+        def compute(part: list = part) -> np.ndarray:
+            batches = [embed(part[i : i + BATCH]) for i in range(0, len(part), BATCH)]
+            return np.concatenate(batches)
+
+        parts.append(cached(cache, digest(model.fingerprint, part), compute))
+        if len(unique) > PART:
+            log.info("  %s: %d/%d", model.name, start + len(part), len(unique))
+    place = {item: i for i, item in enumerate(unique)}
+    return np.concatenate(parts)[[place[item] for item in items]]

@@ -1,0 +1,259 @@
+"""Figures from small tables made by hand: what is drawn is what was given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from phenolip_lib import evaluation_figures, figures
+from phenolip_lib.figures import METHOD_COLORS
+from phenolip_lib.results import KEYS
+from phenolip_lib.tasks.calibration import reliability
+
+SHARES = (0.01, 0.1, 1.0)
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def long(rows):
+    """Results in long form: (method, task, dataset, metric, seed, value)."""
+    table = pd.DataFrame(rows, columns=["method", "task", "dataset", "metric", "seed", "value"])
+    return table.assign(source="open", n_train=100)[[*KEYS, "seed", "n_train", "value"]]
+
+
+@pytest.fixture
+def bins():
+    """Two bins of two methods in two problems, before and after scaling; the last bin has few answers."""
+    rows = []
+    for method, right in (("clip", 0.25), ("phenolip", 0.5)):
+        for dataset in ("radiology", "ham10000"):
+            for scaled in (False, True):
+                for i, n in ((3, 30), (9, 20), (13, 2)):
+                    rows.append((method, dataset, scaled, i, (i + 0.5) / 15, right + i / 100, n))
+    return pd.DataFrame(rows, columns=["method", "dataset", "scaled", "bin", "confidence", "accuracy", "count"])
+
+
+@pytest.fixture
+def prompts():
+    values = {"acc1": 0.5, "acc1_prompt_min": 0.2, "acc1_prompt_q1": 0.3, "acc1_prompt_median": 0.4,
+              "acc1_prompt_q3": 0.45, "acc1_prompt_max": 0.6, "majority_acc1": 0.35, "chance_acc1": 0.1}  # fmt: skip
+    return long(
+        (method, "zero_shot", dataset, metric, seed, value + shift + seed / 50)
+        for method, shift in (("clip", 0.0), ("phenolip", 0.1))
+        for dataset in ("radiology", "phenobench", "ham10000")
+        for metric, value in values.items()
+        for seed in range(2)
+    )
+
+
+@pytest.fixture
+def probes():
+    rows = []
+    for i, share in enumerate(SHARES):
+        for seed, spread in enumerate((-0.05, 0.05)):
+            for dataset in ("ham10000", "idrid"):
+                rows += [
+                    ("clip", "linear_probe", dataset, f"acc@{share:g}", seed, 0.5 + i / 10 + spread),
+                    ("clip", "linear_probe", dataset, f"n_labels@{share:g}", seed, 1000 * share),
+                    ("clip", "linear_probe", dataset, "majority", seed, 0.4),
+                ]
+    return long(rows)
+
+
+def intervals_of(rows):
+    table = pd.DataFrame(rows, columns=["method", "dataset", "metric", "mean"])
+    return table.assign(task="candidates", low=table["mean"] - 0.02, high=table["mean"] + 0.03)
+
+
+@pytest.fixture
+def among():
+    rows = [(m, n, "i2p_recall@10", v / d) for m, v in (("clip", 0.5), ("phenolip", 0.52))
+            for n, d in (("100", 1), ("1187", 2), ("12650", 8))]  # fmt: skip
+    return intervals_of([*rows, ("clip", "100", "i2p_recall@50", 0.9)])
+
+
+@pytest.fixture
+def audit():
+    rows = [("a sum", "x", "1", "1", True), ("a sum", "y", "1", "2", False), ("a sum", "z", "1", "1", True),
+            ("an average", "x", "1", "1", True)]  # fmt: skip
+    return pd.DataFrame(rows, columns=["check", "where", "stated", "recomputed", "holds"])
+
+
+def points(axis):
+    return [collection.get_offsets() for collection in axis.collections if len(collection.get_offsets())]
+
+
+def legend(figure):
+    return [text.get_text() for own in figure.legends for text in own.get_texts()]
+
+
+# --- what is drawn --------------------------------------------------------------------------------
+
+
+def test_reliability_draws_every_bin_and_joins_those_with_answers_enough(bins):
+    figure = evaluation_figures.reliability(bins)
+    assert len(figure.axes) == 4
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["Radiology", "ham10000"]
+    axis = figure.axes[0]
+    diagonal, clip, phenolip = axis.lines
+    assert diagonal.get_linestyle() == "--"
+    assert (to_hex(clip.get_color()), to_hex(phenolip.get_color())) == (
+        METHOD_COLORS["clip"].lower(), METHOD_COLORS["phenolip"].lower()
+    )  # fmt: skip
+    np.testing.assert_allclose(clip.get_ydata(), [28, 34])
+    np.testing.assert_allclose(points(axis)[0][:, 1], [28, 34, 38])
+    np.testing.assert_allclose(points(axis)[1][:, 0], [350 / 15, 950 / 15, 1350 / 15])
+    assert axis.get_ylabel() == "as trained\nright answers (%)"
+    assert figure.get_supxlabel().startswith("confidence of the answer (%)")
+    assert legend(figure) == ["Plain contrastive", "PhenoLIP"]
+
+
+def test_reliability_takes_the_problems_with_most_answers_or_those_asked_for(bins):
+    more = [bins.assign(dataset=f"set{i}", count=bins["count"] + i) for i in range(1, 6)]
+    own = evaluation_figures.reliability(pd.concat([bins, *more]))
+    assert [axis.get_title() for axis in own.axes[:4]] == ["set2", "set3", "set4", "set5"]
+    asked = evaluation_figures.reliability(bins, ["ham10000"])
+    assert [axis.get_title() for axis in asked.axes] == ["ham10000", ""]
+
+
+def test_reliability_takes_what_the_task_gives():
+    values = {"confidence": 0.9, "correct": 1.0, "confidence_scaled": 0.7, "correct_scaled": 1.0}
+    found = pd.DataFrame(
+        [("clip", 0, "radiology", f"q{i}", metric, value) for i in range(12) for metric, value in values.items()],
+        columns=["method", "seed", "dataset", "query", "metric", "value"],
+    )
+    above, below = evaluation_figures.reliability(reliability(found)).axes
+    np.testing.assert_allclose(points(above)[0], [[90, 100]])
+    np.testing.assert_allclose(points(below)[0], [[70, 100]])
+
+
+def test_prompts_are_drawn_as_mean_over_seeds(prompts):
+    figure = evaluation_figures.prompt_sensitivity(prompts)
+    assert [axis.get_title() for axis in figure.axes] == ["Radiology", "PhenoBench"]
+    axis = figure.axes[0]
+    assert axis.get_xlabel() == "accuracy (%)"
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["PhenoLIP", "Plain contrastive"]
+    np.testing.assert_allclose(points(axis)[-1], [[61, 0], [51, 1]])
+    np.testing.assert_allclose([bar.get_x() for bar in axis.patches], [41, 31])
+    np.testing.assert_allclose([bar.get_width() for bar in axis.patches], [15, 15])
+    ranges = [segment[:, 0].tolist() for segment in axis.collections[0].get_segments()]
+    np.testing.assert_allclose(ranges, [[31, 71], [21, 61]])
+    assert "ensemble" in legend(figure)
+
+
+def test_prompts_of_own_classes_are_a_figure_of_their_own(prompts):
+    figure = evaluation_figures.prompt_sensitivity(prompts, own_classes=True)
+    assert [axis.get_title() for axis in figure.axes] == ["ham10000"]
+
+
+def test_recall_by_candidates_has_a_line_a_method_with_its_intervals(among):
+    figure = evaluation_figures.recall_by_candidates(among)
+    (axis,) = figure.axes
+    assert (axis.get_xscale(), axis.get_xlabel(), axis.get_ylabel()) == (
+        "log", "phenotypes to choose from", "I2P R@10 (%)"
+    )  # fmt: skip
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["100", "1,187", "12,650"]
+    lines = [container.lines for container in axis.containers]
+    assert len(lines) == 2
+    np.testing.assert_allclose(lines[0][0].get_ydata().astype(float), [50, 25, 6.25])
+    np.testing.assert_allclose(lines[0][0].get_xdata().astype(float), [100, 1187, 12650], rtol=0.05)
+    bars = lines[1][2][0].get_segments()
+    np.testing.assert_allclose([bar[:, 1] for bar in bars], [[50, 55], [24, 29], [4.5, 9.5]])
+
+
+def test_names_at_line_ends_keep_apart_and_their_order(among):
+    figure = evaluation_figures.recall_by_candidates(among)
+    (axis,) = figure.axes
+    heights = {text.get_text(): text.get_position()[1] for text in axis.texts}
+    low, high = axis.get_ylim()
+    assert heights["PhenoLIP"] - heights["Plain contrastive"] == pytest.approx(0.065 * (high - low))
+    assert np.mean(list(heights.values())) == pytest.approx((6.25 + 6.5) / 2)
+
+
+def test_probe_curves_have_mean_band_majority_and_numbers_of_labels(probes):
+    figure = evaluation_figures.probe_curves(probes, SHARES)
+    assert [axis.get_title() for axis in figure.axes] == ["ham10000", "idrid"]
+    axis = figure.axes[0]
+    assert (axis.get_xscale(), axis.get_ylabel()) == ("log", "accuracy (%)")
+    curve, majority = axis.lines
+    np.testing.assert_allclose(curve.get_xdata(), SHARES)
+    np.testing.assert_allclose(curve.get_ydata(), [50, 60, 70])
+    np.testing.assert_allclose(majority.get_ydata(), [40, 40])
+    band = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == pytest.approx((50 - 50**0.5, 70 + 50**0.5))
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1%\n10", "10%\n100", "100%\n1,000"]
+    assert legend(figure) == ["Plain contrastive", "majority class"]
+
+
+def test_probe_curves_of_balanced_accuracy_have_no_majority_line(probes):
+    own = probes.assign(metric=probes["metric"].str.replace("acc@", "mean_per_class_recall@"))
+    figure = evaluation_figures.probe_curves(own, SHARES, "mean_per_class_recall")
+    assert len(figure.axes[0].lines) == 1
+    assert figure.axes[0].get_ylabel() == "mean recall by class (%)"
+
+
+def test_scaling_has_a_line_a_metric_over_the_shares_there_are():
+    values = {"share_10": 0.1, "share_50": 0.2, "phenolip": 0.3, "clip": 0.9}
+    table = intervals_of([(m, "", r, v + s) for m, v in values.items()
+                          for r, s in (("i2p_recall@10", 0), ("i2t_recall@10", 0.4))])  # fmt: skip
+    shares = {"share_10": 0.1, "share_25": 0.25, "share_50": 0.5, "phenolip": 1.0}
+    (axis,) = evaluation_figures.scaling(table, shares).axes
+    assert (axis.get_xscale(), axis.get_ylabel()) == ("log", "score (%)")
+    assert axis.get_xlabel() == "training cases, share of all (%)"
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["10", "50", "100"]
+    first, second = (container.lines[0] for container in axis.containers)
+    np.testing.assert_allclose(first.get_ydata().astype(float), [10, 20, 30])
+    np.testing.assert_allclose(second.get_ydata().astype(float), [50, 60, 70])
+    np.testing.assert_allclose(second.get_xdata().astype(float), [0.1, 0.5, 1.0], rtol=0.05)
+    assert {text.get_text() for text in axis.texts} == {"I2P R@10", "I2T R@10"}
+
+
+def test_training_shares_are_those_of_params(params):
+    found = evaluation_figures.training_shares(params)
+    assert found == {"share_10": 0.1, "share_25": 0.25, "share_50": 0.5, "phenolip": 1.0}
+    assert list(found.values()) == sorted(found.values())
+
+
+def test_audit_has_a_dot_a_statement(audit):
+    (axis,) = evaluation_figures.audit_checks(audit).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["an average", "a sum"]
+    drawn = np.concatenate(points(axis))
+    assert len(drawn) == len(audit)
+    hollow = [c for c in axis.collections if len(c.get_offsets()) and to_hex(c.get_facecolor()[0]) == "#ffffff"]
+    assert [c.get_offsets().tolist() for c in hollow] == [[[3.0, 1.0]]]
+    assert [text.get_text() for text in axis.texts] == ["1 of 1 hold", "2 of 3 hold"]
+
+
+def test_a_source_without_what_a_task_asks_for_is_said(among, prompts, bins):
+    none = prompts.iloc[:0]
+    drawn = [
+        evaluation_figures.reliability(bins.iloc[:0]), evaluation_figures.prompt_sensitivity(none),
+        evaluation_figures.recall_by_candidates(among.iloc[:0]), evaluation_figures.probe_curves(none, SHARES),
+        evaluation_figures.scaling(among, {"phenolip": 1.0}),
+    ]  # fmt: skip
+    said = [figure.texts[0].get_text() for figure in drawn]
+    assert all(text.startswith("Nothing to draw: no ") for text in said)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_files_have_the_same_bytes_every_time(tmp_path, bins, prompts, among, probes, audit):
+    figures.use_style()
+    draw = {
+        "reliability": lambda: evaluation_figures.reliability(bins),
+        "prompts": lambda: evaluation_figures.prompt_sensitivity(prompts),
+        "candidates": lambda: evaluation_figures.recall_by_candidates(among),
+        "probes": lambda: evaluation_figures.probe_curves(probes, SHARES),
+        "audit": lambda: evaluation_figures.audit_checks(audit),
+    }
+    for name, function in draw.items():
+        files = [tmp_path / f"{name}{i}.png" for i in range(2)]
+        for path in files:
+            figures.save(function(), path)
+        assert files[0].read_bytes() == files[1].read_bytes(), name

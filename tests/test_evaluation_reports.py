@@ -1,0 +1,65 @@
+"""What the notebooks say about differences is what the differences say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from phenolip_lib import evaluation_reports, tables
+from phenolip_lib.tables import difference_table
+
+
+@pytest.fixture
+def outcomes():
+    """Sixty images in twenty groups; "worse" misses what the baseline hits, "same" has other images right as often."""
+    rng = np.random.default_rng(0)
+    base = rng.random(60) < 0.6
+    methods = {
+        "clip": base,
+        "worse": base & (rng.random(60) < 0.3),
+        "same": base,
+        "better": base | (rng.random(60) < 0.7),
+    }
+    rows = [
+        (method, 0, "retrieval", "", metric, f"q{i}", f"g{i // 3}", float(hit))
+        for method, hits in methods.items()
+        for metric in ("i2p_recall@10", "p2i_recall@10")
+        for i, hit in enumerate(hits if metric[0] == "i" or method == "worse" else base)
+    ]
+    columns = ["method", "seed", "task", "dataset", "metric", "query", "group", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+METRICS = ["i2p_recall@10", "p2i_recall@10"]
+
+
+def test_a_reading_names_what_is_beyond_chance_on_either_side(outcomes, params):
+    params = params.with_overrides({"evaluation.resamples": 500})
+    table = difference_table(evaluation_reports.compared(outcomes, METRICS, params), METRICS)
+    found = evaluation_reports.reading(table).set_index("method")
+    assert found.loc["worse", "reading"] == "what it changes carries the result"
+    assert found.loc["worse", "better"] == ""
+    worse = table[(table["method"] == "worse") & (table["metric"] == "i2p_recall@10")]["difference"].item()
+    assert f"I2P R@10 {worse:+.1f}" in found.loc["worse", "worse"]
+    assert found.loc["better", ["worse", "reading"]].tolist() == ["", "better than the full model"]
+    assert "P2I" not in found.loc["better", "better"]
+    assert found.loc["same", "reading"] == "no difference that these images can tell"
+
+
+def test_scores_by_data_set_are_those_of_each_alone(outcomes, params):
+    params = params.with_overrides({"evaluation.resamples": 500})
+    both = pd.concat([outcomes.assign(dataset="90"), outcomes.assign(dataset="1000", value=1 - outcomes["value"])])
+    found = evaluation_reports.by_dataset(both, "i2p_recall@10", "candidates", params)
+    alone = evaluation_reports.scores(both[both["dataset"] == "90"], METRICS, params)
+    assert found["candidates: 90"].tolist() == alone["I2P R@10"].tolist()
+    means = [float(cell.split()[0]) for cell in found["candidates: 1000"]]
+    np.testing.assert_allclose(means, [100 - float(c.split()[0]) for c in found["candidates: 90"]], atol=0.11)
+
+
+def test_a_verdict_says_which_side(outcomes, params, capsys):
+    params = params.with_overrides({"evaluation.resamples": 500})
+    compared = evaluation_reports.compared(outcomes, METRICS, params)
+    assert evaluation_reports.verdict(compared, "worse", "phantom") == "2 of 2 differences are beyond chance"
+    assert capsys.readouterr().out.count("points below plain contrastive") == 2
+    assert evaluation_reports.verdict(compared, "same", "phantom") == "0 of 2 differences are beyond chance"
+    assert "0.00 points equal to plain contrastive" in capsys.readouterr().out
+    assert tables.METHOD_NAMES["clip"] == "Plain contrastive"

@@ -1,0 +1,128 @@
+"""Models of others: embedded once, evaluated as ours are, and passed over with the reason where they cannot be had."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from phenolip_lib import peers
+from phenolip_lib.adapters import Adapter
+from phenolip_lib.benchmark import Benchmark
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.paths import Paths
+from phenolip_lib.results import load_results
+from phenolip_lib.tasks.retrieval import Relations
+from tests.task_case import pairs_of, settings_of
+
+
+class Counting:
+    """An embedder that remembers what it was asked."""
+
+    def __init__(self, fail_after=None):
+        self.asked, self.fail_after = [], fail_after
+
+    def __call__(self, items):
+        if self.fail_after is not None and len(self.asked) >= self.fail_after:
+            raise KeyboardInterrupt
+        self.asked += items
+        return np.array([[len(item), 1.0] for item in items], dtype=np.float32)
+
+
+MODEL = Adapter("m", "fingerprint", None, None, 1.0)
+
+
+def test_each_text_is_embedded_once_and_never_again(tmp_path):
+    texts = [f"text {i % 700}" for i in range(1500)]
+    embed = Counting()
+    first = peers._embedded(MODEL, texts, embed, tmp_path)
+    assert sorted(embed.asked) == sorted(set(texts))
+    assert first[:, 0].tolist() == [len(text) for text in texts]
+    again = Counting()
+    np.testing.assert_array_equal(peers._embedded(MODEL, texts, again, tmp_path), first)
+    assert again.asked == []
+    other = Counting()
+    peers._embedded(Adapter("m", "other", None, None, 1.0), texts, other, tmp_path)
+    assert len(other.asked) == 700
+
+
+def test_an_interrupted_run_goes_on(tmp_path):
+    texts = [f"text {i:04d}" for i in range(3 * peers.PART)]
+    with pytest.raises(KeyboardInterrupt):
+        peers._embedded(MODEL, texts, Counting(fail_after=peers.PART + 10), tmp_path)
+    rest = Counting()
+    peers._embedded(MODEL, texts, rest, tmp_path)
+    assert len(rest.asked) == 2 * peers.PART
+
+
+def test_a_name_that_can_stand_in_a_path():
+    assert peers.method_of("hf-hub:owner/model-b") == "hf_hub_owner_model_b"
+
+
+# --- a whole evaluation ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def experiment(tmp_path, full, params):
+    """Forty pictures, the upper half of each of its own colour."""
+    pairs = pairs_of(40).assign(image=[f"{i}.png" for i in range(40)], left=0.0, top=0.0, right=1.0, bottom=0.5)
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).touch()
+    paths = Paths(tmp_path)
+    root = paths.data("phantom")
+    root.mkdir(parents=True)
+    for i in range(40):
+        picture = Image.new("RGB", (64, 64), (6 * i, 255 - 6 * i, 40))
+        picture.paste((0, 0, 0), (0, 32, 64, 64))
+        picture.save(root / f"{i}.png")
+    bench = Benchmark(pairs, full, settings_of(candidates=60, candidate_sets=[30], face_candidates=20))
+    return SimpleNamespace(
+        params=params, source="phantom", paths=paths, onto=full, pairs=pairs, bench=bench, content="content",
+        n_train=12, probe_sets={}, relations=Relations(full, bench.candidates),
+    )  # fmt: skip
+
+
+def colour_model(broken=False):
+    """Pictures by their mean colour, texts by their letters."""
+
+    def images(pictures):
+        x = torch.tensor(np.array([np.asarray(picture).mean(axis=(0, 1)) for picture in pictures]))
+        return x * float("nan") if broken else F.pad(x, (0, 5)) + 1
+
+    def texts(strings):
+        return torch.tensor([[1.0 + string.count(letter) for letter in "aeioustr"] for string in strings])
+
+    return Adapter("colours", f"colours{broken}", images, texts, 10.0)
+
+
+def test_the_part_of_the_picture_that_the_row_names_is_embedded(experiment):
+    embedded = peers.embed_source(colour_model(), experiment)
+    colours = np.array([(6 * i, 255 - 6 * i, 40, 0, 0, 0, 0, 0) for i in range(40)]) + 1.0
+    np.testing.assert_allclose(
+        embedded.images, colours / np.linalg.norm(colours, axis=1, keepdims=True), atol=1e-6, err_msg="the black half"
+    )
+    rows = experiment.pairs.iloc[[7, 3, 7]]
+    np.testing.assert_array_equal(embedded.pictures(rows), embedded.images[[7, 3, 7]])
+
+
+def test_models_are_evaluated_and_absent_ones_do_not_stop_them(experiment, monkeypatch, tmp_path):
+    known = {"colours": colour_model(), "absent": peers.Unavailable("absent", "no hub")}
+    monkeypatch.setattr(peers, "load_or_reason", lambda name, device: known[name])
+    absent = peers.evaluate_peers(experiment, ["absent", "colours"], tmp_path / "out")
+    assert absent == {"absent": "no hub"}
+    results = load_results(tmp_path / "out")
+    assert set(results["method"]) == {"colours"}
+    assert {"retrieval", "candidates", "zero_shot"} <= set(results["task"])
+    assert results["value"].notna().all()
+    said = peers.status(["absent", "colours"], absent).set_index("model")["here"]
+    assert said["absent"] == "not available here: no hub"
+    assert said["colours"] == "evaluated"
+    assert said["BiomedCLIP"] == "not asked for"
+    assert said["PMC-CLIP"].startswith("not available: its weights are a pickled")
+
+
+def test_a_model_that_gives_no_numbers_is_named(experiment):
+    with pytest.raises(PhenoLIPError, match="colours: .*image of ham10000/p000.*not finite"):
+        peers.embed_source(colour_model(broken=True), experiment)
