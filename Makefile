@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SOURCE ?= phantom
+# A peer that tests compare with; what it depends on would bring 100 MB of caption scorers nobody calls.
+ORACLE := clip-benchmark==1.6.2
 BIN    := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
@@ -18,6 +20,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(ORACLE)
 	touch $@
 
 # Outside a git checkout DVC works without one; .dvc in the repository expects git.

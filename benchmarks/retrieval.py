@@ -84,7 +84,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs="+", default=[8000, 500_000])
     parser.add_argument("--candidates", type=int, nargs="+", default=[1200, 3000])
-    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--dim", type=int, default=384)
     arguments = parser.parse_args()
     for size in zip(arguments.images, arguments.candidates, strict=True):
         process = multiprocessing.get_context("spawn").Process(target=measure, args=(*size, arguments.dim))

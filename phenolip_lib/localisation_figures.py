@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def examples(
             place = int(np.flatnonzero(masked.rows["pair_id"].iloc[own[dataset]] == pair_id)[0])
             picture = _picture(experiment, own[dataset][place], maps.masks[place][hpo_id].shape) if pictures else None
             outline = maps.masks[place][hpo_id]
-            _draw(row[0], picture, outline, title=f"{experiment.onto[hpo_id].name}\n{dataset}")
+            _draw(row[0], picture, outline, title=textwrap.fill(experiment.onto[hpo_id].name, 32) + f"\n{dataset}")
             title = METHOD_NAMES.get(method, method)
             _draw(row[column], picture, outline, maps.picture(name, place, hpo_id), title)
     return figure

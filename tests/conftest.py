@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from phenolip_lib import hpo, runtime
+from phenolip_lib import compat, hpo, runtime  # noqa: F401  (compat: before any test imports torchvision)
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.parallel import start_ray
 from phenolip_lib.params import Hpo, Params, load_params
