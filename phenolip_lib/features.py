@@ -13,10 +13,9 @@ import torch
 from phenolip_lib.encoders import TextTower, TwoTowers
 from phenolip_lib.fitting import SQUASH, Fit
 from phenolip_lib.images import inside, read_image
+from phenolip_lib.progress import track
 from phenolip_lib.runtime import log
 from phenolip_lib.storage import digest, read_arrays, sha256_file, write_arrays
-
-LOG_EVERY = 64
 
 
 def cached(cache: Path | None, key: str, compute) -> np.ndarray:
@@ -55,12 +54,11 @@ def text_features(
         encoder, home = tower.encoder.eval(), next(tower.encoder.parameters()).device
         encoder.to(device)
         rows = []
-        for start in range(0, len(unique), batch_size):
+        starts = range(0, len(unique), batch_size)
+        for start in track(starts, f"{len(unique)} texts", len(starts), "batches"):
             tokens = tower.token_ids(unique[start : start + batch_size], max_tokens).to(device)
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
                 rows.append(tower.trunk(tokens).float().cpu())
-            if start // batch_size % LOG_EVERY == LOG_EVERY - 1:
-                log.info("  texts %d/%d", start, len(unique))
         encoder.to(home)
         return torch.cat(rows).numpy()
 
@@ -102,13 +100,12 @@ def image_features(
         model, home = towers.model.eval(), next(towers.model.parameters()).device
         model.to(device)
         rows = []
-        for start in range(0, len(pairs), batch_size):
+        starts = range(0, len(pairs), batch_size)
+        for start in track(starts, f"{len(pairs)} pictures", len(starts), "batches"):
             part = pairs.iloc[start : start + batch_size]
             pixels = load_pixels(part, root, towers.image_size, threads, towers.fit).to(device)
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
                 rows.append(towers.image_trunk(pixels).float().cpu())
-            if start // batch_size % LOG_EVERY == LOG_EVERY - 1:
-                log.info("  images %d/%d", start, len(pairs))
         model.to(home)
         return torch.cat(rows).numpy()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,9 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], root: Path
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            str(notebook), str(output), parameters=parameters, kernel_name="python3", progress_bar=False, cwd=str(root)
-        )
+            str(notebook), str(output), parameters=parameters, kernel_name="python3", cwd=str(root),
+            progress_bar=sys.stderr.isatty(), stdout_file=sys.stdout,
+        )  # fmt: skip
     except PapermillExecutionError as error:
         if error.ename == "PhenoLIPError":
             raise PhenoLIPError(error.evalue) from None

@@ -23,7 +23,7 @@ from scipy.sparse import csr_matrix
 
 from phenolip_lib import similarity
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.storage import read_json, write_json, write_parquet
+from phenolip_lib.storage import digest, read_json, sha256_file, write_json, write_parquet
 
 ROOT = "HP:0000001"
 PHENOTYPIC_ABNORMALITY = "HP:0000118"
@@ -85,14 +85,17 @@ class Ontology:
                 f"{folder}: {absent[0]}.parquet is not there; parse the ontology again: `dvc repro hpo`"
             )
         tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
-        return cls(tables, **read_json(folder / "release.json"))
+        return cls(tables, read_json(folder / "release.json")["release"])
 
     def save(self, folder: Path) -> None:
-        for name in TABLES:
+        """Write the tables, and ``release.json`` that changes when any of them does."""
+        paths = {name: Path(folder) / f"{name}.parquet" for name in TABLES}
+        for name, path in paths.items():
             table = self.tables[name].copy()
             table.attrs = {}
-            write_parquet(Path(folder) / f"{name}.parquet", table)
-        write_json(Path(folder) / "release.json", {"release": self.release})
+            write_parquet(path, table)
+        content = digest({name: sha256_file(path) for name, path in paths.items()})
+        write_json(Path(folder) / "release.json", {"content": content, "release": self.release})
 
     # --- mapping --------------------------------------------------------------------------------
 

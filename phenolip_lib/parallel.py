@@ -13,7 +13,6 @@ import logging
 import multiprocessing
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.progress import Progress
 from phenolip_lib.storage import digest, write_text
 
 log = logging.getLogger("phenolip")
@@ -102,7 +100,7 @@ def map_batches(
     if done:
         log.info("%s: %d of %d batches were finished before", name, len(done), len(batches))
     run = {"serial": _serial, "processes": _processes, "ray": _ray}[pool.engine]
-    with _Progress(name, len(items), sum(map(len, done.values()))) as progress:
+    with Progress(name, len(items), sum(map(len, done.values())), "records") as progress:
         for i, results in run(step, [(i, batches[i]) for i in missing], setup, pool.workers):
             if files[i] is not None:
                 write_text(files[i], json.dumps(results, ensure_ascii=False))
@@ -267,27 +265,3 @@ def _read(file: Path | None, n: int) -> list | None:
         return results
     log.info("%s is damaged and is computed anew", file.name)
     return None
-
-
-class _Progress:
-    """A bar with rate and time left on a terminal; elsewhere a plain line now and then."""
-
-    def __init__(self, name: str, total: int, done: int) -> None:
-        self.name, self.total, self.done = name, total, done
-        self.last = time.monotonic()
-        self.bar = tqdm(total=total, initial=done, desc=name, unit="rec", leave=False) if sys.stderr.isatty() else None
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def update(self, n: int) -> None:
-        self.done += n
-        if self.bar is not None:
-            self.bar.update(n)
-        elif time.monotonic() - self.last > 30:
-            self.last = time.monotonic()
-            log.info("  %s %d/%d", self.name, self.done, self.total)

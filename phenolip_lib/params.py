@@ -22,6 +22,7 @@ from phenolip_lib.storage import digest
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+HpoId = Annotated[str, Field(pattern=r"^HP:\d{7}$")]
 
 
 class Section(BaseModel):
@@ -204,6 +205,13 @@ class Evaluation(Section):
     peers: list[str]
 
 
+class Tour(Section):
+    """The phenotype that notebook 0 follows, for each source."""
+
+    phantom: HpoId
+    open: HpoId
+
+
 class Ablations(Section):
     """Named overrides of other sections; `run` lists those of the default pipeline."""
 
@@ -225,6 +233,7 @@ class Params(Section):
     stage1: Stage1
     stage2: Stage2
     evaluation: Evaluation
+    tour: Tour
     ablations: Ablations
 
     @model_validator(mode="after")

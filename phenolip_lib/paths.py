@@ -58,6 +58,9 @@ class Paths:
     def crossval(self, source: str) -> Path:
         return self.build / source / "crossval"
 
+    def tour(self, source: str) -> Path:
+        return self.build / source / "tour"
+
     def ablation(self, source: str, name: str) -> Path:
         return self.build / source / "ablations" / name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +20,9 @@ NOTEBOOK_STAGES = {
     "stage2": "04_stage2_pretraining",
     "evaluation": "05_evaluation",
     "ablations": "06_ablations",
+    "tour": "00_tour",
 }
-PER_SOURCE = ("phenokg", "stage2", "crossval", "evaluation", "ablations", "ablate", "report")
+PER_SOURCE = ("phenokg", "stage2", "crossval", "evaluation", "ablations", "ablate", "tour", "report")
 TITLES = {
     "ontology": "The ontology and the knowledge encoder",
     "phantom": "Synthetic images: the phantom atlas",
@@ -85,9 +87,18 @@ def run_crossval(source: str, name: str, paths: Paths) -> None:
 
 
 def run_report(source: str, name: str, paths: Paths) -> None:
-    """Collect tables, figures and executed notebooks of a source (or of the ontology) for git."""
-    stages = ("hpo", "stage1") if source == "ontology" else ("phenokg", "stage2", "evaluation", "ablations")
-    with atomic_folder(paths.report(source)) as target:
+    """Collect tables, figures and executed notebooks of a source (or of the ontology) for git.
+
+    With the name ``grid`` only the ablations, under ``reports/grid/<source>``: what git keeps of a run of all of them
+    beside the results of the default run.
+    """
+    from phenolip_lib.cards import write_cards
+
+    if name not in ("", "grid"):
+        raise PhenoLIPError(f"`phenolip run report --name {name}`: the only name is grid")
+    stages = ("hpo", "stage1") if source == "ontology" else ("tour", "phenokg", "stage2", "evaluation", "ablations")
+    stages = ("ablations",) if name == "grid" else stages
+    with atomic_folder(paths.reports / name / source) as target:
         sections = []
         for stage in stages:
             folder = _folder(stage, source, paths)
@@ -98,10 +109,14 @@ def run_report(source: str, name: str, paths: Paths) -> None:
             (target / "notebooks").mkdir(exist_ok=True)
             shutil.copy(executed, target / "notebooks" / executed.name)
             sections.append(_section(stage, folder))
+        cards = ""
+        if "stage2" in stages:
+            write_cards(source, load_params(paths.params), paths, target)
+            cards = " Cards: [the data](DATASET_CARD.md), [the model](MODEL_CARD.md)."
         title = TITLES.get(source, source)
         write_text(
             target / "README.md",
-            f"# {title}\n\nWritten by `dvc repro`; do not edit.\n\n" + "\n".join(sections),
+            f"# {title}\n\nWritten by `dvc repro`; do not edit.{cards}\n\n" + "\n".join(sections),
         )
 
 
@@ -114,12 +129,25 @@ def _section(stage: str, folder: Path) -> str:
     return "\n".join(lines)
 
 
+def run_book(source: str, name: str, paths: Paths) -> None:
+    """Build the site of a source from its report, and say what there is to read."""
+    from phenolip_lib import book, explorer
+    from phenolip_lib.summary import summary
+
+    with tempfile.TemporaryDirectory() as folder:
+        page = explorer.build(source, paths, Path(folder) / "explorer.html")
+        book.build(source, paths, extra={"PhenoKG explorer": page})
+    for line in summary(paths, source):
+        runtime.log.info(line)
+
+
 SPECIAL: dict[str, Callable[[str, str, Paths], None]] = {
     "notebooks": run_notebooks,
     "atlas": run_atlas,
     "ablate": run_ablate,
     "crossval": run_crossval,
     "report": run_report,
+    "book": run_book,
 }
 NAMES = (*NOTEBOOK_STAGES, *SPECIAL)
 

@@ -226,7 +226,6 @@ def group_bootstrap(
         weights = np.bincount(picks.ravel(), minlength=n * n_groups).reshape(n, n_groups).astype(float)
         drawn[start : start + n] = (weights @ sums) / (weights @ counts)
     left_out = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)
-    low, high = _bca(mean, drawn, left_out, level)
     return mean, *_bca(mean, drawn, left_out, level)
 
 

@@ -35,6 +35,7 @@ from phenolip_lib.phantom.captions import Mention, Names, reworded, write_captio
 from phenolip_lib.phantom.compound import Panel, bitfield, draw_compound, jpeg
 from phenolip_lib.phantom.domain import Domain
 from phenolip_lib.phantom.plan import Plan, plan_figures
+from phenolip_lib.progress import track
 from phenolip_lib.storage import atomic_folder, write_json
 
 FORMAT = 1
@@ -121,12 +122,12 @@ def build(
         jobs = [(plan, by_id.get(plan.duplicate_of)) for plan in plans]
         draw = partial(_write_figure, folder=folder, names=dict(names), size=size, seed=seed)
         if workers == 1:
-            drawn = [draw(job) for job in jobs]
+            drawn = [draw(job) for job in track(jobs, "atlas", len(jobs), "figures")]
         else:
             # Processes are started afresh everywhere, so that every platform behaves the same.
             context = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(workers, mp_context=context) as pool:
-                drawn = list(pool.map(draw, jobs, chunksize=16))
+                drawn = list(track(pool.map(draw, jobs, chunksize=16), "atlas", len(jobs), "figures"))
         counts = _write_tables(folder, drawn)
         write_json(
             folder / "atlas.json", {"format": FORMAT, "seed": seed, "size": size, "mix": mix, "counts": asdict(counts)}

@@ -1,0 +1,101 @@
+"""The README's numbers are those of the committed tables, and its picture is that of dvc.yaml."""
+
+import re
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from phenolip_lib import tables
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CAPTIONS, PHENOTYPES = ["i2t_recall@10", "t2i_recall@10"], ["i2p_recall@10", "p2i_recall@10"]
+NAMES = {"untrained": "untrained alignment (chance line)", "clip": "plain contrastive", "phenolip": "PhenoLIP",
+         "phenolip_soft": "PhenoLIP + soft labels"}  # fmt: skip
+
+
+def table(source: str, name: str) -> pd.DataFrame:
+    return pd.read_csv(ROOT / "reports" / source / "tables" / f"{name}.csv")
+
+
+def scores(source: str, name: str, method: str, metrics: list[str]) -> list[str]:
+    """Cells of a method's row in a table of intervals."""
+    row = table(source, name).set_index("method").loc[tables.METHOD_NAMES[method]]
+    return [row[tables.metric_name(metric)] for metric in metrics]
+
+
+def differences(source: str, name: str, method: str, metrics: list[str]) -> list[str]:
+    """Cells of a method's row of differences; bold beyond chance."""
+    found = table(source, name)
+    rows = found[found["method"] == method].set_index("metric").loc[metrics]
+    cells = [(f"{r.difference:+.1f} [{r.low:.1f}, {r.high:.1f}]", r.beyond_chance) for r in rows.itertuples()]
+    return [f"**{cell}**" if sure else cell for cell, sure in cells]
+
+
+def line(method: str, cells: list[str]) -> str:
+    return f"| {' | '.join([NAMES[method], *cells])} |"
+
+
+REAL, BOTH = [*CAPTIONS, *PHENOTYPES], ["i2p_recall@10", "i2p_recall@50"]
+LINES = {
+    "open clip": lambda: line("clip", [*scores("open", "crossval", "clip", REAL), ""]),
+    **{
+        f"open {m}": lambda m=m: line(m, differences("open", "crossval_difference", m, [*REAL, "i2p_ndcg@10"]))
+        for m in ("phenolip", "phenolip_soft")
+    },
+    "unseen clip": lambda: line(
+        "clip", [cell for s in ("open", "phantom") for cell in scores(s, "unseen", "clip", BOTH)]
+    ),
+    **{
+        f"unseen {m}": lambda m=m: line(
+            m, [cell for s in ("open", "phantom") for cell in differences(s, "unseen_difference", m, BOTH)]
+        )
+        for m in ("phenolip", "phenolip_soft")
+    },
+    **{
+        f"phantom {m}": lambda m=m: line(m, scores("phantom", "retrieval_intervals", m, REAL))
+        for m in ("untrained", "clip")
+    },
+    **{
+        f"phantom {m}": lambda m=m: line(m, differences("phantom", "difference", m, REAL))
+        for m in ("phenolip", "phenolip_soft")
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_results_are_those_of_the_reports(name):
+    wanted = LINES[name]()
+    assert wanted in README.splitlines(), f"README.md should say\n{wanted}"
+
+
+def test_stage_1_is_that_of_the_report():
+    rows = table("ontology", "stage1_linking").set_index(["task", "encoder"])["acc@1"].loc["synonym → term"]
+    said = [f"{100 * rows[name]:.1f}%" for name in ("knowledge encoder", "untrained encoder", "char TF-IDF")]
+    assert f"{said[0]} of cases, {said[1]} before training, {said[2]} by character TF-IDF" in README
+
+
+def test_the_picture_has_the_stages_of_the_pipeline():
+    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    (picture,) = re.findall(r"```mermaid\n(.*?)```", README, flags=re.DOTALL)
+    drawn = set(re.findall(r"\b(\w+)\[", picture))
+    assert drawn == set(stages) - {"notebooks", "report-ontology"}
+
+
+def test_badges_tell_the_truth():
+    project = (ROOT / "pyproject.toml").read_text()
+    (licence,) = re.findall(r"badge/licence-([\w.-]+?)-[0-9A-F]{6}\)", README)
+    assert f'license = "{licence.replace("--", "-")}"' in project
+    (python,) = re.findall(r"badge/python-([\d.]+)%2B", README)
+    assert f'requires-python = ">={python}"' in project
+    (release,) = re.findall(r"badge/HPO-([\d-]+)-[0-9A-F]{6}\)", README)
+    assert release.replace("--", "-") in (ROOT / "reports/ontology/tables/ontology.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "THIRD_PARTY.md", "benchmarks/README.md"])
+def test_links_lead_to_files(page):
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (path.parent / target).exists(), target
