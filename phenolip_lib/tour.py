@@ -91,7 +91,7 @@ def shown_by(experiment: Experiment, hpo_id: str, split: str | None = None) -> n
     table, wanted = experiment.pairs, experiment.onto.descendants(hpo_id)
     shows = table["phenotypes"].map(lambda own: not wanted.isdisjoint(own)).to_numpy(dtype=bool)
     if split is not None:
-        shows &= (table["split"] == split).to_numpy()
+        shows = shows & (table["split"] == split).to_numpy()
     found = np.flatnonzero(shows)
     if not len(found):
         where = f" in the {split} split" if split else ""
@@ -105,9 +105,10 @@ def shown_by(experiment: Experiment, hpo_id: str, split: str | None = None) -> n
 def gallery(experiment: Experiment, hpo_id: str, n: int = 5) -> Figure:
     """The first pictures of a phenotype with what their captions say."""
     rows = shown_by(experiment, hpo_id)[:n]
-    figure, axes = plt.subplots(1, n, figsize=(WIDTH * 1.25, 3.4), squeeze=False)
+    figure, axes = plt.subplots(1, n, figsize=(WIDTH * 1.25, 3.1), squeeze=False)
     for axis in axes[0]:
         axis.axis("off")
+        axis.set_anchor("N")
     for axis, row in zip(axes[0], rows, strict=False):
         _show(axis, experiment, row)
         caption = textwrap.shorten(experiment.pairs["caption"].iat[row], 130, placeholder=" …")
