@@ -1,4 +1,4 @@
-"""Commands that use and publish a trained model: ``phenolip embed``, ``classify``, ``search``, ``publish``."""
+"""Commands that use a trained model: ``phenolip embed``, ``classify``, ``search``, ``evaluate``, ``demo``, ``publish``."""
 
 from __future__ import annotations
 
@@ -149,6 +149,30 @@ def publish(
         card = student_card(run, config, f"hf-hub:{repo_id}" if repo_id else f"local-dir:{to}", licence)
         writer.save_open_clip(student, to, repo_id or None, model_card(card))
     typer.echo(f"{to}: {card.library}, load it as {card.where}")
+
+
+@app.command()
+def demo(
+    model: Annotated[str, typer.Option("--model", "-m", help=f"{MODEL_HELP} PhenoLIP of the source by default.")] = "",
+    source: Annotated[
+        str, typer.Option(help="phantom or open: calibrates, and has pictures to compare with.")
+    ] = "phantom",
+    candidates: Annotated[
+        str, typer.Option(help="shown (phenotypes the training pictures show) or leaves (all).")
+    ] = "shown",
+    host: Annotated[str, typer.Option(help="Where to listen; anything but loopback opens it to others.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.")] = 7860,
+    device: Device = "auto",
+) -> None:
+    """Try a model in the browser: ranked phenotypes, heat maps, similar pictures. Not a medical device."""
+    from phenolip_lib.demo.app import launch
+    from phenolip_lib.paths import Paths
+    from phenolip_lib.runtime import setup_logging
+
+    setup_logging()
+    paths = Paths()
+    chosen = model or str(paths.stage2(source) / "phenolip-seed0")
+    launch(chosen, source, host, port, paths=paths, device=device, candidates=candidates)
 
 
 # --- helpers -------------------------------------------------------------------------------------

@@ -57,8 +57,8 @@ def test_neighbours_are_the_nearest_names_with_their_similarity(full, monkeypatc
 def test_shown_by_counts_more_special_terms_and_says_when_there_is_nothing(case):
     experiment, _ = case
     rows = tour.shown_by(experiment, HEART, "test")
-    expected = [i for i, (own, s) in enumerate(zip(experiment.pairs["phenotypes"], experiment.pairs["split"], strict=True))
-                if HEART in own and s == "test"]  # fmt: skip
+    own = zip(experiment.pairs["phenotypes"], experiment.pairs["split"], strict=True)
+    expected = [i for i, (shown, split) in enumerate(own) if HEART in shown and split == "test"]
     assert rows.tolist() == expected
     assert set(expected) <= set(tour.shown_by(experiment, "HP:0001626"))  # the cardiovascular system
     with pytest.raises(PhenoLIPError, match=r"no picture of source open shows HP:0000501 \(Glaucoma\).*tour.open"):

@@ -1,0 +1,144 @@
+"""The page from its parts: template, style, scripts, data.
+
+The data are gzipped JSON in base64, the thumbnails one long run of base64 texts, which the page cuts where a
+picture is shown. A content security policy names the two scripts by their hash: nothing else can run, and
+nothing can be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from phenolip_lib import hpo, phenokg
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.explorer import images as pictures
+from phenolip_lib.explorer import payload
+from phenolip_lib.graph import Graph
+from phenolip_lib.ontology import Ontology
+from phenolip_lib.params import Params, load_params
+from phenolip_lib.paths import Paths
+from phenolip_lib.storage import write_text
+
+ASSETS = Path(__file__).parent / "assets"
+SCRIPTS = ("dom", "model", "search", "tree", "gallery", "term", "overview", "main")
+"""Files of the script in the order they are joined in, each one idea."""
+
+
+def write(
+    path: Path,
+    onto: Ontology,
+    graph: Graph | None,
+    pairs: pd.DataFrame | None,
+    root: Path | None,
+    names: tuple[list[str], np.ndarray] | None,
+    title: str,
+    thumbnail: int = 112,
+    max_images: int = 10_000,
+) -> Path:
+    """Write the explorer of an ontology and, as far as they are there, of its images and its encoder.
+
+    Args:
+        path: the HTML file; it is whole or absent.
+        graph: for image counts; None leaves them out.
+        pairs: `phenokg.PAIRS`, for pictures and captions; None leaves them out.
+        root: the folder the pairs' pictures are relative to; None shows captions without pictures.
+        names: HPO ids and the L2-normalised embeddings ``(n, dim)`` of their names; None leaves the encoder's
+            neighbours out.
+        thumbnail: longest side of a picture, in pixels.
+        max_images: pictures the page holds at most.
+
+    Raises:
+        PhenoLIPError: the parts belong to different builds, or a picture cannot be read.
+    """
+    data: dict[str, Any] = {"title": title, **payload.ontology(onto), "near": payload.neighbourhoods(onto, names)}
+    data["counts"] = None if graph is None else payload.graph_counts(graph)
+    data["images"], texts = None, []
+    if pairs is not None:
+        if graph is not None and set(graph.nodes["image"]["name"]) != set(pairs["pair_id"]):
+            raise PhenoLIPError("the graph and the pairs are of different builds; run `dvc repro phenokg`")
+        chosen = pictures.choose(pairs, max_images)
+        if root is not None:
+            texts = [base64.b64encode(b).decode() for b in pictures.thumbnails(chosen.shown, root, thumbnail)]
+        data["images"] = payload.images(onto, chosen, None if root is None else [len(text) for text in texts])
+    write_text(path, _page(title, data, "".join(texts)))
+    return Path(path)
+
+
+def build(source: str, paths: Paths, path: Path) -> Path:
+    """Write the explorer of a source from what the pipeline has made so far.
+
+    Without ``build/hpo`` the release that params name is parsed; what else is absent leaves its part of the
+    page with a line that says how to fill it.
+
+    Raises:
+        PhenoLIPError: a part is there but damaged, or belongs to another build.
+    """
+    params = load_params(paths.params)
+    parsed = (paths.hpo / "release.json").is_file()
+    onto = Ontology.load(paths.hpo) if parsed else hpo.read_release(params.hpo, paths.cache)
+    folder, root = paths.phenokg(source), paths.data(source)
+    graph = pairs = None
+    if (folder / "pairs.parquet").is_file():
+        pairs, graph = phenokg.load_pairs(folder), Graph.load(folder / "graph", onto)
+    names = _embedded_names(paths, params) if (paths.stage1 / "config.json").is_file() else None
+    return write(path, onto, graph, pairs, root if root.is_dir() else None, names, f"PhenoKG explorer: {source}")
+
+
+def _embedded_names(paths: Paths, params: Params) -> tuple[list[str], np.ndarray]:
+    """Names of the terms in the knowledge encoder.
+
+    All attribute texts go through the trunk, since their features are what notebook 3 left in the cache.
+    """
+    from phenolip_lib.features import text_features
+    from phenolip_lib.stage1 import KnowledgeEncoder
+
+    encoder = KnowledgeEncoder.load(paths.stage1)
+    texts = pd.read_parquet(paths.stage1 / "texts.parquet")
+    features = text_features(
+        encoder.tower, texts["text"].tolist(), max_tokens=encoder.max_tokens, cache=paths.cache,
+        batch_size=params.encoders.batch_size,
+    )  # fmt: skip
+    rows = np.flatnonzero(texts["kind"] == "name")
+    return texts["hpo_id"].iloc[rows].tolist(), encoder.project(features[rows])
+
+
+def _page(title: str, data: dict[str, Any], thumbnails: str) -> str:
+    style, theme = _asset("style.css"), _asset("theme.js")
+    parts = "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
+    script = f'(() => {{\n"use strict";\n{parts}}})();\n'
+    compact = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    values = {
+        "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
+        f"script-src {_hash(theme)} {_hash(script)}; base-uri 'none'; form-action 'none'",
+        "title": html.escape(title),
+        "style": style,
+        "theme": theme,
+        "data": base64.b64encode(gzip.compress(compact, mtime=0)).decode(),
+        "script": script,
+        "thumbnails": thumbnails,
+    }
+    page = _asset("page.html")
+    head, *rest = page.split("{{")
+    out = [head]
+    for piece in rest:
+        name, _, text = piece.partition("}}")
+        out += [values[name.strip()], text]
+    return "".join(out)
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _hash(inline: str) -> str:
+    """The source expression of an inline script or style in a content security policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
