@@ -309,6 +309,11 @@ def test_a_full_page_keeps_pictures_of_every_phenotype(data):
     assert chosen.shown["pair_id"].is_monotonic_increasing
 
 
+def test_a_rare_phenotype_beside_a_frequent_one_keeps_its_picture():
+    rows = [pair(f"a{i}", [CARDIOMEGALY]) for i in range(5)] + [pair("b", [CARDIOMEGALY, SPLENOMEGALY])]
+    assert images.choose(pd.DataFrame(rows), 2).shown["pair_id"].tolist() == ["d/a0", "d/b"]
+
+
 def test_pictures_beyond_the_page_are_counted(toy, tmp_path):
     rows = [pair(f"a{i}", [CARDIOMEGALY]) for i in range(5)] + [pair("z", [SPLENOMEGALY])]
     data = data_of(make(tmp_path / "x.html", toy, rows, tmp_path, max_images=3))
