@@ -1,4 +1,4 @@
-"""Commands that use a trained model: `embed`, `classify`, `search`, `evaluate`, `demo` and `publish` of ``phenolip``."""
+"""Commands that use a trained model: `embed`, `classify`, `search`, `evaluate`, `demo` and `publish` of `phenolip`."""
 
 from __future__ import annotations
 

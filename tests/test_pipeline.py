@@ -118,10 +118,13 @@ def ran(output: str) -> list[str]:
 def test_everything_is_there(project):
     found = set(tables(project))
     names = ("retrieval", "difference", "crossval", "unseen", "ontology_aware", "zero_shot", "linear_probe")
-    for name in (*names, "ablations", "phenokg", "curation"):
+    for name in (*names, "ablations", "phenokg", "curation", "tour_place"):
         assert f"reports/phantom/tables/{name}.csv" in found
     assert "reports/ontology/tables/stage1_linking.csv" in found
-    assert "reports/phantom/README.md" in found
+    for name in ("README", "DATASET_CARD", "MODEL_CARD"):
+        assert f"reports/phantom/{name}.md" in found
+    for page in ("index", "00_tour", "06_ablations", "tables", "explorer"):
+        assert (project / "reports" / "book" / "phantom" / f"{page}.html").is_file()
     for path in (project / "reports").rglob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         assert any(c.get("outputs") for c in notebook.cells)
@@ -159,6 +162,20 @@ def test_running_a_notebook_by_hand_reruns_nothing(project):
         call(project, "dvc", "repro", "-q")
 
 
+def test_prose_of_the_first_notebook_reruns_it_alone(project):
+    path = project / "notebooks" / "01_hpo_parsing.ipynb"
+    original = path.read_bytes()
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].source += "\n\nA word more."
+    nbformat.write(notebook, path)
+    try:
+        output = call(project, "dvc", "repro", "book@phantom")
+        assert sorted(ran(output)) == ["book@phantom", "hpo", "notebooks", "report-ontology"]
+    finally:
+        path.write_bytes(original)
+        call(project, "dvc", "repro", "-q")
+
+
 def test_a_stage2_parameter_reruns_stage2_and_what_follows(project):
     yaml = YAML(typ="safe")
     tree = yaml.load((project / "params.yaml").read_text())
@@ -174,7 +191,9 @@ def test_a_new_ablation_reruns_only_itself_and_the_table(project):
     tree = YAML(typ="safe").load((project / "params.yaml").read_text())
     tree["ablations"]["run"].append("weak_teacher")
     write_params(project, tree)
-    assert ran(call(project, "dvc", "repro")) == ["ablate@phantom-weak_teacher", "ablations@phantom", "report@phantom"]
+    assert ran(call(project, "dvc", "repro")) == [
+        "ablate@phantom-weak_teacher", "ablations@phantom", "report@phantom", "book@phantom",
+    ]  # fmt: skip
     rows = pd.read_csv(project / "reports/phantom/tables/ablations.csv")["method"].tolist()
     assert rows == ["Plain contrastive", "PhenoLIP", "captions_only", "weak_teacher"]
 
