@@ -34,7 +34,7 @@ def differences(source: str, name: str, method: str, metrics: list[str]) -> list
 
 
 def line(method: str, cells: list[str]) -> str:
-    return f"| {' | '.join([NAMES[method], *cells])} |"
+    return f"| {' | '.join([NAMES[method], *cells])} |".replace("|  |", "| |")
 
 
 REAL, BOTH = [*CAPTIONS, *PHENOTYPES], ["i2p_recall@10", "i2p_recall@50"]
