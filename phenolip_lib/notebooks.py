@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,10 @@ import nbformat
 
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.storage import atomic_folder, write_text
+
+PACKAGES = re.compile(r"/[^\s:'\"]*?/site-packages/")
+QUIET = "ignore:IProgress not found"
+"""tqdm's advice to install widgets, which an executed notebook cannot show."""
 
 
 def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -46,7 +52,10 @@ def strip_folder(source: Path, target: Path) -> list[str]:
 
 
 def clean(path: Path) -> None:
-    """Take out of an executed notebook what differs between two equal runs: times and random ids."""
+    """Take out of an executed notebook what differs between equal runs here or elsewhere.
+
+    These are times, random ids, and where packages lie on the machine.
+    """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
@@ -63,6 +72,8 @@ def _join_streams(outputs: list) -> list:
     """Consecutive pieces of one stream as one output: how they were cut depends on timing."""
     joined: list = []
     for output in outputs:
+        if output.output_type == "stream":
+            output.text = PACKAGES.sub("site-packages/", output.text)
         if joined and output.output_type == joined[-1].output_type == "stream" and output.name == joined[-1].name:
             joined[-1].text += output.text
         else:
@@ -86,6 +97,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], root: Path
     if unknown := sorted(set(parameters) - set(known)):
         raise PhenoLIPError(f"{notebook.name} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known))}")
     output.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PYTHONWARNINGS", QUIET)  # the kernel's, not this process's
     try:
         papermill.execute_notebook(
             str(notebook), str(output), parameters=parameters, kernel_name="python3", cwd=str(root),

@@ -18,6 +18,7 @@ from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.experiment import Embedded, Experiment
 from phenolip_lib.features import cached
 from phenolip_lib.images import inside, read_image
+from phenolip_lib.progress import track
 from phenolip_lib.runtime import log, pick_device
 from phenolip_lib.storage import digest, sha256_file
 from phenolip_lib.tasks.retrieval import check_embeddings
@@ -106,7 +107,8 @@ def _embedded(model: Adapter, items: list, embed: Callable[[list], np.ndarray], 
     """An embedding for each item; equal items are embedded once, in a fixed order."""
     unique = sorted(set(items))
     parts = []
-    for start in range(0, len(unique), PART):
+    starts = range(0, len(unique), PART)
+    for start in track(starts, model.name, len(starts), "parts"):
         part = unique[start : start + PART]
 
         def compute(part: list = part) -> np.ndarray:
@@ -114,7 +116,5 @@ def _embedded(model: Adapter, items: list, embed: Callable[[list], np.ndarray], 
             return np.concatenate(batches)
 
         parts.append(cached(cache, digest(model.fingerprint, part), compute))
-        if len(unique) > PART:
-            log.info("  %s: %d/%d", model.name, start + len(part), len(unique))
     place = {item: i for i, item in enumerate(unique)}
     return np.concatenate(parts)[[place[item] for item in items]]

@@ -180,10 +180,7 @@ class PhenoLIP:
     ) -> list[pd.DataFrame]:
         """`classify` of several pictures, whose phenotypes are embedded once."""
         candidates = self.resolve(phenotypes)
-        templates = _templates(prompts)
-        texts = [template.replace("{name}", name) for _, name in candidates for template in templates]
-        ensembles = self.embed_texts(texts).reshape(len(candidates), len(templates), -1).mean(axis=1)
-        ensembles /= np.linalg.norm(ensembles, axis=1, keepdims=True)
+        ensembles = self.embed_names([name for _, name in candidates], prompts)
         tables = []
         for cosine in self.embed_images(images) @ ensembles.T:
             logits = torch.from_numpy(cosine.astype(np.float64)) * self.logit_scale
@@ -192,6 +189,20 @@ class PhenoLIP:
             table["probability"], table["cosine"] = probability.numpy(), cosine
             tables.append(table.sort_values("cosine", ascending=False, kind="stable", ignore_index=True))
         return tables
+
+    def embed_names(self, names: Sequence[str], prompts: str | Sequence[str] = "default") -> np.ndarray:
+        """The normalised mean of each name's prompt embeddings, float32 ``(n_names, embed_dim)``.
+
+        Args:
+            prompts: see `classify`.
+        """
+        templates = _templates(prompts)
+        texts = [template.replace("{name}", name) for name in names for template in templates]
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little is spent on padding
+        found = np.empty((len(texts), self.embed_dim), np.float32)
+        found[order] = self.embed_texts([texts[i] for i in order])
+        mean = found.reshape(len(names), len(templates), -1).mean(axis=1)
+        return mean / np.linalg.norm(mean, axis=1, keepdims=True)
 
     def resolve(self, phenotypes: Sequence[str]) -> list[tuple[str, str]]:
         """(HPO id, name) of each phenotype, each once; ("", text) for what the ontology has no name for.

@@ -19,6 +19,7 @@ from phenolip_lib import heatmaps
 from phenolip_lib.encoder_reports import Compared, of_names
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.experiment import Embedded, Experiment
+from phenolip_lib.exports import box_of
 from phenolip_lib.features import load_pixels
 from phenolip_lib.figures import COLORS, WIDTH
 from phenolip_lib.images import read_image
@@ -193,8 +194,7 @@ def _read(experiment: Experiment, row: int) -> Image.Image | None:
     pair = experiment.pairs.iloc[row]
     if not use_allowed(pair["licence"], "redistribution"):
         return None
-    box = tuple(pair[["left", "top", "right", "bottom"]])
-    return read_image(experiment.paths.data(experiment.source), pair["image"], box)
+    return read_image(experiment.paths.data(experiment.source), pair["image"], box_of(pair))
 
 
 def _show(axis, experiment: Experiment, row: int, frame: str | None = None, grey: bool = False) -> None:

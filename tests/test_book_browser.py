@@ -1,7 +1,6 @@
 """The book of the committed reports in a browser, read from disk as a reader would open it."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,6 @@ LIN = "01_hpo_parsing.html#information-content-and-lin-similarity"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     return book.build("phantom", Paths(ROOT), tmp_path_factory.mktemp("book") / "phantom")
-
-
-@pytest.fixture(scope="module")
-def screenshots(tmp_path_factory) -> Path:
-    folder = Path(os.environ.get("PHENOLIP_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -243,14 +235,3 @@ def test_without_scripts_contents_and_text_are_there(site):
         assert contents.is_displayed()
         assert contents.rect["y"] + contents.rect["height"] <= title.rect["y"]
         assert not element(browser, "#page-search").is_displayed()
-
-
-@pytest.mark.parametrize("name, size, dark", [("desktop-light", DESKTOP, False), ("desktop-dark", DESKTOP, True),
-                                              ("phone", PHONE, False)])  # fmt: skip
-def test_screenshots(site, screenshots, name, size, dark):
-    with chromium(size, dark) as browser:
-        places = {"index": "", "01_hpo_parsing": LIN.partition(".html")[2], "05_evaluation": "", "tables": ""}
-        for page, anchor in places.items():
-            browser.get((site / f"{page}.html").as_uri() + anchor)
-            path = screenshots / f"book-{name}-{page}.png"
-            assert browser.save_screenshot(str(path))

@@ -107,11 +107,6 @@ def expected(table):
             for row in table.itertuples(index=False)]  # fmt: skip
 
 
-def screenshot(browser, name):
-    if folder := os.environ.get("PHENOLIP_SCREENSHOTS"):
-        browser.save_screenshot(str(Path(folder) / f"demo-{name}.png"))
-
-
 def test_a_picture_is_ranked_mapped_and_compared(browser, served, assistant, picture):
     _, url, uploads = served
     upload(browser, url, picture)
@@ -137,7 +132,6 @@ def test_a_picture_is_ranked_mapped_and_compared(browser, served, assistant, pic
     assert pressed == ["false", "true", "false", "false"]
     browser.find_element(By.CSS_SELECTOR, "#map input[value=off]").click()
     WebDriverWait(browser, 60).until(lambda driver: not driver.find_elements(By.CSS_SELECTOR, ".legend"))
-    screenshot(browser, "ranking")
 
 
 def test_words_and_an_organ_system(browser, served, assistant, picture):
@@ -155,7 +149,6 @@ def test_words_and_an_organ_system(browser, served, assistant, picture):
     wait(browser, "#ranking", "Probability among the 2 candidates")
     assert rows(browser) == expected(assistant.rank(view, "HP:0001871", asked))
     assert "within one organ system it is not calibrated" in browser.find_element(By.ID, "ranking").text
-    screenshot(browser, "words")
 
 
 def test_pictures_for_a_text(browser, served, assistant):
@@ -169,7 +162,6 @@ def test_pictures_for_a_text(browser, served, assistant):
     found, _ = assistant.search("Cardiomegaly")
     captions = [item.text for item in browser.find_elements(By.CSS_SELECTOR, "#results .caption")]
     assert captions == [item.caption for item in found]
-    screenshot(browser, "search")
 
 
 def test_what_is_no_picture_or_too_large_is_refused_readably(browser, served, picture, folder):
@@ -178,7 +170,6 @@ def test_what_is_no_picture_or_too_large_is_refused_readably(browser, served, pi
     upload(browser, url, folder / "notes.png")
     told = wait(browser, "#status [role=alert]").text
     assert told.startswith("notes.png was not read: image is unreadable")
-    screenshot(browser, "refused")
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 255, (300, 300, 3), dtype=np.uint8)).save(folder / "large.png")
     assert (folder / "large.png").stat().st_size > LIMIT
@@ -186,7 +177,6 @@ def test_what_is_no_picture_or_too_large_is_refused_readably(browser, served, pi
     told = wait(browser, "body", "exceed the maximum allowed size").text
     assert "Traceback" not in told
     assert not browser.find_elements(By.CSS_SELECTOR, "#ranking li")
-    screenshot(browser, "too-large")
     assert kept(uploads) == []
     console_errors(browser)  # the refusal is one of them
     upload(browser, url, picture)  # and the page works on
@@ -201,7 +191,6 @@ def test_the_page_fits_a_phone(served, picture, dark):
         assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
         color = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
         assert (max(map(int, re.findall(r"\d+", color)[:3])) < 80) == dark
-        screenshot(browser, f"phone-{'dark' if dark else 'light'}")
         loopback_only(browser)
 
 

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_graph import no_mentions, pair
 
 from phenolip_lib import explorer
 from phenolip_lib.errors import PhenoLIPError
@@ -22,6 +21,7 @@ from phenolip_lib.explorer import images, neighbours
 from phenolip_lib.explorer.payload import K
 from phenolip_lib.graph import build_graph
 from phenolip_lib.ontology import Ontology
+from tests.test_graph import no_mentions, pair
 
 CARDIOMEGALY, SPLENOMEGALY, HEART = "HP:0001640", "HP:0001744", "HP:0001627"
 HOSTILE = "</script><script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"

@@ -1,18 +1,17 @@
 """The explorer as people see it: search, tree, deep links, pictures, both themes, a phone."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import DESKTOP, PHONE, chromium, console_errors
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from test_explorer import CARDIOMEGALY, HEART, HOSTILE, SPLENOMEGALY, make, unit
-from test_graph import pair
 
 from phenolip_lib import explorer
+from tests.browser import DESKTOP, PHONE, chromium, console_errors
+from tests.test_explorer import CARDIOMEGALY, HEART, HOSTILE, SPLENOMEGALY, make, unit
+from tests.test_graph import pair
 
 SECONDS = 60
 AT_CARDIOMEGALY = f"#{CARDIOMEGALY}"
@@ -413,18 +412,4 @@ def test_ten_thousand_pictures_open(full, tmp_path):
         assert codes(browser, "cardiomegaly")[0] == CARDIOMEGALY
         visit(browser, page, f"#{leaves[0]}")
         until(browser, lambda: loaded(browser, ".grid img"))
-        assert console_errors(browser) == []
-
-
-@pytest.mark.parametrize("size, dark", [(DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True)])
-def test_screenshots(page, tmp_path, size, dark):
-    folder = Path(os.environ.get("PHENOLIP_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    look = f"{'phone' if size == PHONE else 'desktop'}-{'dark' if dark else 'light'}"
-    with chromium(size, dark) as browser:
-        for name, address in (("start", ""), ("term", AT_CARDIOMEGALY)):
-            visit(browser, page, address)
-            if address:
-                until(browser, lambda: loaded(browser, ".grid img"))
-            assert browser.save_screenshot(str(folder / f"explorer-{name}-{look}.png"))
         assert console_errors(browser) == []

@@ -50,6 +50,14 @@ def test_two_runs_give_equal_bytes(tmp_path):
     assert '"5\\n"' in text
 
 
+def test_where_packages_lie_is_not_kept(tmp_path):
+    code = "import sys\nprint('/opt/v/lib/python3.11/site-packages/tqdm/auto.py:21: TqdmWarning', file=sys.stderr)"
+    source = write(tmp_path / "a.ipynb", new_code_cell(code))
+    notebooks.execute(source, tmp_path / "out.ipynb", {}, tmp_path)
+    (output,) = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[0].outputs
+    assert output.text == "site-packages/tqdm/auto.py:21: TqdmWarning\n"
+
+
 def test_a_parameter_the_notebook_lacks_is_refused(tmp_path):
     source = write(tmp_path / "a.ipynb", parameters("seed = 1"))
     with pytest.raises(PhenoLIPError, match="has no parameter 'sede'; it has seed"):
@@ -80,6 +88,12 @@ def test_committed_notebooks_are_stripped_and_readable(path):
     lengths = sorted(len(c.source.splitlines()) for c in code)
     assert lengths[len(lengths) // 2] <= 6
     assert not any(re.search(r"^\s*(def|class) ", c.source, re.MULTILINE) for c in code), "logic belongs in the library"
+
+
+def test_executed_notebooks_name_no_machine():
+    executed = sorted((ROOT / "reports").rglob("*.ipynb"))
+    assert len(executed) >= len(NOTEBOOKS)
+    assert [path.name for path in executed if "/site-packages/" in path.read_text(encoding="utf-8")] == []
 
 
 def test_every_notebook_stage_has_its_notebook():

@@ -5,7 +5,7 @@ Rules:
 - Of several forms of one output, the richest is shown (`ORDER`).
 - HTML keeps the tags and attributes of `ALLOWED` and loses everything else: no style, no script, no handler.
 - A table's column is set right if all its cells are numbers. Rows that are only counted (0, 1, 2, ...) lose the count.
-- What a cell printed is a log: shown small, folded if it is long. Where packages lie on the machine is left out.
+- What a cell printed is a log: shown small, folded if it is long.
 """
 
 from __future__ import annotations
@@ -77,22 +77,17 @@ def size(picture: bytes, file: str) -> tuple[int | None, int | None]:
 
 def log(output: NotebookNode) -> Output:
     """Printed text, folded by the page if it has more than `LOG_LINES` lines."""
-    text = without_machine(output.text.rstrip())
+    text = output.text.rstrip()
     return Output("log", ansi2html(text), lines=text.count("\n") + 1)
 
 
 def error(output: NotebookNode) -> Output:
     traceback = "\n".join(output.get("traceback", [])) or f"{output.ename}: {output.evalue}"
-    return Output("error", ansi2html(without_machine(traceback)))
+    return Output("error", ansi2html(traceback))
 
 
 def text(content: str) -> Output:
-    return Output("text", ansi2html(without_machine(content)))
-
-
-def without_machine(content: str) -> str:
-    """Paths of installed packages from ``site-packages`` on."""
-    return re.sub(r"/[^\s:'\"]*?/site-packages/", "site-packages/", content)
+    return Output("text", ansi2html(content))
 
 
 def tidy(markup: str) -> str:

@@ -16,8 +16,6 @@ from phenolip_lib.phenolip import PhenoLIP
 from phenolip_lib.storage import digest, digest_arrays
 from phenolip_lib.tasks.zero_shot import PROMPTS
 
-TEMPLATES = PROMPTS["default"]
-
 
 class Candidates:
     """Phenotypes by position.
@@ -89,22 +87,15 @@ def system_paths(onto: Ontology, hpo_id: str) -> list[tuple[str, ...]]:
 
 
 def embed_phenotypes(model: PhenoLIP, names: Sequence[str], cache: Path | None = None) -> np.ndarray:
-    """The normalised mean of each name's prompt embeddings, float32 ``(n_names, embed_dim)``.
+    """`PhenoLIP.embed_names` under the prompts of all images.
 
     Args:
         cache: where they are kept, by the names and the model's weights.
     """
 
-    def compute() -> np.ndarray:
-        texts = [template.replace("{name}", name) for name in names for template in TEMPLATES]
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little is spent on padding
-        found = np.empty((len(texts), model.embed_dim), np.float32)
-        found[order] = model.embed_texts([texts[i] for i in order])
-        mean = found.reshape(len(names), len(TEMPLATES), -1).mean(axis=1)
-        return mean / np.linalg.norm(mean, axis=1, keepdims=True)
-
     if cache is None:
-        return compute()
+        return model.embed_names(names)
     state = model.towers.model.text.state_dict()
     weights = digest_arrays(*(state[key].cpu().numpy() for key in sorted(state)))
-    return cached(cache, digest("demo phenotypes", weights, list(names), TEMPLATES), compute)
+    key = digest("demo phenotypes", weights, list(names), PROMPTS["default"])
+    return cached(cache, key, lambda: model.embed_names(names))

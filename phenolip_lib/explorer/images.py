@@ -17,6 +17,7 @@ import pandas as pd
 from PIL import Image
 from scipy.sparse import csr_matrix
 
+from phenolip_lib import metrics
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.exports import box_of
 from phenolip_lib.images import read_image
@@ -77,12 +78,10 @@ def counts(onto: Ontology, phenotypes: pd.Series) -> tuple[np.ndarray, np.ndarra
 
 def incidence(onto: Ontology, phenotypes: pd.Series) -> csr_matrix:
     """Boolean matrix ``(n_pictures, n_terms)`` of what each picture shows."""
-    own = [sorted(set(ids)) for ids in phenotypes]
-    if unknown := sorted({hpo_id for ids in own for hpo_id in ids if hpo_id not in onto.index}):
+    rows = [sorted(ids) for ids in phenotypes]
+    if unknown := sorted({hpo_id for ids in rows for hpo_id in ids if hpo_id not in onto.index}):
         raise PhenoLIPError(f"{unknown[0]} is not a live term of HPO {onto.release}; build PhenoKG and HPO again")
-    columns = np.array([onto.index[hpo_id] for ids in own for hpo_id in ids], dtype=int)
-    bounds = np.cumsum([0, *map(len, own)])
-    return csr_matrix((np.ones(len(columns), np.float32), columns, bounds), shape=(len(own), len(onto)))
+    return metrics.incidence(rows, onto.ids)
 
 
 def thumbnails(pairs: pd.DataFrame, root: Path, side: int, threads: int = 2) -> list[bytes]:
