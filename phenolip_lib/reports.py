@@ -157,12 +157,22 @@ def last_epoch(history: pd.DataFrame) -> pd.DataFrame:
     return table.loc[tables.method_order(table.index), shown].reset_index()
 
 
+KINDS = {"phantom": "synthetic images (phantom atlas)", "open": "real images (open)"}
+
+
 def scale_note(source: str, n_train: int, params: Params) -> str:
-    """What every table says about its data, its scale and its seeds."""
-    kind = "synthetic images (phantom atlas)" if source == "phantom" else "real images (open)"
+    """What a table of the main split says about its data, its scale and its seeds."""
     return (
-        f"Data: {kind}, {n_train} training pairs; student {params.encoders.student}, "
+        f"Data: {KINDS[source]}, {n_train} training pairs; student {params.encoders.student}, "
         f"{params.stage2.epochs} epochs; mean ± sd over {len(params.seeds)} training seeds."
+    )
+
+
+def data_note(source: str, params: Params) -> str:
+    """The same for tables over several splits or trainings, whose numbers of training pairs differ."""
+    return (
+        f"Data: {KINDS[source]}; student {params.encoders.student}, {params.stage2.epochs} epochs; "
+        f"{len(params.seeds)} training seeds."
     )
 
 
