@@ -9,6 +9,9 @@ from phenolip_lib.wording import FUNCTION_WORDS
 Found = dict[tuple[int, int, str], None]
 """Start, end and HPO id of each mention, in insertion order."""
 
+NEVER = frozenset("CT MR MRI US XR CXR PET EEG ECG EKG EMG".split())
+"""Examinations; in brackets behind a finding they say how it was seen: "pleural effusion (CT)"."""
+
 _abbreviation = re.compile(r"\(([A-Z][A-Za-z]{1,6})\)|\b([A-Z]{2,6}) \((?=[a-z])")
 
 
@@ -17,15 +20,21 @@ def expand_abbreviations(text: str, found: Found) -> Found:
 
     A defined abbreviation means its long form wherever it stands, and nothing else: after
     "osteochondritis dissecans (OCD)" no OCD is an obsession, whatever the dictionary holds.
+    What stands in brackets beside a mention without abbreviating it, as in "scoliosis (AP)", defines nothing.
     """
-    ends = {end: hpo_id for _, end, hpo_id in found}
-    begins = {start: hpo_id for start, _, hpo_id in found}
+    ends = {end: (start, hpo_id) for start, end, hpo_id in found}
+    begins = {start: (end, hpo_id) for start, end, hpo_id in found}
     meaning: dict[str, str] = {}
     for match in _abbreviation.finditer(text):
         short, opened = match[1] or match[2], match.start() if match[1] else match.end()
-        near = ends.get(len(text[:opened].rstrip())) if match[1] else begins.get(opened)
-        if near is not None:
-            meaning[short] = near
+        if short in NEVER:
+            continue
+        before = len(text[:opened].rstrip())
+        bound, hpo_id = ends.get(before, (0, "")) if match[1] else begins.get(opened, (0, ""))
+        surface = text[bound:before] if match[1] else text[opened:bound]
+        wide = match[1] and len(short) > 2 and _initials(text[max(opened - 120, 0) : opened], short, 2)
+        if hpo_id and (wide or abbreviates(short, surface)):
+            meaning[short] = hpo_id
         elif match[1] and _initials(text[max(opened - 80, 0) : opened], short):
             meaning[short] = ""
     if not meaning:
@@ -38,7 +47,22 @@ def expand_abbreviations(text: str, found: Found) -> Found:
     return kept
 
 
-def _initials(before: str, short: str) -> bool:
-    """Whether the last words of `before` begin with the letters of `short`."""
-    words = [w for w in re.findall(r"[A-Za-z]+", before) if w.lower() not in FUNCTION_WORDS][-len(short) :]
-    return "".join(w[0] for w in words).lower() == short.lower()
+def abbreviates(short: str, surface: str) -> bool:
+    """Whether `short` can stand for `surface`: its letters in order, the first at the start of a word.
+
+    The rule of Schwartz and Hearst (2003), a plural s aside, and read forwards: any word may be the first.
+    """
+    letters, surface = re.sub(r"(?<=[A-Z])s$", "", short).lower(), surface.lower()
+    starts = [m.start() for m in re.finditer(r"\b" + re.escape(letters[0]), surface)]
+    return any(_in_order(letters, surface[start:]) for start in starts)
+
+
+def _in_order(letters: str, text: str) -> bool:
+    rest = iter(text)
+    return all(letter in rest for letter in letters)
+
+
+def _initials(before: str, short: str, spare: int = 0) -> bool:
+    """Whether the last words of `before` begin with the letters of `short`, `spare` words left out."""
+    words = [w for w in re.findall(r"[A-Za-z]+", before) if w.lower() not in FUNCTION_WORDS][-len(short) - spare :]
+    return _in_order(short.lower(), "".join(w[0] for w in words).lower())

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import pandas as pd
 
-from phenolip_lib import phenokg, stage1
+from phenolip_lib import phenokg, recognition, stage1
 from phenolip_lib.evaluate import evaluate
 from phenolip_lib.experiment import Experiment
+from phenolip_lib.masks import DUPLICATE
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
 from phenolip_lib.paths import Paths
 from phenolip_lib.runtime import log
 from phenolip_lib.sources import source_records
-from phenolip_lib.storage import atomic_folder, digest, write_parquet
+from phenolip_lib.storage import atomic_folder, code_digest, digest, sha256_file, write_parquet
 
 TASKS = ("retrieval", "zero_shot")
+TEACHER_CODE = ("engine.py", "knowledge.py", "metric_losses.py", "samplers.py", "stage1.py")
+PAIRS_CODE = ("caption_rules.py", "captions.py", "curation.py", "dedup.py", "panel*.py", "phenokg.py", "pictures.py",
+              "refine.py", "splits.py", "visibility.py")  # fmt: skip
+"""Files whose change makes kept teachers and pairs stale."""
 FULL = "phenolip"
 """The method that ablations change."""
 
@@ -37,7 +42,8 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
     pairs = phenokg.load_pairs(paths.phenokg(source))
     if _differ(params, ablated, "phenokg"):
         log.info("ablation %s changes PhenoKG: its own training pairs", name)
-        pairs = same_test(pairs, _rebuilt(ablated, source, onto, paths))
+        quarantine = pd.read_parquet(paths.phenokg(source) / "quarantine.parquet")
+        pairs = same_test(pairs, _rebuilt(ablated, source, onto, paths), quarantine)
     experiment = Experiment(ablated, source, paths, teacher, pairs=pairs)
     out = paths.ablation(source, name)
     out.mkdir(parents=True, exist_ok=True)
@@ -45,15 +51,24 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
         evaluate(experiment, experiment.trained(FULL, seed), name, seed, out, TASKS)
 
 
-def same_test(reference: pd.DataFrame, rebuilt: pd.DataFrame) -> pd.DataFrame:
+def same_test(reference: pd.DataFrame, rebuilt: pd.DataFrame, quarantine: pd.DataFrame) -> pd.DataFrame:
     """Validation and test of the reference with the training pairs of another build.
 
-    Of the other build every pair goes whose picture, or a picture of its group, is held out in the reference.
+    Of the other build every pair goes whose picture, or a picture of its group, is held out in the reference,
+    or was set aside there as a copy of one.
     """
     held = reference[reference["split"].isin(["val", "test"])]
-    groups = set(rebuilt["group"][rebuilt["image"].isin(set(held["image"]))]) | set(held["group"])
+    copies = quarantine[quarantine["reason"].str.startswith(DUPLICATE)]
+    copies = copies["record_id"][_figure(copies["reason"].str.removeprefix(DUPLICATE)).isin(_figure(held["record_id"]))]
+    out = rebuilt["image"].isin(set(held["image"])) | _figure(rebuilt["record_id"]).isin(_figure(copies))
+    groups = set(rebuilt["group"][out]) | set(held["group"])
     train = rebuilt[~rebuilt["group"].isin(groups)].assign(split="train")
     return pd.concat([held, train], ignore_index=True)[list(reference.columns)]
+
+
+def _figure(record_ids: pd.Series) -> pd.Series:
+    """Record ids of whole figures, for those of panels."""
+    return record_ids.str.split("#", n=1).str[0]
 
 
 def _differ(params: Params, ablated: Params, section: str) -> bool:
@@ -63,7 +78,11 @@ def _differ(params: Params, ablated: Params, section: str) -> bool:
 def _teacher(params: Params, onto: Ontology, paths: Paths) -> stage1.KnowledgeEncoder:
     """The knowledge encoder of these parameters, trained once."""
     config = stage1.teacher_config(params)
-    folder = paths.cache / "teachers" / digest(config["fingerprint"], params.fingerprint("training"), onto.release)
+    folder = (
+        paths.cache
+        / "teachers"
+        / digest(config["fingerprint"], params.fingerprint("training"), onto.release, code_digest(TEACHER_CODE))
+    )
     if not folder.is_dir():
         encoder, texts, _ = stage1.train(params, onto, paths.cache)
         with atomic_folder(folder) as target:
@@ -74,7 +93,10 @@ def _teacher(params: Params, onto: Ontology, paths: Paths) -> stage1.KnowledgeEn
 
 def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.DataFrame:
     """The pairs of these parameters, built once."""
-    folder = paths.cache / "ablated-pairs" / digest(source, onto.release, params.fingerprint("phenokg", "open"))
+    folder = paths.cache / "ablated-pairs" / digest(
+        source, onto.release, params.fingerprint("phenokg", "open"), code_digest((*PAIRS_CODE, *recognition.CODE)),
+        sha256_file(paths.phenokg(source) / "pairs.parquet"),
+    )  # fmt: skip
     if not (folder / "pairs.parquet").is_file():
         root = paths.data(source)
         records = list(source_records(source, root, params))

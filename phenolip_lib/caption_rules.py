@@ -8,8 +8,9 @@ import re
 _TAG = re.compile(r"</?(?:i|b|u|em|strong|bold|italic|sup|sub|p|br|span|sc|xref)\b[^<>]*>", re.IGNORECASE)
 _LABEL = re.compile(
     r"^\W*(?:(?:supplementary|supplemental|extended data|online) )?"
-    r"(?:fig(?:ure|\.)?s?|plate|image)\.?\s*[A-Z]?\d+[a-z]?\b"
-    r"(?:\s*[.:|–—-])*\s*",
+    r"(?:fig(?:ure|\.)?s?\.?\s*[A-Z]?\d+[a-z]?\b(?:\s*[.:|–—-])*"
+    r"|(?:plate|image)\.?\s*[A-Z]?\d+[a-z]?\b(?:\s*[.:|–—-]+(?=\s|$)|\s*$))"  # "Image 3 weeks later" is no label
+    r"\s*",
     re.IGNORECASE,
 )
 _AUTHORS = r"(?:(?:van|von|de|der|den|el) )*[A-Z][\w’'-]+(?: [A-Z]{1,2})? et al\b\.?,?(?: \d{4}[a-z]?)?"

@@ -29,8 +29,8 @@ class Checkpoints:
     def __init__(self, folder: Path | None, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
 
-    def save(self, step: int, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
-        """Write one checkpoint and drop those that are too old.
+    def save(self, step: int, tensors: dict[str, torch.Tensor], state: dict[str, Any], last: bool = False) -> None:
+        """Write one checkpoint and drop those that are too old; the last one of a run needs no other.
 
         Raises:
             PhenoLIPError: it cannot be written, e.g. the disk is full; earlier ones are whole.
@@ -47,7 +47,7 @@ class Checkpoints:
                 f"{path}: the checkpoint cannot be written ({error}); earlier ones are whole, "
                 "make room and start again to go on from there"
             ) from None
-        for old in self.steps()[: -self.keep]:
+        for old in self.steps()[: -1 if last else -self.keep]:
             for suffix in (".json", ".safetensors"):
                 (self.folder / f"{old:09d}{suffix}").unlink(missing_ok=True)
 
@@ -58,7 +58,9 @@ class Checkpoints:
         return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit())
 
     def latest(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """The newest whole checkpoint; a damaged one is passed over."""
+        """The newest whole checkpoint; a damaged one is passed over, and what a killed run left half written goes."""
+        for left in self.folder.glob(".*") if self.folder is not None else ():
+            left.unlink()
         for step in reversed(self.steps()):
             path = self.folder / f"{step:09d}.safetensors"
             try:

@@ -54,7 +54,7 @@ CUES = {
 """Kinds of cues and their phrases; ``(a|b)`` stands for either."""
 
 _AFTER = re.compile(
-    r"\s{0,2}(?:(?:(?:is|are|was|were|has been|have been|had been|be|been)\s)?"
+    r"\s{0,2}(?:(?:(?:is|are|was|were|has|have|had|has been|have been|had been|be|been)\s(?:now |since |completely )?)?"
     r"(?:not (?:seen|present|found|identified|noted|observed|detected|evident|visualized|appreciated|demonstrated)"
     r"|ruled out|excluded|denied|resolved)\b"
     r"|(?:is|are|was|were|has been|have been)\s(?:absent|negative|not|never)\b(?! only)"
@@ -62,8 +62,23 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 _MAYBE_AFTER = re.compile(
-    r"\s{0,2}(?:(?:is|are|was|were)\s(?:suspected|possible|probable|questionable|considered|likely|unlikely)\b"
-    r"|\(\?\)|\?)",
+    r"\s{0,2}(?:(?:is|are|was|were|seems|appears)\s(?:suspected|possible|probable|questionable|considered|likely|unlikely)\b"
+    r"|(?:highly |very |thought )?unlikely\b|\(\?\)|\?)",
+    re.IGNORECASE,
+)
+_FAMILY_AFTER = re.compile(
+    r"\s{1,2}(?:in|of|affecting)\s(?:(?:the|his|her|their|an?|both|one|patient's|proband's|child's|maternal|paternal|older"
+    r"|elder|younger|affected)\s){0,3}"
+    r"(?:father|mother|parents?|brothers?|sisters?|siblings?|sibs?|aunts?|uncles?|cousins?|grand(?:mother|father|parents?)"
+    r"|relatives?)\b",
+    re.IGNORECASE,
+)
+_JOIN = re.compile(r"\s*(?:,?\s*(?P<word>and/or|and|or|nor)\b|(?P<comma>[,/]))\s*(?:[\w-]+\s){0,2}", re.IGNORECASE)
+"""Between two findings of one list; up to two words may go before the second: "and frank hypertelorism"."""
+_PLURAL = re.compile(r"\s{0,2}(?:are|were|have)\b", re.IGNORECASE)
+_VERB = re.compile(
+    r"\b(?:has|have|had|with|is|are|was|were|be|been|show(?:s|ed|ing)?|reveal(?:s|ed|ing)?|demonstrat(?:es?|ed|ing)|develop(?:s|ed)?"
+    r"|present(?:s|ed)?|there|noted|consistent|due|because)\b",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"[.!?;](?=\s)|\n(?=\s*(?:[-*•\n]|\d+[.)]|[A-Z]))")
@@ -138,9 +153,32 @@ def statuses(text: str, spans: Sequence[tuple[int, int]]) -> list[Status]:
         low = ends[at - 1] if at else 0
         before = [events[i] for i in _between(starts, low, start) if events[i][0] not in inside]
         negated, uncertain, family = _before(text, start, before, begins)
-        tail = text[end : end + 48]
-        found.append(Status(negated or bool(_AFTER.match(tail)), uncertain or bool(_MAYBE_AFTER.match(tail)), family))
+        tail = text[end : end + 64]
+        said = Status(*(bool(cue.match(tail)) for cue in (_AFTER, _MAYBE_AFTER, _FAMILY_AFTER)))
+        found.append(Status(negated or said.negated, uncertain or said.uncertain, family or said.family))
+        if any(said):
+            for i in _listed_before(text, spans[: len(found)], low, tail):
+                found[i] = Status(*map(max, found[i], said))
     return found
+
+
+def _listed_before(text: str, spans: Sequence[tuple[int, int]], low: int, tail: str) -> Iterator[int]:
+    """Earlier mentions of the list that the last of `spans` ends; what is said behind it is said of all.
+
+    "Hepatomegaly or splenomegaly was not seen" is of both. An *and* may begin another clause instead ("has
+    microcephaly and seizures were not seen"), so behind it the verb has to be of many, and none may go before.
+    """
+    last, joins = len(spans) - 1, []
+    for i in range(last - 1, -1, -1):
+        between = _JOIN.fullmatch(text, spans[i][1], spans[i + 1][0])
+        if spans[i][0] < low or not between:
+            break
+        joins.append((between["word"] or ",").lower())
+    if not joins or joins[0] == ",":  # "effusion, pneumothorax was excluded": two clauses
+        return
+    first = last - len(joins)
+    if joins[0] in ("or", "nor", "and/or") or (_PLURAL.match(tail) and not _VERB.search(text, low, spans[first][0])):
+        yield from range(first, last)
 
 
 def _between(starts: list[int], low: int, high: int) -> range:

@@ -20,10 +20,13 @@ from phenolip_lib.phenokg import load_pairs
 from phenolip_lib.results import load_outcomes
 from phenolip_lib.runtime import log
 from phenolip_lib.stage1 import KnowledgeEncoder
-from phenolip_lib.tasks.unseen import check_held_out, hold_out_leaves
+from phenolip_lib.storage import read_json, write_json
+from phenolip_lib.tasks.unseen import HeldOut, check_held_out, hold_out_leaves
 
 TASKS = ("retrieval", "candidates", "training_images", "systems")
 UNSEEN = "unseen"
+HELD_OUT = "held_out.json"
+"""The phenotypes that the split `UNSEEN` keeps out of training."""
 
 
 def splits_of(pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology, params: Params, source: str) -> dict:
@@ -41,13 +44,20 @@ def splits_of(pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology, param
         check_no_leakage(pairs["group"], number)
         for k in range(folds):
             found[f"fold{k}"] = pairs.assign(split=["test" if own == k else "train" for own in number])
-    if e.unseen_share:
-        held = hold_out_leaves(pairs, onto, share=e.unseen_share, seed=e.split_seed, mentions=mentions)
+    if held := _held_out(pairs, mentions, onto, params, source):
         changed = pairs.assign(split=held.split)
         check_held_out(changed, onto, held.phenotypes, mentions)
         check_no_leakage(changed["group"], changed["split"])
         found[UNSEEN] = changed
     return found
+
+
+def _held_out(
+    pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology, params: Params, source: str
+) -> HeldOut | None:
+    e = params.evaluation
+    share = e.unseen_share.get(source, 0.0)
+    return hold_out_leaves(pairs, onto, share=share, seed=e.split_seed, mentions=mentions) if share else None
 
 
 def run(params: Params, source: str, paths: Paths, out: Path) -> None:
@@ -56,6 +66,8 @@ def run(params: Params, source: str, paths: Paths, out: Path) -> None:
     pairs, mentions = load_pairs(folder), pd.read_parquet(folder / "mentions.parquet")
     teacher = KnowledgeEncoder.load(paths.stage1)
     out.mkdir(parents=True, exist_ok=True)
+    held = _held_out(pairs, mentions, onto, params, source)
+    write_json(out / HELD_OUT, {"phenotypes": held.phenotypes if held else []})
     for name, changed in splits_of(pairs, mentions, onto, params, source).items():
         experiment = Experiment(params, source, paths, teacher, pairs=changed)
         tested = len(experiment.bench.rows)
@@ -64,6 +76,20 @@ def run(params: Params, source: str, paths: Paths, out: Path) -> None:
             for seed in params.seeds:
                 student = experiment.trained(method, seed)
                 evaluate(experiment, student, method, seed, out / name, TASKS)
+
+
+def unseen_outcomes(folder: Path) -> pd.DataFrame:
+    """Outcomes of the queries that ask for a held-out phenotype, in the split `UNSEEN`; empty if there is none.
+
+    Other phenotypes without a training image, which are rare but not held out, are no part of it: captions of
+    training may mention them.
+    """
+    found = outcomes(folder, "training_images", UNSEEN)
+    if not len(found):
+        return found
+    held = read_json(Path(folder) / HELD_OUT)["phenotypes"]
+    asked = found["query"].str.extract(rf"(HP:\d+)(?:\|{UNSEEN})?$", expand=False)
+    return found[asked.isin(held)].assign(dataset="")
 
 
 def outcomes(folder: Path, task: str, splits: str = "fold*") -> pd.DataFrame:

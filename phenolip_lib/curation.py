@@ -148,7 +148,7 @@ FEATURE_SIDE = 192
 
 
 def remove_duplicates(found: list[Picture], settings: Settings, ledger: Ledger) -> list[Picture]:
-    """Keep the first of each set of copies, with the labels asserted for any of them.
+    """Keep the first of each set of copies, one with a caption if there is one, with the labels of all of them.
 
     Copies and look-alikes (up to half as far again: neighbouring slices, the same eye) share a
     group from here on, whatever article they came from. With ``embedding_duplicates``, pictures whose
@@ -171,17 +171,21 @@ def remove_duplicates(found: list[Picture], settings: Settings, ledger: Ledger) 
             copies.union(first, second)
     labels: dict[int, set[str]] = {}
     names: dict[int, set[str]] = {}
+    chosen: dict[int, int] = {}
     for i, picture in enumerate(found):
+        first = chosen.setdefault(copies.find(i), i)
+        if picture.record.caption.strip() and not found[first].record.caption.strip():
+            chosen[copies.find(i)] = i
         labels.setdefault(copies.find(i), set()).update(picture.record.labels)
         names.setdefault(copies.find(i), set()).update(picture.record.label_names)
     kept = []
     for i, picture in enumerate(found):
-        original = copies.find(i)
-        if original != i:
-            name = found[original].record.record_id
+        same = copies.find(i)
+        if chosen[same] != i:
+            name = found[chosen[same]].record.record_id
             ledger.reject(picture.record.record_id, "duplicate", f"duplicate of {name}")
             continue
-        record = replace(picture.record, labels=tuple(sorted(labels[i])), label_names=tuple(sorted(names[i])))
+        record = replace(picture.record, labels=tuple(sorted(labels[same])), label_names=tuple(sorted(names[same])))
         kept.append(replace(picture, record=record, group=groups.find(picture.group)))
     ledger.count("remove duplicates", len(found), len(kept))
     return kept
@@ -271,9 +275,7 @@ def link(
     # The dictionary takes seconds to make: few texts are read here, many by workers with their own.
     here = pool if pool.engine != "processes" or len(items) > MANY_TEXTS else replace(pool, engine="serial")
     setup = partial(_same, recognizer) if here.engine == "serial" else partial(Recognizer, onto)
-    results = map_batches(
-        recognise, items, here, name="links", key=digest(onto.release, recognizer.n_forms), setup=setup
-    )
+    results = map_batches(recognise, items, here, name="links", key=recognizer.fingerprint, setup=setup)
     phenotypes, rows, n_removed = [], [], 0
     for picture, mentions in zip(found, results, strict=True):
         record = picture.record

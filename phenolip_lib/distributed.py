@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,9 @@ import torch.distributed as dist
 
 from phenolip_lib.compat import open_clip
 from phenolip_lib.errors import PhenoLIPError
+
+PATIENCE = timedelta(hours=6)
+"""The others wait while the main process computes features or validates."""
 
 
 class Gathered(NamedTuple):
@@ -132,7 +136,8 @@ def process_group(device: torch.device, *, local_loss: bool = True, gather_with_
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield Group(**options)
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    own = device if device.type == "cuda" else None
+    dist.init_process_group("nccl" if own else "gloo", timeout=PATIENCE, device_id=own)
     try:
         yield Group(dist.get_rank(), dist.get_world_size(), **options)
     finally:

@@ -62,8 +62,8 @@ class Task(Protocol):
     def loss(self, output: Output, facts: dict[str, Any]) -> Output:
         """``loss`` and its terms by name, of this process's rows."""
 
-    def after_step(self) -> dict[str, float]:
-        """Clamp what must be clamped; numbers worth a curve, e.g. temperatures."""
+    def after_step(self) -> Output:
+        """Clamp what must be clamped; scalars worth a curve, e.g. temperatures, which are read now and then only."""
 
 
 class Engine:
@@ -88,7 +88,7 @@ class Engine:
         self.total = epochs * task.steps_per_epoch
         groups = [group for group in task.groups() if group["params"]]
         self.trained = [parameter for group in groups for parameter in group["params"]]
-        self.optimizer = torch.optim.AdamW(groups)
+        self.optimizer = torch.optim.AdamW(groups, fused=device.type == "cuda")
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.warmup = max(warmup, 1)
         self.stopping = EarlyStopping(patience)
@@ -129,7 +129,7 @@ class Engine:
                     "epoch": epoch + 1,
                     **{key: value / self.task.steps_per_epoch for key, value in self.sums.items()},
                 }
-                row |= self.task.after_step()
+                row |= _floats(self.task.after_step())
                 self.sums = {}
                 if (epoch + 1) % every == 0 or epoch + 1 == self.epochs:
                     row |= self._validate(validate)
@@ -154,7 +154,7 @@ class Engine:
         first = self.step_number - epoch * task.steps_per_epoch
         pending: list[Output] = []
         for step in task.steps(epoch, first):
-            pending.append(self._step(step) | {"gradient_norm": self._update()})
+            pending.append(self._take(step))
             numbers = task.after_step()
             self.step_number += 1
             last = self.step_number % task.steps_per_epoch == 0
@@ -162,7 +162,8 @@ class Engine:
             if last or save or len(pending) == self.training.log_steps:
                 means = self._read(pending)
                 pending = []
-                watch.step(self.step_number, means | numbers | {"learning_rate": self.optimizer.param_groups[0]["lr"]})
+                now = {"learning_rate": self.optimizer.param_groups[0]["lr"]}
+                watch.step(self.step_number, means | _floats(numbers) | now)
             if save and not last:
                 self.save()
 
@@ -176,17 +177,10 @@ class Engine:
             ids = [self.device.index] if self.device.type == "cuda" else None
             self.ddp = DistributedDataParallel(self.task.module, device_ids=ids)
 
-    def _step(self, step: Step) -> Output:
-        """Gradients of one batch; returns the detached terms of the loss."""
-        self.optimizer.zero_grad(set_to_none=True)
-        seed = seed_of(self.task.seed, self.step_number, self.group.rank)
+    def _take(self, step: Step) -> Output:
+        """One step; returns the detached terms of the loss, and the norm of the gradient."""
         try:
-            if len(step.parts) == 1:
-                torch.manual_seed(seed)
-                terms = self.task.loss(self.ddp(**step.parts[0]), step.facts)
-                terms["loss"].backward()
-            else:
-                terms = self._accumulate(step, seed)
+            return self._step(step) | {"gradient_norm": self._update()}
         except torch.OutOfMemoryError:
             pairs = sum(len(next(iter(part.values()))) for part in step.parts)
             raise PhenoLIPError(
@@ -194,6 +188,17 @@ class Engine:
                 f"set training.accumulation to {2 * len(step.parts)} (same loss, less memory), or "
                 "training.gradient_checkpointing to true"
             ) from None
+
+    def _step(self, step: Step) -> Output:
+        """Gradients of one batch; returns the detached terms of the loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        seed = seed_of(self.task.seed, self.step_number, self.group.rank)
+        if len(step.parts) == 1:
+            torch.manual_seed(seed)
+            terms = self.task.loss(self.ddp(**step.parts[0]), step.facts)
+            terms["loss"].backward()
+        else:
+            terms = self._accumulate(step, seed)
         return {key: value.detach() for key, value in terms.items()}
 
     def _accumulate(self, step: Step, seed: int) -> Output:
@@ -250,16 +255,21 @@ class Engine:
         values = self.group.mean(values)
         for key, total in zip(keys, values.sum(dim=0).tolist(), strict=True):
             self.sums[key] = self.sums.get(key, 0.0) + total
-        losses = values[:, keys.index("loss")]
-        if not torch.isfinite(losses).all():
-            bad = int((~torch.isfinite(losses)).nonzero()[0])
-            step = self.step_number - len(pending) + bad + 1
+        numbers = {"loss": "loss", "gradient's norm": "gradient_norm"}
+        for said, key in numbers.items():
+            self._refuse(said, values[:, keys.index(key)], len(pending))
+        return dict(zip(keys, values.mean(dim=0).tolist(), strict=True))
+
+    def _refuse(self, said: str, values: torch.Tensor, n: int) -> None:
+        """End the run if one of the last `n` values is no number."""
+        if not torch.isfinite(values).all():
+            bad = int((~torch.isfinite(values)).nonzero()[0])
+            step = self.step_number - n + bad + 1
             kept = self.checkpoints.steps()
             after = f"; the last good checkpoint is of step {kept[-1]}" if kept else ""
             raise PhenoLIPError(
-                f"{self.task.name}: the loss is {losses[bad].item()} at step {step}; {self.task.advice}{after}"
+                f"{self.task.name}: the {said} is {values[bad].item()} at step {step}; {self.task.advice}{after}"
             )
-        return dict(zip(keys, values.mean(dim=0).tolist(), strict=True))
 
     def _validate(self, validate: Callable[[], dict[str, float]] | None) -> dict[str, float]:
         numbers = {}
@@ -272,7 +282,8 @@ class Engine:
         return numbers
 
     def save(self) -> None:
-        """Write a checkpoint of everything that the next step depends on."""
+        """Write a checkpoint of everything that the next step depends on, if there is one."""
+        done = self.stopped or self.step_number == self.total
         if self.group.main:
             state = {
                 "history": [list(row.items()) for row in self.history],  # the order of columns is kept
@@ -282,11 +293,11 @@ class Engine:
                 "stopped": self.stopped,
             }
             tensors = {f"module.{key}": value for key, value in self.weights().items()}
-            tensors |= flat_optimizer(self.optimizer)
+            tensors |= {} if done else flat_optimizer(self.optimizer)
             if self.stopping.weights:
                 state["best"] = self.stopping.best
                 tensors |= {f"best.{key}": value for key, value in self.stopping.weights.items()}
-            self.checkpoints.save(self.step_number, tensors, state)
+            self.checkpoints.save(self.step_number, tensors, state, last=done)
         self.group.wait()
 
     def resume(self) -> int:
@@ -317,3 +328,7 @@ class Engine:
             }
         self.stopping.since, self.stopped = state["since"], state["stopped"]
         return self.step_number
+
+
+def _floats(scalars: Output) -> dict[str, float]:
+    return {key: float(value) for key, value in scalars.items()}

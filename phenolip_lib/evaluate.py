@@ -16,7 +16,7 @@ from phenolip_lib.benchmark import Benchmark
 from phenolip_lib.experiment import Embedded, Experiment
 from phenolip_lib.results import Result, write_result
 from phenolip_lib.runtime import log, provenance
-from phenolip_lib.storage import atomic_folder, digest, digest_arrays
+from phenolip_lib.storage import atomic_folder, code_digest, digest, digest_arrays
 from phenolip_lib.student import Student, load_student
 from phenolip_lib.tasks import unseen
 from phenolip_lib.tasks.calibration import calibration
@@ -27,7 +27,8 @@ from phenolip_lib.tasks.matching import matching
 from phenolip_lib.tasks.retrieval import retrieval
 from phenolip_lib.tasks.zero_shot import zero_shot
 
-CODE = ("benchmark.py", "evaluate.py", "heatmaps.py", "masks.py", "metrics.py", "prompts.json", "tasks/*.py")
+CODE = ("benchmark.py", "evaluate.py", "heatmaps.py", "masks.py", "metrics.py", "probe_sets.py", "prompts.json",
+        "tasks/*.py")  # fmt: skip
 """Files whose change makes kept results stale."""
 
 
@@ -115,8 +116,9 @@ def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: S
     experiment, embedded = case.experiment, case.embedded
     p = experiment.params
     key = digest(
-        experiment.content, experiment.onto.release, p.fingerprint("evaluation"), seed, tasks, _code(),
+        experiment.content, experiment.onto.release, p.fingerprint("evaluation"), seed, tasks, code_digest(CODE),
         digest_arrays(embedded.images, embedded.captions), case.scale, experiment.source,
+        [experiment.beside(name) for name in tasks],
     )  # fmt: skip
     kept = experiment.paths.cache / "results" / f"{experiment.source}-{method}-seed{seed}-{key}"
     if not kept.is_dir():
@@ -140,10 +142,3 @@ def evaluate_all(experiment: Experiment, models: Path, folder: Path) -> None:
         for seed in params.seeds:
             student = load_student(models, f"{method}-seed{seed}", params, experiment.teacher, seed)
             evaluate(experiment, student, method, seed, folder)
-
-
-def _code() -> str:
-    """A hash of the code that makes results."""
-    own = Path(__file__).parent
-    files = sorted(path for pattern in CODE for path in own.glob(pattern))
-    return digest([(path.name, path.read_text(encoding="utf-8")) for path in files])

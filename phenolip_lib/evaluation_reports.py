@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -47,12 +46,6 @@ def evidence(paths: Paths, source: str, params: Params, task: str) -> pd.DataFra
     return load_outcomes(paths.evaluation(source) / "results", [task])
 
 
-def held_out(folder: Path) -> pd.DataFrame:
-    """Outcomes on phenotypes without any training image, in the split that holds leaves out."""
-    found = crossval.outcomes(folder, "training_images", crossval.UNSEEN)
-    return found[found["dataset"] == "0"].assign(dataset="") if len(found) else found
-
-
 def reading(differences: pd.DataFrame) -> pd.DataFrame:
     """What the differences of the variants to the full model say, whichever way they point.
 
@@ -76,7 +69,10 @@ def reading(differences: pd.DataFrame) -> pd.DataFrame:
             (False, True): "better than the full model",
             (False, False): "no difference that these images can tell",
         }
-        rows.append((method, sides["worse"], sides["better"], words[bool(sides["worse"]), bool(sides["better"])]))
+        said = words[bool(sides["worse"]), bool(sides["better"])]
+        if not own[["difference", "low", "high"]].any(axis=None):  # the very same model
+            said = "changes nothing on this source"
+        rows.append((method, sides["worse"], sides["better"], said))
     return pd.DataFrame(rows, columns=["method", "worse", "better", "reading"])
 
 

@@ -26,10 +26,13 @@ from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
 from phenolip_lib.paths import Paths
 from phenolip_lib.phenokg import load_pairs
-from phenolip_lib.storage import digest, digest_arrays, write_parquet
+from phenolip_lib.storage import code_digest, digest, digest_arrays, write_parquet
 from phenolip_lib.student import Student, load_student, save_student
 from phenolip_lib.tasks.retrieval import Relations, retrieval
 
+CODE = ("affinity.py", "augment.py", "encoders.py", "engine.py", "fitting.py", "loading.py", "losses.py",
+        "objectives.py", "schedule.py", "stage2.py", "student.py", "trainset.py")  # fmt: skip
+"""Files whose change makes kept students stale."""
 VALIDATION_KEYS = ("i2t_recall@10", "t2i_recall@10", "i2p_recall@10", "p2i_recall@10")
 
 
@@ -121,9 +124,10 @@ class Experiment:
         return {"student": e.student, "method": method, "seed": seed, "image_size": e.image_size,
                 "context_length": e.context_length, "stage2": params.stage2.model_dump()}  # fmt: skip
 
-    def embed(self, model: Student) -> Embedded:
-        """Embeddings of all pairs, and of any text."""
-        images, texts = stage2.student_features(self.params, model, self.data)
+    def embed(self, model: Student, rows: np.ndarray | None = None) -> Embedded:
+        """Embeddings of all pairs, and of any text; of a tower that trains, only those of `rows` if given."""
+        model.to(self.device)
+        images, texts = stage2.student_features(self.params, model, self.data, rows)
         return Embedded(model.embed_images(images), model.embed_texts(texts), self._texts(model), self._pictures(model))
 
     def _pictures(self, model: Student) -> Callable[[pd.DataFrame], np.ndarray]:
@@ -148,7 +152,7 @@ class Experiment:
         held = (self.pairs["split"] == "val").to_numpy()
 
         def validate(model: Student) -> dict[str, float]:
-            e = self.embed(model)
+            e = self.embed(model, np.flatnonzero(held))
             found = retrieval(bench, e, relations)
             scores = found.groupby("metric")["value"].mean()
             numbers = {f"val_{key}": float(scores[key]) for key in VALIDATION_KEYS if key in scores}
@@ -181,6 +185,15 @@ class Experiment:
         quarantine = pd.read_parquet(self.paths.phenokg(self.source) / "quarantine.parquet")
         return masks.load_masked(self.pairs, self.paths.data(self.source), quarantine)
 
+    def beside(self, task: str) -> str:
+        """A hash of what a task reads beside the pairs, for cache keys."""
+        if task == "linear_probe":
+            return digest({name: table.to_dict("list") for name, table in self.probe_sets.items()})
+        if task == "localisation":
+            drawn = [mask for found in self.masked.masks for _, mask in sorted(found.items())]
+            return digest(self.masked.rows.to_dict("list"), digest_arrays(*drawn))
+        return ""
+
     def feature_maps(self, model: Student) -> torch.Tensor:
         """`heatmaps.feature_maps` of `masked`; those of a frozen tower are kept."""
         p, towers = self.params, model.towers
@@ -193,15 +206,17 @@ class Experiment:
     def _run_folder(self, params: Params, method: str, seed: int) -> Path:
         """Where the state of a run lies; another setting or other data is another folder."""
         sections = params.fingerprint("runtime", "encoders", "training", "stage1", "stage2")
-        key = digest(sections, seed, self.content)
+        key = digest(sections, seed, self.content, code_digest(CODE))
         return self.paths.cache / "runs" / f"{self.source}-{method}-seed{seed}-{key}"
 
     @cached_property
     def content(self) -> str:
-        """A hash of the pairs and of all features, for cache keys."""
+        """A hash of the pairs with everything said of them, and of all features, for cache keys."""
         data = self.data
+        pairs = self.pairs.drop(columns=["phenotypes", "url"]).to_dict("list")
         return digest(
-            self.pairs[["pair_id", "split"]].values.tolist(),
+            pairs,
+            self.pairs["phenotypes"].map(list).tolist(),
             digest_arrays(data.images, data.texts, data.teacher, data.onto_texts, data.onto_teacher),
         )
 
@@ -225,7 +240,8 @@ class Experiment:
                     save_student(folder, name, model, self._config(params, method, seed))
                 histories.append(history.assign(method=method, seed=seed))
                 runs.append(self._run_folder(params, method, seed))
-        table = pd.concat([h for h in histories if len(h)], ignore_index=True)
+        found = [h for h in histories if len(h)]
+        table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["epoch", "method", "seed"])
         if self.group.main:
             write_parquet(folder / "history.parquet", table)
             for run in runs:

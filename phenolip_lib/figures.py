@@ -21,8 +21,8 @@ from phenolip_lib.tasks.unseen import BUCKETS
 # Okabe and Ito's palette, safe for the common colour-vision deficiencies.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 METHOD_COLORS = {
-    "untrained": "#999999", "clip": "#E69F00", "siglip": "#009E73", "ssm": "#CC79A7", "ssm_ontology": "#D55E00",
-    "phenolip": "#0072B2", "phenolip_soft": "#56B4E9",
+    "untrained": "#999999", "clip": "#E69F00", "clip_soft": "#B8A000", "siglip": "#009E73", "ssm": "#CC79A7",
+    "ssm_ontology": "#D55E00", "phenolip": "#0072B2", "phenolip_soft": "#56B4E9",
 }  # fmt: skip
 WIDTH = 8.0
 

@@ -218,7 +218,7 @@ def build_graph(pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology) -> 
 
     Args:
         pairs: `phenokg.PAIRS`, with `article` ("" where a record names none).
-        mentions: (pair_id, field, start, end, hpo_id, surface, negated, uncertain) of recognised terms.
+        mentions: (pair_id, field, start, end, hpo_id, surface, negated, uncertain, family) of recognised terms.
         onto: the release the pairs are linked to.
 
     Returns:

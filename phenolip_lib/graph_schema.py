@@ -73,6 +73,7 @@ EDGES = {
         surface=pa.Column(str),
         negated=pa.Column(bool),
         uncertain=pa.Column(bool),
+        family=pa.Column(bool),
     ),
     "part_of": _edge(),
     "from_source": _edge(),

@@ -81,8 +81,9 @@ def similarity(student: Student, maps: torch.Tensor, texts: np.ndarray) -> np.nd
         maps: of `feature_maps`.
         texts: L2-normalised embeddings ``(n_texts, embed_dim)``.
     """
-    cells = student.eval().image(maps.permute(0, 2, 3, 1))
-    return torch.einsum("nrcd,td->ntrc", cells, torch.from_numpy(texts)).numpy()
+    device = student.logit_scale.device
+    cells = student.eval().image(maps.to(device).permute(0, 2, 3, 1))
+    return torch.einsum("nrcd,td->ntrc", cells, torch.from_numpy(texts).to(device)).cpu().numpy()
 
 
 def contrast(similarities: np.ndarray) -> np.ndarray:
@@ -98,13 +99,15 @@ def gradient(student: Student, maps: torch.Tensor, texts: np.ndarray) -> np.ndar
     """
     if not pools_by_mean(student.towers):
         raise PhenoLIPError("a gradient map needs a tower that pools by the mean of its cells")
+    device = student.logit_scale.device
+    maps = maps.to(device)
     pooled = maps.mean(dim=(2, 3)).requires_grad_()
-    scores = student.eval().image(pooled) @ torch.from_numpy(texts).T
+    scores = student.eval().image(pooled) @ torch.from_numpy(texts).to(device).T
     found = []
     for text in range(len(texts)):
         (g,) = torch.autograd.grad(scores[:, text].sum(), pooled, retain_graph=True)
         found.append(torch.einsum("nd,ndrc->nrc", g, maps))
-    return torch.stack(found, dim=1).detach().numpy()
+    return torch.stack(found, dim=1).detach().cpu().numpy()
 
 
 def all_maps(student: Student, maps: torch.Tensor, texts: np.ndarray) -> dict[str, np.ndarray]:

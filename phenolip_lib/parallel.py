@@ -182,7 +182,7 @@ def _import_ray():
     import ray
     import ray.data
 
-    for name in ("ray", "ray.data"):
+    for name in ("ray", "ray.data", "ray.widgets.util"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return ray
 

@@ -194,7 +194,7 @@ class Evaluation(Section):
     face_candidates: Count
     localisation_side: Annotated[int, Field(ge=32)]
     folds: dict[Literal["phantom", "open"], Annotated[int, Field(ge=0)]]
-    unseen_share: Share
+    unseen_share: dict[Literal["phantom", "open"], Share]
     cross_validated: Annotated[list[str], Field(min_length=1)]
     split_seed: int
     resamples: Count

@@ -131,13 +131,17 @@ def _cut(one: dict, image: Image.Image, state: State) -> list[tuple[str, str, tu
 
 
 def part_record(record: Record, part: dict) -> Record:
-    """The record of one part; a panel has no labels of its own, the figure's are the figure's."""
+    """The record of one part; a panel has no labels of its own, the figure's are the figure's.
+
+    Nor has it the figure's context: what an article says of the whole need not show in each part.
+    """
     if not part["letter"]:
         return record
     return replace(
         record,
         record_id=f"{record.record_id}#{part['letter']}",
         caption=part["caption"],
+        context="",
         box=tuple(part["box"]),
         labels=(),
         label_names=(),

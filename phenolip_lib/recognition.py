@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -19,10 +20,21 @@ from phenolip_lib.context import statuses
 from phenolip_lib.lexicon import Entry, Lexicon
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.reading import AND, BREAK, COMMA, MODIFIER, OR, OTHER, SKIP, Reader
+from phenolip_lib.storage import code_digest, digest
 from phenolip_lib.word_families import NEVER, Form
 from phenolip_lib.wording import AMBIGUOUS_ACRONYMS, FILLERS, HEADINGS, MODIFIERS, SIZES, STOP_FORMS
 
 MAX_WORDS = 8
+CODE = (
+    "abbreviations.py",
+    "context.py",
+    "lexicon.py",
+    "reading.py",
+    "recognition.py",
+    "word_families.py",
+    "wording.py",
+)
+"""Files whose change may change what is found."""
 _ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
 _run = re.compile(r"[\u0100-\uffff](?:[\x02-\x05\x07\u0100-\uffff]*[\u0100-\uffff])?")
 
@@ -67,7 +79,6 @@ class Recognizer:
 
     def __init__(self, onto: Ontology) -> None:
         self.lexicon = Lexicon(onto, STOP_FORMS)
-        self.n_forms = len(self.lexicon.forms)
         self._reader = Reader(self.lexicon)
         of, symbol = self.lexicon.families.of, self.lexicon.symbol
         self._skippable = {MODIFIER, *(symbol[of[w]] for w in MODIFIERS | FILLERS if w in of)}
@@ -75,6 +86,11 @@ class Recognizer:
         self._sizes = {symbol[w] for w in SIZES if w in symbol}
         self._lemma = {character: word for word, character in symbol.items()}
         self._exact = self._names_with_punctuation()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the rules and of the dictionary, for cache keys."""
+        return digest(code_digest(CODE), [(f.hpo_id, f.original) for f in self.lexicon.forms])
 
     def _names_with_punctuation(self) -> ahocorasick.Automaton:
         """Names that windows would be cut in ("Abnormal CD4:CD8 ratio"), as sequences of families."""

@@ -58,7 +58,12 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise PhenoLIPError(f"runtime.device is {name!r} but no GPU is visible to torch; use 'cpu' or 'auto'")
-    return torch.device(name)
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise PhenoLIPError(
+            f"runtime.device is {name!r} but torch sees {torch.cuda.device_count()} GPUs, from cuda:0 on"
+        )
+    return device
 
 
 def provenance(**facts) -> dict:

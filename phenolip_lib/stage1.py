@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -27,7 +28,7 @@ from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
 from phenolip_lib.runtime import pick_device, provenance, seed_everything
 from phenolip_lib.samplers import ConceptSampler
-from phenolip_lib.storage import atomic_path, digest, read_json, write_json
+from phenolip_lib.storage import atomic_path, digest, digest_arrays, read_json, write_json
 from phenolip_lib.watch import Watch
 
 
@@ -64,12 +65,20 @@ class KnowledgeEncoder:
     tower: TextTower
     projection: nn.Module
     max_tokens: int
+    """Of a text of the ontology; a caption may be as long as the tower takes."""
 
     @torch.no_grad()
-    def embed(self, texts, *, cache: Path | None = None, device="cpu", batch_size: int = 128) -> np.ndarray:
-        """L2-normalised embeddings, float32 ``(n_texts, embed_dim)``."""
+    def embed(
+        self, texts, *, max_tokens: int | None = None, cache: Path | None = None, device="cpu", batch_size: int = 128
+    ) -> np.ndarray:
+        """L2-normalised embeddings, float32 ``(n_texts, embed_dim)``.
+
+        Args:
+            max_tokens: where texts are cut; as the ontology's by default.
+        """
+        limit = max_tokens or self.max_tokens
         features = text_features(
-            self.tower, list(texts), max_tokens=self.max_tokens, cache=cache, device=device, batch_size=batch_size
+            self.tower, list(texts), max_tokens=limit, cache=cache, device=device, batch_size=batch_size
         )
         return self.project(features)
 
@@ -99,21 +108,28 @@ class KnowledgeEncoder:
         if not (folder / "config.json").is_file():
             raise PhenoLIPError(f"{folder}: there is no knowledge encoder; run `dvc repro stage1`")
         config = read_json(folder / "config.json")
-        tower = load_text_tower(config["teacher"], config["max_tokens"])
+        tower = load_text_tower(config["teacher"], config["context_length"])
         projection = make_projection(config["projection"], tower.width, config["embed_dim"])
-        state = load_file(folder / "model.safetensors")
         try:
+            state = load_file(folder / "model.safetensors")
             projection.load_state_dict(
                 {k.removeprefix("projection."): v for k, v in state.items() if k.startswith("projection.")}
             )
             trunk = {k.removeprefix("trunk."): v for k, v in state.items() if k.startswith("trunk.")}
             if trunk:
                 tower.encoder.load_state_dict(trunk)
-                tower.fingerprint = config["fingerprint"]
+                tower.fingerprint = _weights(tower)
+        except (OSError, SafetensorError):
+            raise PhenoLIPError(f"{folder / 'model.safetensors'}: not safetensors, or damaged; train again") from None
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
             raise PhenoLIPError(f"{folder}: a checkpoint of another architecture: {first}") from None
         return cls(tower, projection.requires_grad_(False), config["max_tokens"])
+
+
+def _weights(tower: TextTower) -> str:
+    """A hash of a trained trunk, under which its features are kept."""
+    return digest_arrays(*(v.numpy() for _, v in sorted(tower.encoder.state_dict().items())))
 
 
 class ConceptModule(nn.Module):
@@ -214,9 +230,9 @@ class ConceptTask:
         return {"loss": METRIC_LOSSES[self.p.loss](z, self.p.texts_per_concept, output["scale"], facts["weight"])}
 
     @torch.no_grad()
-    def after_step(self) -> dict[str, float]:
+    def after_step(self) -> Output:
         self.module.logit_scale.clamp_(max=math.log(100))
-        return {"temperature": 1 / self.module.logit_scale.exp().item()} if self.p.learn_temperature else {}
+        return {"temperature": (-self.module.logit_scale).exp()} if self.p.learn_temperature else {}
 
 
 def train(
@@ -240,7 +256,7 @@ def train(
     p, group = params.stage1, group or Group()
     device = device or pick_device(params.runtime.device)
     seed_everything(p.seed)
-    tower = load_text_tower(params.encoders.teacher, p.max_tokens)
+    tower = load_text_tower(params.encoders.teacher, max(params.encoders.context_length, p.max_tokens))
     projection = make_projection(p.projection, tower.width, p.embed_dim)
     texts = attribute_texts(onto, list(p.texts), p.held_out_share, p.seed, p.held_out_definitions)
     features = None
@@ -257,6 +273,8 @@ def train(
     watch = Watch("stage 1", total, curves, engine.resume(), group.main)
     history = pd.DataFrame(engine.fit(watch), columns=None if p.epochs else ["epoch", "loss"])
     module.to("cpu").eval().requires_grad_(False)
+    if p.tower == "finetune":
+        tower.fingerprint = _weights(tower)
     return KnowledgeEncoder(tower, projection, p.max_tokens), texts, history
 
 
@@ -268,6 +286,7 @@ def teacher_config(params: Params) -> dict:
         "projection": p.projection,
         "embed_dim": p.embed_dim,
         "max_tokens": p.max_tokens,
+        "context_length": max(params.encoders.context_length, p.max_tokens),
         "tower": p.tower,
         "fingerprint": digest(params.fingerprint("hpo", "stage1"), teacher),
         "provenance": provenance(params=params.fingerprint("hpo", "stage1"), seed=p.seed),

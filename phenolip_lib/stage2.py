@@ -85,7 +85,7 @@ def prepare(
         root,
         image_features(towers, pairs, root, device=device, threads=params.runtime.threads, cache=cache),
         texts,
-        teacher.embed(captions, **options),
+        teacher.embed(captions, max_tokens=params.encoders.context_length, **options),
         attributes["text"].to_numpy()[chosen],
         text_features(towers.text, strings, max_tokens=params.stage1.max_tokens, **options)[chosen],
         teacher.embed(strings, **options)[chosen],
@@ -107,6 +107,8 @@ class Pretraining:
         self.train_rows = np.flatnonzero(data.pairs["split"].to_numpy() == "train")
         if len(self.train_rows) < 2:
             raise PhenoLIPError(f"stage 2: {len(self.train_rows)} training pairs; contrast needs at least 2")
+        if len(self.train_rows) < group.size:
+            raise PhenoLIPError(f"stage 2: {len(self.train_rows)} training pairs for {group.size} processes")
         self.batch_size = min(self.p.batch_size, len(self.train_rows) // group.size * group.size)
         group.share(self.batch_size, "stage2.batch_size")
         self.steps_per_epoch = len(self.train_rows) // self.batch_size
@@ -118,16 +120,20 @@ class Pretraining:
         )  # fmt: skip
         self.stream = None
         if self.p.shards is not None and self.p.image_tower == "finetune":
+            if self.p.sampling != "uniform":
+                raise PhenoLIPError(f"stage2.sampling {self.p.sampling!r} needs files: shards are read in their order")
             self.stream = ShardStream(
                 self.p.shards, "train", student.towers.image_size, self.batch_size // group.size, seed=seed,
                 rank=group.rank, world=group.size, workers=workers, shuffle_buffer=self.p.shuffle_buffer,
-                fit=student.towers.fit, augment=changes, pairs=data.pairs,
+                fit=student.towers.fit, augment=changes,
+                pairs=data.pairs.iloc[self.train_rows],  # of another split or share, shards would leak: refused
             )  # fmt: skip
             self.steps_per_epoch = min(self.steps_per_epoch, self.stream.steps)
         own = [data.pairs["phenotypes"].iat[row] for row in self.train_rows]
         self.order = Order(self.train_rows, own, self.p.sampling, seed)
         self.relations = data.relations.to(device)
         self.captions = data.pairs["caption"].to_numpy()
+        self.cleaned: dict[str, str] = {}
         self.images, self.texts, self.known, self.onto_texts, self.onto_known = (
             torch.from_numpy(array)
             for array in (data.images, data.texts, data.teacher, data.onto_texts, data.onto_teacher)
@@ -159,15 +165,14 @@ class Pretraining:
         p, student = self.p, self.module
         scalars = [student.logit_scale, student.logit_scale_kd, student.logit_bias, student.label_bias]
         towers = [parameter for trunk in self.trunks for parameter in trunk.parameters()]
+        heads = [*student.image_head.parameters(), *student.text_head.parameters()]
+        kinds = ((heads, p.learning_rate), (towers, p.tower_learning_rate))
         return [
-            {
-                "params": [*student.image_head.parameters(), *student.text_head.parameters()],
-                "lr": p.learning_rate,
-                "weight_decay": p.weight_decay,
-            },
-            {"params": [s for s in scalars if s.requires_grad], "lr": p.learning_rate, "weight_decay": 0.0},
-            {"params": towers, "lr": p.tower_learning_rate, "weight_decay": p.weight_decay},
-        ]
+            # Gains and biases do not decay, as in open_clip.
+            {"params": [w for w in own if (w.ndim > 1) == decays], "lr": rate, "weight_decay": p.weight_decay * decays}
+            for own, rate in kinds
+            for decays in (True, False)
+        ] + [{"params": [s for s in scalars if s.requires_grad], "lr": p.learning_rate, "weight_decay": 0.0}]
 
     def start_epoch(self, epoch: int) -> bool:
         live = epoch >= self.p.frozen_epochs
@@ -227,12 +232,15 @@ class Pretraining:
         return self._tokens(self.data.onto_strings[rows]) if self.run_text else self.onto_texts[rows]
 
     def _tokens(self, strings: np.ndarray) -> torch.Tensor:
-        return self.module.towers.text.tokens(strings.tolist())
+        tower = self.module.towers.text
+        for text in set(strings.tolist()) - self.cleaned.keys():  # slower than the tokenizer: once a text
+            self.cleaned[text] = tower.clean(text)
+        return tower.token_ids([self.cleaned[text] for text in strings.tolist()])
 
     def _parts(self, inputs: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
         parts = min(self.params.training.accumulation, len(inputs["image"]))
         bf16 = self.params.training.precision == "bf16"
-        pieces = {key: value.to(self.device).tensor_split(parts) for key, value in inputs.items()}
+        pieces = {key: value.to(self.device, non_blocking=True).tensor_split(parts) for key, value in inputs.items()}
         return [{key: pieces[key][i] for key in pieces} | {"bf16": bf16} for i in range(parts)]
 
     def loss(self, output: Output, facts: dict[str, Any]) -> Output:
@@ -256,13 +264,13 @@ class Pretraining:
         return {"loss": total} | terms
 
     @torch.no_grad()
-    def after_step(self) -> dict[str, float]:
+    def after_step(self) -> Output:
         student = self.module
         student.logit_scale.clamp_(max=MAX_SCALE)
         student.logit_scale_kd.clamp_(max=MAX_SCALE)
-        numbers = {"logit_scale": student.logit_scale.exp().item()}
+        numbers = {"logit_scale": student.logit_scale.exp()}
         if self.p.lambda_kd > 0:
-            numbers["logit_scale_kd"] = student.logit_scale_kd.exp().item()
+            numbers["logit_scale_kd"] = student.logit_scale_kd.exp()
         return numbers
 
 
@@ -307,12 +315,22 @@ def train(
     return student.to("cpu").eval().requires_grad_(False), pd.DataFrame(history)
 
 
-def student_features(params: Params, student: Student, data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
-    """Trunk features of all pairs as the student sees them: the cached ones if its towers are frozen."""
+def student_features(
+    params: Params, student: Student, data: TrainingData, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Trunk features of all pairs as the student sees them: the cached ones if its towers are frozen.
+
+    Args:
+        rows: pairs that are needed; a tower that trains sees only these, features of the others are zero.
+    """
     images, texts = data.images, data.texts
-    device = student.logit_scale.device
+    device, rows = student.logit_scale.device, np.arange(len(data.pairs)) if rows is None else rows
+    wanted = data.pairs.iloc[rows]
     if params.stage2.image_tower == "finetune":
-        images = image_features(student.towers, data.pairs, data.root, device=device, threads=params.runtime.threads)
+        images = np.zeros_like(images)
+        threads = params.runtime.threads
+        images[rows] = image_features(student.towers, wanted, data.root, device=device, threads=threads)
     if params.stage2.text_tower == "finetune":
-        texts = text_features(student.towers.text, data.pairs["caption"].tolist(), device=device)
+        texts = np.zeros_like(texts)
+        texts[rows] = text_features(student.towers.text, wanted["caption"].tolist(), device=device)
     return images, texts

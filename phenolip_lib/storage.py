@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,13 @@ def sha256_file(path: Path) -> str:
 def digest(*parts: Any) -> str:
     """A short stable fingerprint of strings, numbers, lists and dicts."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def code_digest(patterns: Sequence[str]) -> str:
+    """A fingerprint of modules of this library, for keys of what they make: a glob pattern each."""
+    own = Path(__file__).parent
+    files = sorted(path for pattern in patterns for path in own.glob(pattern))
+    return digest([(path.name, path.read_text(encoding="utf-8")) for path in files])
 
 
 def digest_arrays(*arrays: np.ndarray) -> str:

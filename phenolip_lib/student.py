@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -120,6 +121,8 @@ def build_student(params: Params, seed: int, teacher: KnowledgeEncoder | None = 
     if p.student_text_init == "teacher":
         if teacher is None or teacher.tower.width != towers.text.width:
             raise PhenoLIPError("stage2.student_text_init 'teacher' needs the same text tower in both stages")
+        if params.stage1.tower == "finetune":
+            raise PhenoLIPError("stage2.student_text_init 'teacher' copies a projection; set stage1.tower to frozen")
         towers.model.text.proj = copy.deepcopy(teacher.projection).requires_grad_(True)
     bias = START_BIAS if p.objective == "siglip" else 0.0
     return Student(towers, p.init_temperature, p.head_dropout, bias)
@@ -152,6 +155,8 @@ def load_student(folder: Path, name: str, params: Params, teacher: KnowledgeEnco
     student = build_student(params, seed, teacher)
     try:
         found = student.load_state_dict(load_file(path), strict=False)
+    except (OSError, SafetensorError):
+        raise PhenoLIPError(f"{path}: not safetensors, or damaged; train again") from None
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise PhenoLIPError(f"{path}: a checkpoint of another architecture: {first}") from None

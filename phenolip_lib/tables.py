@@ -14,6 +14,7 @@ from phenolip_lib.storage import write_text
 METHOD_NAMES = {
     "untrained": "Untrained alignment",
     "clip": "Plain contrastive",
+    "clip_soft": "Plain + soft labels",
     "siglip": "SigLIP",
     "ssm": "MedFILIP's soft labels",
     "ssm_ontology": "Soft labels by ontology",

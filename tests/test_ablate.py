@@ -9,7 +9,9 @@ from tests.conftest import ROOT
 
 def table(rows):
     columns = ["pair_id", "image", "group", "split", "caption"]
-    return pd.DataFrame([(*row, f"caption {row[0]}") for row in rows], columns=columns)
+    return pd.DataFrame([(*row, f"caption {row[0]}") for row in rows], columns=columns).assign(
+        record_id=lambda t: t["pair_id"]
+    )
 
 
 def test_training_pairs_are_of_the_other_build_and_the_rest_of_the_reference():
@@ -22,12 +24,19 @@ def test_training_pairs_are_of_the_other_build_and_the_rest_of_the_reference():
             ("x", "9.png", "h2", "train"),  # of the group of a held-out picture
             ("y", "8.png", "g3", "train"),  # of a held-out group
             ("new", "7.png", "h7", "val"),
+            ("copy", "6.png", "h6", "train"),  # set aside in the reference as a copy of a held-out picture
+            ("twin#a", "5.png", "h5", "train"),  # of one that trains
         ]
     )
-    found = same_test(reference, rebuilt)
+    quarantine = pd.DataFrame(
+        [("copy#a", "duplicate", "duplicate of b#c"), ("twin", "duplicate", "duplicate of a"), ("z", "link", "none")],
+        columns=["record_id", "step", "reason"],
+    )
+    reference.loc[1, "record_id"] = "b#c"
+    found = same_test(reference, rebuilt, quarantine)
     assert found.columns.tolist() == reference.columns.tolist()
     assert found[found["split"] != "train"].to_dict("records") == reference.iloc[1:].to_dict("records")
-    assert found[found["split"] == "train"]["pair_id"].tolist() == ["a", "a2", "new"]
+    assert found[found["split"] == "train"]["pair_id"].tolist() == ["a", "a2", "new", "twin#a"]
 
 
 def test_every_ablation_of_the_project_changes_something():

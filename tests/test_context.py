@@ -1,5 +1,7 @@
 """Negation, uncertainty and family history around a mention."""
 
+import re
+
 import pytest
 
 from phenolip_lib.context import CUES, cues, expand, sentence_ends, statuses
@@ -77,3 +79,32 @@ def test_letters_that_grow_when_lowered_keep_offsets():
     text = "İİİ no effusion"
     assert status(text, "effusion")[0].negated
     assert cues(text) == [(4, 6, "negated")]
+
+
+@pytest.mark.parametrize(
+    ("text", "negated"),
+    [
+        ("Effusion and pneumothorax were not observed.", [True, True]),
+        ("Effusion or pneumothorax was not seen.", [True, True]),
+        ("Effusion, fracture, or frank pneumothorax is not seen.", [True, True]),
+        ("Effusion has resolved. Pneumothorax had completely resolved.", [True, True]),
+        ("He had effusion and pneumothorax was not seen.", [False, True]),
+        ("He had effusion and tension pneumothoraces were not seen", [False, True]),
+        ("Effusion, pneumothorax was excluded.", [False, True]),
+        ("Effusion. Fracture or pneumothorax was not seen.", [False, True]),
+        ("Effusion was seen and pneumothorax was not seen.", [False, True]),
+    ],
+)
+def test_what_follows_a_list_is_said_of_all_of_it(text, negated):
+    spans = [m.span() for m in re.finditer(r"effusion|fracture|pneumothora(?:x|ces)", text, re.IGNORECASE)]
+    found = [s.negated for s in statuses(text, spans)]
+    assert [found[0], found[-1]] == negated
+
+
+def test_uncertainty_and_relatives_behind_a_list():
+    assert [s.uncertain for s in status("effusion or fracture is suspected", "effusion", "fracture")] == [True, True]
+    assert status("pneumothorax unlikely", "pneumothorax")[0].uncertain
+    text = "history of ataxia and seizures in her maternal uncle; scoliosis in the patient"
+    assert [s.family for s in status(text, "ataxia", "seizures", "scoliosis")] == [False, True, False]
+    assert status("history of ataxia or seizures in the father", "ataxia", "seizures")[0].family
+    assert not status("ataxia in the uncle's house", "ataxia")[0].negated

@@ -20,7 +20,7 @@ def mentions():
 
 
 def test_folds_test_every_image_once_and_keep_groups_whole(params, pairs, mentions, full):
-    wanted = params.with_overrides({"evaluation.folds": {"phantom": 4}, "evaluation.unseen_share": 0.0})
+    wanted = params.with_overrides({"evaluation.folds": {"phantom": 4}, "evaluation.unseen_share": {}})
     found = crossval.splits_of(pairs, mentions, full, wanted, "phantom")
     assert list(found) == ["fold0", "fold1", "fold2", "fold3"]
     tested = pd.concat([own[own["split"] == "test"] for own in found.values()])
@@ -31,7 +31,7 @@ def test_folds_test_every_image_once_and_keep_groups_whole(params, pairs, mentio
 
 
 def test_held_out_phenotypes_are_in_test_only(params, pairs, mentions, full):
-    wanted = params.with_overrides({"evaluation.folds": {}, "evaluation.unseen_share": 0.4})
+    wanted = params.with_overrides({"evaluation.folds": {}, "evaluation.unseen_share": {"phantom": 0.4}})
     (found,) = crossval.splits_of(pairs, mentions, full, wanted, "phantom").values()
     shown = {split: {h for own in part["phenotypes"] for h in own} for split, part in found.groupby("split")}
     assert shown["test"] - shown["train"]

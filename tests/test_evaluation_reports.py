@@ -42,7 +42,7 @@ def test_a_reading_names_what_is_beyond_chance_on_either_side(outcomes, params):
     assert f"I2P R@10 {worse:+.1f}" in found.loc["worse", "worse"]
     assert found.loc["better", ["worse", "reading"]].tolist() == ["", "better than the full model"]
     assert "P2I" not in found.loc["better", "better"]
-    assert found.loc["same", "reading"] == "no difference that these images can tell"
+    assert found.loc["same", "reading"] == "changes nothing on this source"
 
 
 def test_scores_by_data_set_are_those_of_each_alone(outcomes, params):

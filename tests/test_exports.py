@@ -20,7 +20,7 @@ from phenolip_lib.exports import croissant, huggingface, kgx, phenobench, rdf, s
 from phenolip_lib.graph import Graph, build_graph
 from phenolip_lib.images import read_image
 
-SPAN = ["pair_id", "field", "start", "end", "hpo_id", "surface", "negated", "uncertain"]
+SPAN = ["pair_id", "field", "start", "end", "hpo_id", "surface", "negated", "uncertain", "family"]
 
 
 def pair(name: str, image: str, phenotypes: list[str], split: str, **changes) -> dict:

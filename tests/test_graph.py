@@ -12,7 +12,7 @@ from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.graph import Graph, build_graph
 from phenolip_lib.graph_schema import EDGES, ENDS, NODES, node_id
 
-SPAN = ["pair_id", "field", "start", "end", "hpo_id", "surface", "negated", "uncertain"]
+SPAN = ["pair_id", "field", "start", "end", "hpo_id", "surface", "negated", "uncertain", "family"]
 
 
 def pair(name: str, phenotypes: list[str], **changes) -> dict:
@@ -25,7 +25,7 @@ def pair(name: str, phenotypes: list[str], **changes) -> dict:
 
 def no_mentions() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=object) for name in SPAN}).astype(
-        {"start": int, "end": int, "negated": bool, "uncertain": bool}
+        {"start": int, "end": int, "negated": bool, "uncertain": bool, "family": bool}
     )
 
 
@@ -44,8 +44,8 @@ def pairs() -> pd.DataFrame:
 @pytest.fixture
 def mentions() -> pd.DataFrame:
     rows = [
-        ("d/b1", "caption", 2, 9, "HP:0001627", "picture", False, False),
-        ("d/b1", "context", 0, 6, "HP:0001651", "heart", True, False),
+        ("d/b1", "caption", 2, 9, "HP:0001627", "picture", False, False, False),
+        ("d/b1", "context", 0, 6, "HP:0001651", "heart", True, False, True),
     ]
     return pd.DataFrame(rows, columns=SPAN)
 

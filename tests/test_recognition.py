@@ -156,6 +156,19 @@ def test_abbreviations_mean_what_the_text_says(recognize):
     assert recognize("primary data analysis (PDA); PDA was done") == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Pleural effusion (CT). Follow-up CT of the abdomen was normal.",
+        "Scoliosis (AP) and a normal AP view.",
+        "Pneumothorax (Arrow). Arrow on the film.",
+        "MRI (hydrocephalus), then another MRI",
+    ],
+)
+def test_what_brackets_hold_beside_a_finding_is_not_always_its_abbreviation(recognize, text):
+    assert len(recognize(text)) == 1
+
+
 def test_headings_are_no_findings(recognize):
     assert recognize("EDEMA:\nNeoplasm\n") == []
     assert [m.surface for m in recognize("There was some edema.")] == ["edema"]

@@ -45,7 +45,7 @@ TEXT_MINED = ("not_provided", "text_mining_agent")
 CURATED = ("knowledge_assertion", "manual_agent")
 NODE_COLUMNS = ["id", "category", "name", "description", "synonym", "provided_by", "license", "xref"]
 EDGE_COLUMNS = ["id", "subject", "predicate", "object", "category", "original_predicate", "primary_knowledge_source",
-                "knowledge_level", "agent_type", "negated", "uncertain", "field", "start", "end",
+                "knowledge_level", "agent_type", "negated", "uncertain", "family", "field", "start", "end",
                 "supporting_text"]  # fmt: skip
 
 
@@ -68,12 +68,13 @@ def _nodes(graph: Graph) -> list[pd.DataFrame]:
         "phenotype": {"name": terms["name"], "description": _plain(terms["definition"]),
                       "synonym": _multivalued(terms["synonyms"]), "provided_by": "infores:hpo"},
         "disease": {"name": _plain(tables["disease"]["name"]), "provided_by": "infores:hpo-annotations"},
-        "image": {"name": images["name"], "provided_by": images["node_id"].map(sources),
-                  "license": images["licence"], "xref": images["url"]},
-        "caption": {"name": tables["caption"]["name"], "description": _plain(tables["caption"]["text"])},
+        "image": {"name": _plain(images["name"]), "provided_by": images["node_id"].map(sources),
+                  "license": images["licence"], "xref": _plain(images["url"])},
+        "caption": {"name": _plain(tables["caption"]["name"]), "description": _plain(tables["caption"]["text"]),
+                    "license": tables["caption"]["name"].map(images.set_index("name")["licence"])},
         "group": {"name": _plain(groups["name"]), "xref": _multivalued(groups["articles"]),
                   "category": np.where(article, "biolink:Article", CATEGORIES["group"])},
-        "source": {"name": tables["source"]["name"]},
+        "source": {"name": _plain(tables["source"]["name"])},
     }  # fmt: skip
     return [
         pd.DataFrame({"id": tables[name]["node_id"], "category": CATEGORIES[name], **own})
@@ -96,7 +97,7 @@ def _edges(name: str, edges: pd.DataFrame, source_of: pd.Series) -> pd.DataFrame
     key = table["subject"] + "\t" + table["original_predicate"] + "\t" + table["object"]
     if name == "mentions":
         table["supporting_text"] = _plain(edges["surface"])
-        for flag in ("negated", "uncertain"):
+        for flag in ("negated", "uncertain", "family"):
             table[flag] = np.where(edges[flag], "true", "false")
         key += "\t" + table["field"] + "\t" + table["start"].astype(str) + "\t" + table["end"].astype(str)
     table["id"] = [f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, k)}" for k in key]

@@ -23,6 +23,7 @@ _ASIDE = _SKIPPED | {"fig", "fig-group", "table-wrap", "tex-math", "object-id"}
 """What stands within a paragraph and is not its text; a formula's TeX repeats its MathML."""
 _BLOCKS = {"p", "title", "list-item", "break", "disp-formula", "td", "th", "sec"}
 _XLINK = "{http://www.w3.org/1999/xlink}href"
+_RANGE = re.compile(r"\s*(?:[-–—‒−]|to|through)\s*")
 _ENTITIES = {name.removesuffix(";"): text for name, text in html5.items() if name.endswith(";")}
 
 
@@ -119,16 +120,22 @@ def _graphics(figure: Element) -> list[tuple[str, ...]]:
 
 
 def _contexts(article: Element) -> dict[str, list[str]]:
-    """Paragraphs by the id of the figure (or group) they refer to."""
+    """Paragraphs by the id of the figure (or group) they refer to, those inside a range ("Figs 1-3") too."""
     found: dict[str, list[str]] = {}
+    order = [figure.get("id", "") for figure in article.iter("fig")]
 
     def visit(element: Element, paragraph: Element | None) -> None:
+        opened = ""  # the figure a range begins with
         for child in element:
             if child.tag in _SKIPPED or child.tag in ("fig", "fig-group"):
                 continue
             if child.tag == "xref" and child.get("ref-type") == "fig" and paragraph is not None:
-                for name in child.get("rid", "").split():
+                names = child.get("rid", "").split()
+                if opened in order and names and names[0] in order:
+                    names = [*order[order.index(opened) + 1 : order.index(names[0])], *names]
+                for name in names:
                     found.setdefault(name, []).append(_text(paragraph))
+                opened = names[-1] if names and _RANGE.fullmatch(child.tail or "") else ""
             visit(child, child if child.tag == "p" else paragraph)
 
     visit(article, None)
