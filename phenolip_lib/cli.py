@@ -165,7 +165,7 @@ def annotate(
     """Find HPO terms in texts, with offsets, negation and uncertainty."""
     from phenolip_lib.annotate import annotate as lines
 
-    sys.stdout.reconfigure(encoding="utf-8", line_buffering=False)
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=False)
     for line in lines(files or [], output_format, encoder, threshold):
         sys.stdout.write(line + "\n")
 

@@ -124,6 +124,31 @@ def evaluate(
 
 
 @app.command()
+def match(
+    table: Annotated[
+        Path, typer.Argument(help="CSV with the columns image and hpo_ids, and patient and split if known.")
+    ],
+    models: Annotated[list[str], typer.Argument(help=EVALUATED_HELP)],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images; that of the table by default.")] = None,
+    modality: Annotated[str, typer.Option(help="Of the images; rules the distractors' order and prompts.")] = "face",
+) -> None:
+    """Match the images of a folder with phenotypes, as in Face2Gene: recall@k, precision, recall and F1 as TSV."""
+    from phenolip_lib.ontology import Ontology
+    from phenolip_lib.params import load_params
+    from phenolip_lib.paths import Paths
+    from phenolip_lib.peers import match_folder
+    from phenolip_lib.runtime import configure
+
+    paths = Paths()
+    params, onto = load_params(paths.params), Ontology.load(paths.hpo)
+    configure(params.runtime.threads)
+    found, absent = match_folder(models, images or table.parent, table, onto, params, paths.cache / "peers", modality)
+    for name, reason in absent.items():
+        typer.echo(f"{name}: not available here: {reason}", err=True)
+    typer.echo(found.to_csv(index=False, sep="\t", float_format="%.4f"), nl=False)
+
+
+@app.command()
 def publish(
     run: Annotated[Path, typer.Argument(help="build/<source>/stage2/<name>, or the stage-1 encoder's folder.")],
     to: Annotated[Path, typer.Option(help="Folder to write; replaced as a whole.")],
@@ -165,7 +190,12 @@ def demo(
     device: Device = "auto",
 ) -> None:
     """Try a model in the browser: ranked phenotypes, heat maps, similar pictures. Not a medical device."""
-    from phenolip_lib.demo.app import launch
+    try:
+        from phenolip_lib.demo.app import launch
+    except ModuleNotFoundError as error:
+        raise PhenoLIPError(
+            f"the demo needs {error.name}; `pip install --no-deps -r requirements-unbound.txt`, or `make install`"
+        ) from None
     from phenolip_lib.paths import Paths
     from phenolip_lib.runtime import setup_logging
 
@@ -280,6 +310,6 @@ def _user_cache() -> Path:
 
 
 def _print(*lines: str) -> None:
-    sys.stdout.reconfigure(encoding="utf-8", line_buffering=False)
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=False)
     for line in lines:
         sys.stdout.write(line + "\n")

@@ -13,6 +13,7 @@ import re
 import urllib.error
 import urllib.request
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,7 @@ import pandas as pd
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, ROOT, Ontology
 from phenolip_lib.params import Hpo
-from phenolip_lib.storage import atomic_path, sha256_file
+from phenolip_lib.storage import atomic_path, code_digest, digest, sha256_file
 
 COLUMNS = {
     "terms": ["hpo_id", "name", "definition", "comment"],
@@ -243,6 +244,21 @@ def read_release(settings: Hpo, cache: Path) -> Ontology:
         file = locate(settings.annotations, "phenotype.hpoa", None, cache)
         tables["annotations"] = read_annotations(file, replaced, live)
     return Ontology(tables, **tables["terms"].attrs)
+
+
+def kept_release(settings: Hpo, cache: Path) -> Ontology:
+    """`read_release`, parsed once and then loaded from `cache`, for use outside the pipeline."""
+    files = [locate(settings.obo, "hp.obo", settings.sha256, cache)]
+    files += [] if settings.annotations is None else [locate(settings.annotations, "phenotype.hpoa", None, cache)]
+    code = code_digest(("hpo.py", "obographs.py", "ontology.py"))
+    folder = cache / "hpo" / digest(code, [sha256_file(file) for file in files])
+    try:
+        return Ontology.load(folder)
+    except PhenoLIPError:
+        onto = read_release(settings, cache)
+    with suppress(OSError):  # a cache that cannot be written only costs time
+        onto.save(folder)
+    return onto
 
 
 def counts(onto: Ontology, obo: Path | None = None) -> pd.DataFrame:

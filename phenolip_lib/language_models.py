@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from phenolip_lib.errors import PhenoLIPError
 
 MAX_TOKENS = 512
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+RETRIED = frozenset({408, 425, 429, *range(500, 600)} - {501, 505})
 REFUSED = frozenset({400, 413, 422})
 """What a server says of one prompt, such as one that is too long; other prompts may be answered."""
 MAX_WAIT = 60.0
@@ -179,6 +179,8 @@ class LocalModel:
         Raises:
             PhenoLIPError: the model cannot be loaded.
         """
+        import torch
+
         tokenizer, model = self._parts
         if tokenizer.chat_template:
             prompts = [
@@ -194,9 +196,15 @@ class LocalModel:
                 prompts[start : start + self.batch_size], padding=True, truncation=True, max_length=longest,
                 return_tensors="pt", add_special_tokens=not tokenizer.chat_template,
             ).to(model.device)  # fmt: skip
-            tokens = model.generate(
-                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False,
-                max_new_tokens=self.max_new_tokens, pad_token_id=tokenizer.pad_token_id,
-            )  # fmt: skip
+            try:
+                tokens = model.generate(
+                    input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False,
+                    max_new_tokens=self.max_new_tokens, pad_token_id=tokenizer.pad_token_id,
+                )  # fmt: skip
+            except torch.OutOfMemoryError:
+                raise PhenoLIPError(
+                    f"{self.name}: out of GPU memory with {len(batch['input_ids'])} prompts of "
+                    f"{batch['input_ids'].shape[1]} tokens; lower batch_size, finished answers are kept"
+                ) from None
             texts += tokenizer.batch_decode(tokens[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
         return texts

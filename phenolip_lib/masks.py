@@ -113,7 +113,7 @@ def _read(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("L"))
-    except OSError as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise PhenoLIPError(f"{path}: not a mask that can be read ({error})") from None
 
 

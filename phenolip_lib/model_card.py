@@ -111,8 +111,10 @@ def model_card(card: Card) -> str:
     if card.training:
         parts += ["## Training", _listing(card.training)]
     if card.results is not None and len(card.results):
-        shown = results_table(card.results).to_markdown(index=False, disable_numparse=True)
-        parts += ["## Results", _tested_on(card.results), shown]
+        table = results_table(card.results)
+        first, rest = (part.to_markdown(index=False, disable_numparse=True) for part in _headlines(table))
+        parts += ["## Results", _tested_on(card.results), first]
+        parts += [f"<details><summary>All {len(table)} numbers</summary>", rest, "</details>"]
     licences = [f"Weights: {card.licence or 'no licence is stated'}."]
     if card.licences:
         licences += ["Data the weights were trained on:", _listing(card.licences)]
@@ -137,6 +139,12 @@ def results_table(results: pd.DataFrame) -> pd.DataFrame:
         table[column] = [f"{v:.0f}" if c else f"{v:.4f}" for v, c in zip(table[column], count, strict=True)]
     columns = ["task", "dataset", "metric", "mean"] + (["sd", "seeds"] if (table["seeds"] > 1).any() else [])
     return table[columns].rename(columns={"mean": "value"})
+
+
+def _headlines(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows most people ask for, and all rows."""
+    retrieval = (table["task"] == "retrieval") & table["metric"].str.match(r"(i2t|t2i|i2p|p2i)_recall@10$")
+    return table[retrieval | ((table["task"] == "zero_shot") & (table["metric"] == "mean_per_class_recall"))], table
 
 
 def _tested_on(results: pd.DataFrame) -> str:
@@ -199,10 +207,11 @@ def student_card(run: Path, config: Mapping[str, Any], where: str, licence: str)
         data = counts[splits].reset_index().rename_axis(columns=None)
         licences = {k: f"{v} training pairs" for k, v in _counts(table[table["split"] == "train"]["licence"])}
     student = config["student"]
+    drawn = " It was trained on **synthetic pictures alone**." if build.name == "phantom" else ""
     return Card(
         name=f"PhenoLIP {name}", library="open_clip", where=where, licence=licence, base_models=base_models(student),
         summary=f"An image-text model of medical images and phenotypes: the encoders of `{student}` with projection "
-        f"heads, method `{config['method']}`, seed {config['seed']}.",
+        f"heads, method `{config['method']}`, seed {config['seed']}.{drawn}",
         training={k: v for k, v in config.items() if k not in ("method", "seed")},
         data=data, licences=licences, results=results, provenance=provenance,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +59,14 @@ class Term:
     def synonyms(self) -> tuple[str, ...]:
         """The synonyms' texts."""
         return tuple(synonym.text for synonym in self.scoped_synonyms)
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks; what is empty is left out."""
+        rows = {"id": self.hpo_id, "name": self.name, "definition": self.definition, "comment": self.comment,
+                "synonyms": "; ".join(self.synonyms), "elsewhere": ", ".join(self.xrefs),
+                "old ids": ", ".join(self.alternative_ids)}  # fmt: skip
+        cells = "".join(f"<tr><th>{key}</th><td>{escape(text)}</td></tr>" for key, text in rows.items() if text)
+        return f"<table>{cells}</table>"
 
 
 class Ontology:

@@ -81,6 +81,7 @@ def map_batches(
     name: str,
     key: str = "",
     setup: Callable[[], Any] | None = None,
+    seen: Callable[[int], None] | None = None,
 ) -> list:
     """Results of a step for all items, in order; the result of a failed item tells why (`failure`).
 
@@ -89,6 +90,7 @@ def map_batches(
         name: what is logged, and the cache's folder.
         key: fingerprint of what else the results depend on (settings, data, version of the step).
         setup: module-level function, or a `functools.partial` of one, that makes the worker's state.
+        seen: told the number of items of each batch as soon as it is done.
 
     Raises:
         PhenoLIPError: Ray is asked for and not installed.
@@ -106,6 +108,8 @@ def map_batches(
                 write_text(files[i], json.dumps(results, ensure_ascii=False))
             done[i] = results
             progress.update(len(results))
+            if seen is not None:
+                seen(len(results))
     return [result for i in range(len(batches)) for result in done[i]]
 
 

@@ -12,15 +12,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolip_lib import evaluate
+from phenolip_lib import evaluate, statistics
 from phenolip_lib.adapters import PEERS, Adapter, Unavailable, load_or_reason
+from phenolip_lib.benchmark import Benchmark
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.experiment import Embedded, Experiment
 from phenolip_lib.features import cached
 from phenolip_lib.images import inside, read_image
+from phenolip_lib.ontology import Ontology
+from phenolip_lib.params import Params
 from phenolip_lib.progress import track
 from phenolip_lib.runtime import log, pick_device
 from phenolip_lib.storage import digest, sha256_file
+from phenolip_lib.tasks.matching import load_folder, matching
 from phenolip_lib.tasks.retrieval import check_embeddings
 
 PART, BATCH = 512, 32
@@ -40,13 +44,50 @@ def evaluate_peers(experiment: Experiment, names: Sequence[str], folder: Path) -
     absent = {}
     for name in names:
         model = load_or_reason(name, pick_device(experiment.params.runtime.device))
-        if isinstance(model, Unavailable):
-            log.info("%s is not evaluated: %s", name, model.reason)
-            absent[name] = model.reason
-        else:
-            case = evaluate.Case(experiment, embed_source(model, experiment), model.scale)
-            evaluate.evaluate_embedded(case, method_of(name), 0, folder, TASKS)
+        reason = model.reason if isinstance(model, Unavailable) else ""
+        if not reason:
+            try:
+                case = evaluate.Case(experiment, embed_source(model, experiment), model.scale)
+                evaluate.evaluate_embedded(case, method_of(name), 0, folder, TASKS)
+            except PhenoLIPError as error:  # such as embeddings that are no numbers: the others go on
+                reason = str(error)
+        if reason:
+            log.info("%s is not evaluated: %s", name, reason)
+            absent[name] = reason
     return absent
+
+
+def match_folder(
+    names: Sequence[str], images: Path, table: Path, onto: Ontology, params: Params, cache: Path, modality: str = "face"
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Phenotype matching on a folder of one's own, by the rules of `tasks.matching`.
+
+    Args:
+        names: of models, as `adapters.load` takes them.
+        images, table: as `tasks.matching.load_folder` takes them.
+
+    Returns:
+        table (model, metric, mean, low, high, images), intervals 95% by bootstrap over patients; name -> reason
+        of the models that cannot be had.
+
+    Raises:
+        PhenoLIPError: what `load_folder` refuses, or no validation or no test image.
+    """
+    pairs = load_folder(images, table, onto, modality)
+    bench = Benchmark(pairs, onto, params.evaluation)
+    parts, absent = [], {}
+    for name in names:
+        model = load_or_reason(name, pick_device(params.runtime.device))
+        if isinstance(model, Unavailable):
+            absent[name] = model.reason
+            continue
+        result = matching(bench, embed_pairs(model, pairs, Path(images), cache), modality)
+        if not len(result.outcomes):
+            raise PhenoLIPError(f"{table}: matching needs images in val, for the threshold, and in test")
+        found = statistics.intervals(result.outcomes.assign(method=name, seed=0), params.evaluation.resamples)
+        parts.append(found.rename(columns={"method": "model", "queries": "images"}))
+    columns = ["model", "metric", "mean", "low", "high", "images"]
+    return (pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)), absent
 
 
 def status(names: Sequence[str], absent: Mapping[str, str]) -> pd.DataFrame:
@@ -73,13 +114,20 @@ def method_of(name: str) -> str:
 
 
 def embed_source(model: Adapter, experiment: Experiment) -> Embedded:
-    """Embeddings of all pairs of a source, and of any text.
+    """`embed_pairs` of a source."""
+    paths = experiment.paths
+    return embed_pairs(model, experiment.pairs, paths.data(experiment.source), paths.cache / "peers")
+
+
+def embed_pairs(model: Adapter, pairs: pd.DataFrame, root: Path, cache: Path) -> Embedded:
+    """Embeddings of all pairs, and of any text.
+
+    Args:
+        root: the folder the pairs' pictures are relative to.
 
     Raises:
         PhenoLIPError: a picture that cannot be read, or an embedding that is not finite or has no length.
     """
-    pairs, root = experiment.pairs, experiment.paths.data(experiment.source)
-    cache = experiment.paths.cache / "peers"
 
     def pictures(table: pd.DataFrame) -> np.ndarray:
         contents = table["image"].map({file: sha256_file(inside(root, file)) for file in sorted(set(table["image"]))})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+
 import pandas as pd
+from IPython.display import Markdown
 
 from phenolip_lib import figures, runtime
 from phenolip_lib.params import Params, load_params
@@ -17,6 +21,11 @@ def start() -> tuple[Params, Paths]:
     figures.use_style()
     pd.set_option("display.max_colwidth", 100, "display.width", 160)
     return params, paths
+
+
+def code(function: Callable) -> Markdown:
+    """The source of a function of the library, to be read beside its formula."""
+    return Markdown(f"```python\n{inspect.getsource(function).rstrip()}\n```")
 
 
 def plan(**facts) -> pd.DataFrame:

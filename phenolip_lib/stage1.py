@@ -108,7 +108,7 @@ class KnowledgeEncoder:
         if not (folder / "config.json").is_file():
             raise PhenoLIPError(f"{folder}: there is no knowledge encoder; run `dvc repro stage1`")
         config = read_json(folder / "config.json")
-        tower = load_text_tower(config["teacher"], config["context_length"])
+        tower = load_text_tower(config["teacher"], config.get("context_length", config["max_tokens"]))
         projection = make_projection(config["projection"], tower.width, config["embed_dim"])
         try:
             state = load_file(folder / "model.safetensors")

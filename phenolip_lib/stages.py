@@ -135,7 +135,7 @@ def run_book(source: str, name: str, paths: Paths) -> None:
     from phenolip_lib.summary import summary
 
     with tempfile.TemporaryDirectory() as folder:
-        page = explorer.build(source, paths, Path(folder) / "explorer.html")
+        page = explorer.build(source, paths, Path(folder) / "explorer.html", book="index.html")
         book.build(source, paths, extra={"PhenoKG explorer": page})
     for line in summary(paths, source):
         runtime.log.info(line)

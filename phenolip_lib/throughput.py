@@ -53,8 +53,6 @@ def engines(n_items: int) -> list[str]:
 def measure(work: dict[str, Work], workers: int = 2, batch_size: int = 64) -> pd.DataFrame:
     """Seconds until the first record and records a second after it, of each step and engine, all in this run.
 
-    Both come from two runs, on a fifth of the items and on all.
-
     Returns:
         table (step, engine, records, start s, records/s, x serial, hours for 524K pairs).
     """
@@ -62,19 +60,23 @@ def measure(work: dict[str, Work], workers: int = 2, batch_size: int = 64) -> pd
     for name, job in work.items():
         serial = 0.0
         for engine in engines(len(job.items)):
-            pool, n = Pool(engine, workers, batch_size), len(job.items)
-            few = max(n // 5, 1)
-            first, whole = (_seconds(job, job.items[:part], pool, name) for part in (few, n))
-            each = (whole - first) / (n - few) if whole > first and n > few else whole / n
-            start, rate = max(whole - n * each, 0.0), 1 / each
-            serial = serial or rate
+            start, each = _timed(job, Pool(engine, workers, batch_size), name)
+            serial = serial or 1 / each
             hours = (start + PUBLISHED_PAIRS * each) / 3600
-            rows.append((name, engine, n, start, rate, rate / serial, hours))
+            rows.append((name, engine, len(job.items), start, 1 / each, 1 / each / serial, hours))
     columns = ["step", "engine", "records", "start s", "records/s", "x serial", "hours for 524K pairs"]
     return pd.DataFrame(rows, columns=columns).round(2)
 
 
-def _seconds(job: Work, items: Sequence, pool: Pool, name: str) -> float:
+def _timed(job: Work, pool: Pool, name: str) -> tuple[float, float]:
+    """Seconds before the work begins and seconds a record, from when each batch was done."""
+    done: list[tuple[float, int]] = []
     begin = time.perf_counter()
-    map_batches(job.step, items, pool, name=name, setup=job.setup)
-    return time.perf_counter() - begin
+    map_batches(
+        job.step, job.items, pool, name=name, setup=job.setup,
+        seen=lambda n: done.append((time.perf_counter() - begin, n)),
+    )  # fmt: skip
+    (first, n_first), whole = done[0], done[-1][0]
+    rest = len(job.items) - n_first
+    each = (whole - first) / rest if rest and whole > first else whole / len(job.items)
+    return max(first - n_first * each, 0.0), each

@@ -112,8 +112,11 @@ def gallery(experiment: Experiment, hpo_id: str, n: int = 5) -> Figure:
         axis.set_anchor("N")
     for axis, row in zip(axes[0], rows, strict=False):
         _show(axis, experiment, row)
-        caption = textwrap.shorten(experiment.pairs["caption"].iat[row], 130, placeholder=" …")
-        axis.set_title(textwrap.fill(caption, 24), fontsize=7, fontweight="normal", y=-0.08, va="top")
+        pair = experiment.pairs.iloc[row]
+        if use_allowed(pair["licence"], "redistribution"):  # a caption is under the licence of its picture
+            caption = textwrap.shorten(pair["caption"], 130, placeholder=" …")
+            axis.set_title(textwrap.fill(caption, 24), fontsize=7, fontweight="normal", y=-0.08, va="top")
+    _credit(figure, experiment, rows)
     return figure
 
 
@@ -128,15 +131,18 @@ def retrieved(
     test = np.flatnonzero((experiment.pairs["split"] == "test").to_numpy())
     right = set(shown_by(experiment, hpo_id, "test"))
     figure, axes = plt.subplots(len(models), k, figsize=(WIDTH * 1.25, 1.9 * len(models) + 0.3), squeeze=False)
+    shown = []
     for axis_row, (method, (_, embedded)) in zip(axes, models.items(), strict=True):
         name = embedded.text([experiment.onto[hpo_id].name])[0]
         scores = embedded.images[test] @ name
         for axis, i in zip(axis_row, np.argsort(-scores, kind="stable")[:k], strict=True):
+            shown.append(test[i])
             _show(axis, experiment, test[i], frame=RIGHT if test[i] in right else WRONG)
             axis.set_xlabel(f"{scores[i]:.2f}", fontsize=8)
         axis_row[0].set_ylabel(METHOD_NAMES.get(method, method), fontsize=9)
     figure.suptitle(f"“{experiment.onto[hpo_id].name}”: nearest of {len(test)} test pictures, with their cosine; "
                     f"{len(right)} show it", fontsize=10)  # fmt: skip
+    _credit(figure, experiment, shown)
     return figure
 
 
@@ -186,7 +192,17 @@ def heat(experiment: Experiment, models: Mapping[str, tuple[Student, Embedded]],
         if picture is not None:
             axis.imshow(heatmaps.to_picture(map_, picture.size[::-1], student.towers.fit), cmap="inferno", alpha=0.5)
         axis.set_title(METHOD_NAMES.get(method, method), fontsize=9)
+    _credit(figure, experiment, [row])
     return figure
+
+
+def _credit(figure: Figure, experiment: Experiment, rows: Sequence[int]) -> None:
+    """Below a figure, the data sets of its pictures with their licences, as these ask for."""
+    table = experiment.pairs.iloc[list(rows)][["dataset", "licence"]].drop_duplicates()
+    shown = [row for row in table.itertuples(index=False) if use_allowed(row.licence, "redistribution")]
+    sources = sorted(f"{row.dataset} ({row.licence})" for row in shown)
+    if sources:
+        figure.supxlabel(f"Pictures: {', '.join(sources)}", fontsize=6, x=0.99, ha="right", color="#555555")
 
 
 def _read(experiment: Experiment, row: int) -> Image.Image | None:

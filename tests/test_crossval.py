@@ -5,6 +5,7 @@ import pytest
 
 from phenolip_lib import crossval
 from phenolip_lib.results import Result, write_result
+from phenolip_lib.storage import write_json
 
 
 @pytest.fixture
@@ -36,6 +37,23 @@ def test_held_out_phenotypes_are_in_test_only(params, pairs, mentions, full):
     shown = {split: {h for own in part["phenotypes"] for h in own} for split, part in found.groupby("split")}
     assert shown["test"] - shown["train"]
     assert len(shown["test"] - shown["train"]) == round(0.4 * 6)
+
+
+def test_unseen_are_the_held_out_alone_and_not_all_that_training_lacks(tmp_path):
+    rows = [
+        ("training_images", "0", "i2p_recall@10", "p1|HP:0000001", "g", 1.0),
+        ("training_images", "0", "i2p_recall@10", "p1|HP:0000002", "g", 0.0),
+        ("training_images", "0", "p2i_recall@10", "HP:0000001", "HP:0000001", 1.0),
+        ("training_images", "1-4", "p2i_recall@10", "HP:0000003", "HP:0000003", 1.0),
+    ]
+    outcomes = pd.DataFrame(rows, columns=["task", "dataset", "metric", "query", "group", "value"])
+    facts = {"source": "phantom", "method": "clip", "seed": 3, "n_train": 1, "provenance": {}}
+    write_result(tmp_path / "unseen", "training_images", Result(outcomes), facts)
+    write_json(tmp_path / crossval.HELD_OUT, {"phenotypes": ["HP:0000001"]})
+    found = crossval.unseen_outcomes(tmp_path)
+    assert sorted(found["metric"]) == ["i2p_recall@10", "p2i_recall@10"]
+    assert found["query"].str.contains("HP:0000001").all()
+    assert set(found["dataset"]) == {""}
 
 
 def test_outcomes_of_folds_are_one_table_in_which_a_query_is_asked_once(tmp_path):

@@ -160,6 +160,15 @@ def test_copies_and_their_labels_go_to_one_group(source, toy, settings):
     assert pairs.loc["copy", "phenotypes"] == ["HP:0001744"]
 
 
+def test_of_copies_one_with_a_caption_is_kept(source, toy, settings):
+    """Else the copy without words would go for want of a caption, and the picture with it."""
+    root, records = source
+    mute = record("a-copy", image="copy.png", caption="")
+    pairs = phenokg.build([mute, *records[:39]], root, toy, settings).pairs.set_index("pair_id")
+    assert pairs.loc["r5", "caption"] == "Radiograph r5 with enlarged heart."
+    assert "a-copy" not in pairs.index
+
+
 def test_labels_become_a_templated_caption_and_captions_are_linked(source, toy, settings):
     root, records = source
     pairs = phenokg.build(records, root, toy, settings).pairs.set_index("pair_id")

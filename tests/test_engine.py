@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from phenolip_lib import stage2
+from phenolip_lib import engine, stage2, student
 from phenolip_lib.checkpoints import Checkpoints
 from phenolip_lib.distributed import launch
 from phenolip_lib.errors import PhenoLIPError
@@ -47,6 +47,9 @@ def program(folder, out, overrides, *kill_at):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
+PARTS = {"training.accumulation": 2}
+
+
 def assert_close(a, b, atol):
     for name, value in a.items():
         torch.testing.assert_close(value, b[name], atol=atol, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
@@ -77,6 +80,34 @@ def test_parts_without_the_cached_gradient_would_differ(run):
     _, whole = run({"stage2.epochs": 1})
     _, small = run({"stage2.epochs": 1, "stage2.batch_size": 2})
     assert abs(whole["loss"].iat[0] - small["loss"].iat[0]) > 0.1
+
+
+def test_dropout_is_the_same_in_both_passes_over_a_part(folder, monkeypatch):
+    """The gradient at the embeddings belongs to the embeddings that the second pass makes again."""
+    settings = case.params(folder, case.TOWERS | {"stage2.epochs": 1, "stage2.head_dropout": 0.5} | PARTS)
+    taken, seen = student.Student.forward, []
+
+    def forward(self, **inputs):
+        output = taken(self, **inputs)
+        if self.training:
+            seen.append(output["image"].detach().clone())
+        return output
+
+    monkeypatch.setattr(student.Student, "forward", forward)
+    stage2.train(settings, case.data(folder, settings), None, seed=0)
+    for step in range(0, len(seen), 4):
+        for first, again in zip(seen[step : step + 2], seen[step + 2 : step + 4], strict=True):
+            torch.testing.assert_close(first, again)
+    assert not torch.equal(seen[0], seen[1])
+    assert len(seen) % 4 == 0
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_gradient_checkpointing_changes_memory_alone(run, parts):
+    over = case.TOWERS | {"stage2.epochs": 1, "training.accumulation": parts}
+    plain, _ = run(over)
+    checkpointed, _ = run(over | {"training.gradient_checkpointing": True})
+    assert_close(plain, checkpointed, atol=2e-4)
 
 
 # --- processes -----------------------------------------------------------------------------------
@@ -188,6 +219,32 @@ def test_a_loss_that_is_no_number_stops_and_names_the_last_checkpoint(folder, mo
         stage2.train(settings, data, None, seed=0, checkpoints=Checkpoints(tmp_path))
     tensors, _ = Checkpoints(tmp_path).latest()
     assert all(torch.isfinite(value).all() for value in tensors.values())
+
+
+def test_a_gradient_that_is_no_number_is_saved_nowhere(folder, monkeypatch, tmp_path):
+    """The loss of that step is fine, the weights after it are not."""
+    settings = case.params(folder, {"training.checkpoint_steps": 1})
+    taken, calls = engine.Engine._update, []
+
+    def update(self):
+        calls.append(taken(self))
+        return calls[-1] * float("inf") if len(calls) == 4 else calls[-1]
+
+    monkeypatch.setattr(engine.Engine, "_update", update)
+    with pytest.raises(PhenoLIPError, match="gradient's norm is inf at step 4; .*last good checkpoint is of step 3"):
+        stage2.train(settings, case.data(folder, settings), None, seed=0, checkpoints=Checkpoints(tmp_path))
+    assert Checkpoints(tmp_path).steps()[-1] == 3
+
+
+def test_a_finished_run_keeps_its_weights_alone(run, tmp_path):
+    (tmp_path / ".000000001.safetensors.half").write_text("left by a killed process")
+    kept = Checkpoints(tmp_path)
+    run({"training.checkpoint_steps": 1}, checkpoints=kept)
+    tensors, state = kept.latest()
+    assert kept.steps() == [state["step"]]
+    assert tensors
+    assert all(name.startswith("module.") for name in tensors)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
 
 
 # --- early stopping, schedule, curves ------------------------------------------------------------

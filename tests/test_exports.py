@@ -58,7 +58,7 @@ def pairs() -> pd.DataFrame:
 
 @pytest.fixture
 def graph(pairs, toy) -> Graph:
-    rows = [("set-1.0/b", "caption", 2, 15, "HP:0001640", '"large"\theart', False, True)]
+    rows = [("set-1.0/b", "caption", 2, 15, "HP:0001640", '"large"\theart', False, True, False)]
     return build_graph(pairs, pd.DataFrame(rows, columns=SPAN), toy)
 
 

@@ -76,6 +76,8 @@ def test_nodes_and_edges_of_a_small_graph(graph):
     }  # fmt: skip
     negated = graph.edges["mentions"].set_index("object")["negated"].to_dict()
     assert negated == {"HP:0001627": False, "HP:0001651": True}
+    family = graph.edges["mentions"].set_index("object")["family"].to_dict()
+    assert family == {"HP:0001627": False, "HP:0001651": True}
 
 
 def test_a_group_knows_its_articles(graph):

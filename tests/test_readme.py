@@ -1,5 +1,6 @@
 """The README's numbers are those of the committed tables, and its picture is that of dvc.yaml."""
 
+import json
 import re
 
 import pandas as pd
@@ -7,11 +8,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from phenolip_lib import tables
+from phenolip_lib.params import load_params
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CAPTIONS, PHENOTYPES = ["i2t_recall@10", "t2i_recall@10"], ["i2p_recall@10", "p2i_recall@10"]
-NAMES = {"untrained": "untrained alignment (chance line)", "clip": "plain contrastive", "phenolip": "PhenoLIP",
+NAMES = {"untrained": "untrained alignment (chance line)", "clip": "plain contrastive",
+         "clip_soft": "plain + soft labels", "phenolip": "PhenoLIP",
          "phenolip_soft": "PhenoLIP + soft labels"}  # fmt: skip
 
 
@@ -42,7 +45,7 @@ LINES = {
     "open clip": lambda: line("clip", [*scores("open", "crossval", "clip", REAL), ""]),
     **{
         f"open {m}": lambda m=m: line(m, differences("open", "crossval_difference", m, [*REAL, "i2p_ndcg@10"]))
-        for m in ("phenolip", "phenolip_soft")
+        for m in ("clip_soft", "phenolip", "phenolip_soft")
     },
     "unseen clip": lambda: line(
         "clip", [cell for s in ("open", "phantom") for cell in scores(s, "unseen", "clip", BOTH)]
@@ -51,7 +54,7 @@ LINES = {
         f"unseen {m}": lambda m=m: line(
             m, [cell for s in ("open", "phantom") for cell in differences(s, "unseen_difference", m, BOTH)]
         )
-        for m in ("phenolip", "phenolip_soft")
+        for m in ("clip_soft", "phenolip", "phenolip_soft")
     },
     **{
         f"phantom {m}": lambda m=m: line(m, scores("phantom", "retrieval_intervals", m, REAL))
@@ -59,7 +62,7 @@ LINES = {
     },
     **{
         f"phantom {m}": lambda m=m: line(m, differences("phantom", "difference", m, REAL))
-        for m in ("phenolip", "phenolip_soft")
+        for m in ("clip_soft", "phenolip", "phenolip_soft")
     },
 }  # fmt: skip
 
@@ -74,6 +77,19 @@ def test_stage_1_is_that_of_the_report():
     rows = table("ontology", "stage1_linking").set_index(["task", "encoder"])["acc@1"].loc["synonym → term"]
     said = [f"{100 * rows[name]:.1f}%" for name in ("knowledge encoder", "untrained encoder", "char TF-IDF")]
     assert f"{said[0]} of cases, {said[1]} before training, {said[2]} by character TF-IDF" in README
+
+
+def test_the_towers_of_the_paper_are_parameters_that_fit_together():
+    section = README.split("## The models", 1)[1]
+    (text,) = re.findall(r"```yaml\n(.*?)```", section.split("\n## ", 1)[0], flags=re.DOTALL)
+    told = YAML(typ="safe", pure=True).load(text)
+    flat = {f"{name}.{key}": value for name, own in told.items() for key, value in own.items()}
+    params = load_params(ROOT / "params.yaml").with_overrides(flat)
+    config = json.loads((ROOT / "phenolip_lib/configs/phenolip-vit-b-16.json").read_text())
+    assert params.stage1.embed_dim == config["embed_dim"]
+    assert params.encoders.image_size == config["vision_cfg"]["image_size"]
+    (batch,) = re.findall(r"stage2\.batch_size=(\d+)", README)
+    assert int(batch) <= 3000  # training pairs of open: a larger batch would be one step an epoch
 
 
 def test_the_picture_has_the_stages_of_the_pipeline():

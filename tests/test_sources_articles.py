@@ -80,6 +80,24 @@ def read(root: Path) -> tuple[dict[str, Record], dict[str, str]]:
     return records, rejects
 
 
+def test_a_range_of_figures_means_those_between_too(tmp_path):
+    figures = "".join(
+        f"<fig id='F{i}'><caption><p>Film {i}.</p></caption><graphic xlink:href='x.g002'/></fig>" for i in (1, 2, 3, 4)
+    )
+    text = "<p>See Figs <xref ref-type='fig' rid='F1'>1</xref>\u2013<xref ref-type='fig' rid='F3'>3</xref>.</p>"
+    unpacked(tmp_path, {"a.nxml": article(f"<body>{text}{figures}</body>"), **FILES})
+    records, _ = read(tmp_path)
+    assert [bool(record.context) for record in records.values()] == [True, True, True, False]
+
+
+def test_an_article_as_efetch_gives_it(tmp_path):
+    whole = article().decode()
+    start = whole.index("<article")
+    wrapped = f"{whole[:start]}<pmc-articleset>{whole[start:]}</pmc-articleset>"
+    unpacked(tmp_path, {"a.nxml": wrapped.encode(), **FILES})
+    assert "pmc-oa/PMC123/f1" in read(tmp_path)[0]
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_figures_of_an_article(tmp_path, packed):
     files = {"a.nxml": article(), **FILES}

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.records import Record, Reject
 from phenolip_lib.runtime import log
 from phenolip_lib.sources import DATASETS, chula, ham10000, idrid, medpix, open_records
 from tests.conftest import ROOT
@@ -106,13 +107,29 @@ def test_medpix_copes_with_what_is_null_and_either_suffix(tmp_path):
 
 
 def test_medpix_names_the_damaged_file(tmp_path):
-    base = medpix_folder(tmp_path, [{"image": "a"}], [])
+    base = medpix_folder(tmp_path, [], [])
+    write(base / "Descriptions.json", "{}")
     with pytest.raises(PhenoLIPError, match="Descriptions.json: is not a list of entries with image and U_id"):
         list(medpix.records(tmp_path))
     write(base / "Descriptions.json", "[]")
     write(base / "splitted_dataset" / "descriptions_dev.jsonl", '{"image": "a"}\n{"ima\n')
     with pytest.raises(PhenoLIPError, match="descriptions_dev.jsonl: line 2 is not an entry"):
         list(medpix.records(tmp_path))
+
+
+def test_medpix_sets_single_damaged_entries_aside(tmp_path):
+    good = {"image": "MPX1_s1", "U_id": "MPX1", "Description": {"Caption": "A film."}}
+    items = [good, {"image": "x"}, good | {"image": "s2", "Description": "text"},
+             good | {"image": "s3", "Description": {"Caption": 5}}]  # fmt: skip
+    medpix_folder(tmp_path, items, [{"Case": {}}])
+    found = list(medpix.records(tmp_path))
+    assert [r.caption for r in found if isinstance(r, Record)] == ["A film."]
+    assert sorted((r.record_id, r.reason) for r in found if isinstance(r, Reject)) == [
+        ("medpix-2.0/Case_topic.json:1", "no entry with U_id"),
+        ("medpix-2.0/Descriptions.json:2", "no entry with image and U_id"),
+        ("medpix-2.0/s2", "Description is no object"),
+        ("medpix-2.0/s3", "Caption is no text"),
+    ]
 
 
 # --- HAM10000
@@ -133,13 +150,14 @@ def test_ham10000_leaves_out_what_is_not_known_and_keeps_absent_images(tmp_path)
     assert (one.labels, one.class_name, two.labels) == ((), "df", ("HP:0000995",))
 
 
-@pytest.mark.parametrize(
-    "table, words",
-    [(HAM_HEADER + "L1,ISIC_1,NV,histo,,,\n", "unknown class 'NV' in dx"), ("", "not a table")],
-)
-def test_ham10000_refuses_damaged_metadata(tmp_path, table, words):
-    write(tmp_path / "ham10000" / "HAM10000_metadata.csv", table)
-    with pytest.raises(PhenoLIPError, match=words):
+def test_ham10000_sets_unknown_classes_aside_and_refuses_damaged_metadata(tmp_path):
+    path = tmp_path / "ham10000" / "HAM10000_metadata.csv"
+    write(path, HAM_HEADER + "L1,ISIC_1,NV,histo,,,\nL2,ISIC_2,nv,histo,,,\n")
+    odd, good = ham10000.records(tmp_path)
+    assert (odd.record_id, good.class_name) == ("ham10000/ISIC_1", "nv")
+    assert odd.reason.startswith("unknown class 'NV' in dx; there are akiec")
+    path.write_text("")
+    with pytest.raises(PhenoLIPError, match="not a table"):
         list(ham10000.records(tmp_path))
 
 
@@ -192,8 +210,10 @@ def test_idrid_masks_are_those_with_a_lesion(fundus):
     assert idrid.masks(fundus, "idrid/grading/test/IDRiD_001") == {}
     assert idrid.masks(fundus, "idrid/segmentation/none/IDRiD_55") == {}
     write(next(fundus.glob("**/IDRiD_55_MA.png")), "no image")
-    with pytest.raises(PhenoLIPError, match="IDRiD_55_MA.png: not a mask"):
-        list(idrid.records(fundus))
+    (aside,) = [item for item in idrid.records(fundus) if isinstance(item, Reject)]
+    assert aside.record_id == "idrid/segmentation/test/IDRiD_55"
+    assert "IDRiD_55_MA.png: not a mask" in aside.reason
+    assert str(fundus) not in aside.reason
 
 
 def test_idrid_without_part_a_says_so(fundus, lines):

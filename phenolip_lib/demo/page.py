@@ -34,7 +34,8 @@ CSS = f"""
 .dark .gradio-container, .gradio-container.dark {{ --quiet: #a3adb8; }}
 .notice {{ border-left: 4px solid #D55E00; padding: .6rem .9rem; background: var(--background-fill-secondary);
   line-height: 1.45; margin-top: .6rem; }}
-.status:empty {{ display: none; }}
+.status:empty, #status:not(:has(.status:not(:empty))) {{ display: none; }}
+.gradio-container ::placeholder {{ color: var(--quiet) !important; opacity: 1; }}
 .status {{ padding: .5rem .8rem; border-radius: 6px; border: 1px solid var(--border-color-primary); line-height: 1.4; }}
 .status.refused {{ border-left: 4px solid #D55E00; }}
 .muted, .caption {{ display: block; font-size: .86rem; line-height: 1.4; margin: .35rem 0; overflow-wrap: anywhere; }}
@@ -64,6 +65,7 @@ CSS = f"""
 .pictures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; list-style: none;
   padding: 0; margin: 0; }}
 .pictures img {{ width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 6px; background: #000; }}
+@media (max-width: 640px) {{ #ranking {{ order: -1; }} }}
 @media (max-width: 480px) {{ .pictures {{ grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .7rem; }} }}
 """
 

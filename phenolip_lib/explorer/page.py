@@ -29,6 +29,8 @@ from phenolip_lib.paths import Paths
 from phenolip_lib.storage import write_text
 
 ASSETS = Path(__file__).parent / "assets"
+FEW, LARGE, SMALL = 4_000, 192, 112
+"""Up to how many pictures their thumbnails are large, and sides of both kinds: the page stays below 50 MB."""
 SCRIPTS = ("dom", "model", "search", "tree", "gallery", "term", "overview", "main")
 """Files of the script in the order they are joined in, each one idea."""
 
@@ -41,8 +43,9 @@ def write(
     root: Path | None,
     names: tuple[list[str], np.ndarray] | None,
     title: str,
-    thumbnail: int = 112,
+    thumbnail: int | None = None,
     max_images: int = 10_000,
+    book: str = "",
 ) -> Path:
     """Write the explorer of an ontology and, as far as they are there, of its images and its encoder.
 
@@ -53,8 +56,9 @@ def write(
         root: the folder the pairs' pictures are relative to; None shows captions without pictures.
         names: HPO ids and the L2-normalised embeddings ``(n, dim)`` of their names; None leaves the encoder's
             neighbours out.
-        thumbnail: longest side of a picture, in pixels.
+        thumbnail: longest side of a picture, in pixels; by default smaller the more there are.
         max_images: pictures the page holds at most.
+        book: address of the book this page belongs to, for a link; none by default.
 
     Raises:
         PhenoLIPError: the parts belong to different builds, or a picture cannot be read.
@@ -67,13 +71,14 @@ def write(
             raise PhenoLIPError("the graph and the pairs are of different builds; run `dvc repro phenokg`")
         chosen = pictures.choose(pairs, max_images)
         if root is not None:
+            thumbnail = thumbnail or (LARGE if len(chosen.shown) <= FEW else SMALL)
             texts = [base64.b64encode(b).decode() for b in pictures.thumbnails(chosen.shown, root, thumbnail)]
         data["images"] = payload.images(onto, chosen, None if root is None else [len(text) for text in texts])
-    write_text(path, _page(title, data, "".join(texts)))
+    write_text(path, _page(title, data, "".join(texts), book))
     return Path(path)
 
 
-def build(source: str, paths: Paths, path: Path) -> Path:
+def build(source: str, paths: Paths, path: Path, book: str = "") -> Path:
     """Write the explorer of a source from what the pipeline has made so far.
 
     Without ``build/hpo`` the release that params name is parsed; what else is absent leaves its part of the
@@ -84,13 +89,15 @@ def build(source: str, paths: Paths, path: Path) -> Path:
     """
     params = load_params(paths.params)
     parsed = (paths.hpo / "release.json").is_file()
-    onto = Ontology.load(paths.hpo) if parsed else hpo.read_release(params.hpo, paths.cache)
+    onto = Ontology.load(paths.hpo) if parsed else hpo.kept_release(params.hpo, paths.cache)
     folder, root = paths.phenokg(source), paths.data(source)
     graph = pairs = None
     if (folder / "pairs.parquet").is_file():
         pairs, graph = phenokg.load_pairs(folder), Graph.load(folder / "graph", onto)
     names = _embedded_names(paths, params) if (paths.stage1 / "config.json").is_file() else None
-    return write(path, onto, graph, pairs, root if root.is_dir() else None, names, f"PhenoKG explorer: {source}")
+    return write(
+        path, onto, graph, pairs, root if root.is_dir() else None, names, f"PhenoKG explorer: {source}", book=book
+    )
 
 
 def _embedded_names(paths: Paths, params: Params) -> tuple[list[str], np.ndarray]:
@@ -111,7 +118,7 @@ def _embedded_names(paths: Paths, params: Params) -> tuple[list[str], np.ndarray
     return texts["hpo_id"].iloc[rows].tolist(), encoder.project(features[rows])
 
 
-def _page(title: str, data: dict[str, Any], thumbnails: str) -> str:
+def _page(title: str, data: dict[str, Any], thumbnails: str, book: str) -> str:
     style, theme = _asset("style.css"), _asset("theme.js")
     parts = "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
     script = f'(() => {{\n"use strict";\n{parts}}})();\n'
@@ -120,6 +127,7 @@ def _page(title: str, data: dict[str, Any], thumbnails: str) -> str:
         "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
         f"script-src {_hash(theme)} {_hash(script)}; base-uri 'none'; form-action 'none'",
         "title": html.escape(title),
+        "book": f'<a id="book" href="{html.escape(book)}">← Book</a>' if book else "",
         "style": style,
         "theme": theme,
         "data": base64.b64encode(gzip.compress(compact, mtime=0)).decode(),

@@ -60,6 +60,27 @@ def _batches(own: pd.DataFrame, root: Path):
         yield pa.table([pa.array(c, type=f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
 
 
+MADE = """\
+## How it was made
+
+Pictures of the data sets above, read in their upstream layout. Figures that are charts, unreadable or near copies of
+others were set aside, compound figures cut into panels with their part of the caption. Links are the data set's own
+labels, mapped to HPO; where it has none, HPO terms that a dictionary found in the text, affirmed there and visible in a
+picture of that modality. Nobody looked at the links one by one. `url` leads to each record's origin; credit is due to
+its authors."""
+
+LIMITS = """\
+## Limits
+
+- A finding the text does not mention is not linked: a missing link says nothing.
+- Recognised links hold the recogniser's errors, and text may tell of more than its picture shows.
+- Class labels mapped to a broader HPO term say less than the class; captions made of labels say nothing else.
+- Groups keep a patient, case or article in one split as far as its source names them.
+- The pictures over-represent what is published, and few places and devices; skin tones and ages are not balanced.
+
+Not for clinical use. Each picture keeps the licence of its row."""
+
+
 def card(pairs: pd.DataFrame, title: str, sizes: dict[str, dict[str, int]]) -> str:
     """The dataset card: YAML header and a description with the sources and their licences.
 
@@ -82,8 +103,11 @@ def card(pairs: pd.DataFrame, title: str, sizes: dict[str, dict[str, int]]) -> s
     yaml = YAML()
     yaml.default_flow_style = False
     yaml.dump(header, stream)
-    sources = pairs.groupby(["dataset", "licence"], sort=True).size()
-    rows = "\n".join(f"| {name} | {licence} | {n} |" for (name, licence), n in sources.items())
+    sources = pairs.groupby(["dataset", "licence"], sort=True)
+    rows = "\n".join(
+        f"| {name} | {licence} | {len(own)} | {own['asserted'].mean():.0%} | {own['templated'].mean():.0%} |"
+        for (name, licence), own in sources
+    )
     shown = pairs["phenotypes"].explode().nunique()
     return (
         f"---\n{stream.getvalue()}---\n\n# {title}\n\n"
@@ -91,8 +115,8 @@ def card(pairs: pd.DataFrame, title: str, sizes: dict[str, dict[str, int]]) -> s
         "`phenotypes` holds HPO ids; `asserted` tells whether they are the data set's own labels or were recognised "
         "in the caption; `templated` marks captions written from HPO text. Pairs of one `group` (patient, case or "
         "article) are in one split.\n\n"
-        f"| data set | licence | pairs |\n| --- | --- | --- |\n{rows}\n\n"
-        "Not for clinical use. Each picture keeps the licence of its row.\n"
+        "| data set | licence | pairs | links asserted | captions templated |\n| --- | --- | --- | --- | --- |\n"
+        f"{rows}\n\n{MADE}\n\n{LIMITS}\n"
     )
 
 

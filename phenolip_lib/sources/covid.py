@@ -48,8 +48,10 @@ def records(root: Path) -> Iterator[Record | Reject]:
         PhenoLIPError: the layout is not there, or the table is damaged.
     """
     base = place(root, NAME, f"a copy of {URL}")
-    table = read_table(base / "metadata.csv", ["patientid", "finding", "filename", "folder", "license"])
-    for number, row in enumerate(table.to_dict("records"), start=2):
+    bad: list[Reject] = []
+    table = read_table(base / "metadata.csv", ["patientid", "finding", "filename", "folder", "license"], bad)
+    yield from bad
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
         row = {key: " ".join(value.split()) for key, value in row.items()}
         patient, finding, image = row["patientid"], row["finding"], f"{row['folder'] or 'images'}/{row['filename']}"
         record_id = f"{NAME}/{row['filename'] or f'row {number}'}"

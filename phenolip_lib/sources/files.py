@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.records import Reject
 
 
 def need(root: Path, relative: str, dataset: str) -> Path:
@@ -43,13 +44,16 @@ def place(root: Path, dataset: str, what: str) -> Path:
     return path
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV file as text, empty where a field is empty or a row ends early.
+def read_table(path: Path, columns: Sequence[str], bad: list[Reject] | None = None) -> pd.DataFrame:
+    """A CSV file as text, empty where a field is empty or a row ends early; the index is the line in the file.
 
     pandas alone would take the surplus fields of a row for an index, or drop them.
 
+    Args:
+        bad: takes up rows with more fields than the header, which are else an error.
+
     Raises:
-        PhenoLIPError: it is absent or no table, lacks one of the `columns` or has a row with more fields.
+        PhenoLIPError: it is absent or no table, or lacks one of the `columns`.
     """
     if not path.is_file():
         raise PhenoLIPError(f"{path} is missing")
@@ -57,19 +61,23 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [column.strip() for column in next(reader, [])]
-            rows = []
+            rows, lines = [], []
             for row in reader:
                 if any(row[len(header) :]):
-                    raise PhenoLIPError(f"{path}: line {reader.line_num} has more fields than the header")
-                if row:
+                    if bad is None:
+                        raise PhenoLIPError(f"{path}: line {reader.line_num} has more fields than the header")
+                    name = f"{path.parent.name}/{path.name}:{reader.line_num}"
+                    bad.append(Reject(name, "source", "more fields than the header"))
+                elif row:
                     rows.append((row + [""] * len(header))[: len(header)])
+                    lines.append(reader.line_num)
     except (csv.Error, UnicodeDecodeError) as error:
         raise PhenoLIPError(f"{path}: not a table ({error})") from None
     if not header or len(set(header)) < len(header):
         raise PhenoLIPError(f"{path}: not a table (its columns have no names of their own)")
     if missing := [column for column in columns if column not in header]:
         raise PhenoLIPError(f"{path}: lacks the column {missing[0]!r}; it has {', '.join(header)}")
-    return pd.DataFrame(rows, columns=header, dtype=str)
+    return pd.DataFrame(rows, index=lines, columns=header, dtype=str)
 
 
 def split_labels(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

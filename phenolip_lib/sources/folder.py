@@ -49,7 +49,9 @@ def records(root: Path) -> Iterator[Record | Reject]:
 
 
 def _listed(base: Path, table_name: str, names: list[str]) -> Iterator[Record | Reject]:
-    table = read_table(base / table_name, ["image"])
+    bad: list[Reject] = []
+    table = read_table(base / table_name, ["image"], bad)
+    yield from bad
     if strange := [column for column in table.columns if column not in COLUMNS]:
         near = difflib.get_close_matches(strange[0].lower(), COLUMNS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COLUMNS)}"
@@ -57,7 +59,7 @@ def _listed(base: Path, table_name: str, names: list[str]) -> Iterator[Record | 
     seen: set[str] = set()
     archives: dict[Path, set[str] | str] = {}
     n_hints = 0
-    for number, row in enumerate(table.to_dict("records"), start=2):
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
         image = _plain(row["image"].strip())
         key = f"{NAME}/{image}" if image else f"{NAME}/{table_name}:{number}"
         modality = row.get("modality", "").strip().lower() or "other"

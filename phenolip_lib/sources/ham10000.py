@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.records import Record
+from phenolip_lib.records import Record, Reject
 from phenolip_lib.sources.files import need, stems
 
 NAME = FOLDER = "ham10000"
@@ -38,13 +38,13 @@ APPROXIMATE = {"bkl", "vasc", "akiec"}
 granuloma and haemorrhage, ``akiec`` Bowen's disease beside actinic keratosis."""
 
 
-def records(root: Path) -> Iterator[Record]:
+def records(root: Path) -> Iterator[Record | Reject]:
     """One record an image, sorted by id; `root` is the folder that holds ``ham10000``.
 
     There is no caption; site, sex and age, where known, are context. Images of one lesion are one group.
 
     Raises:
-        PhenoLIPError: the layout is not there, or the metadata are damaged or name an unknown class.
+        PhenoLIPError: the layout is not there, or the metadata are damaged.
     """
     path = need(root, f"{FOLDER}/HAM10000_metadata.csv", NAME)
     try:
@@ -53,12 +53,15 @@ def records(root: Path) -> Iterator[Record]:
         raise PhenoLIPError(f"{path}: not a table ({error})") from None
     if missing := {"lesion_id", "image_id", "dx"} - set(table.columns):
         raise PhenoLIPError(f"{path}: lacks the columns {', '.join(sorted(missing))}")
-    if strange := set(table["dx"]) - LABELS.keys() - UNLINKED:
-        raise PhenoLIPError(f"{path}: unknown class {min(strange)!r} in dx; there are {', '.join(LABELS)} and df")
     folders = sorted(p for p in path.parent.glob("HAM10000_images*") if p.is_dir())
     files = {stem: f"{FOLDER}/{folder.name}/{name}" for folder in folders for stem, name in stems(folder).items()}
     for row in table.sort_values("image_id").to_dict("records"):
         stem, dx = row["image_id"], row["dx"]
+        if dx not in LABELS.keys() | UNLINKED:
+            yield Reject(
+                f"{NAME}/{stem}", "source", f"unknown class {dx!r} in dx; there are {', '.join(LABELS)} and df"
+            )
+            continue
         facts = (("Site", "localization"), ("Sex", "sex"), ("Age", "age"))
         known = [f"{word}: {value}." for word, key in facts if (value := row.get(key, "")) not in {"", "unknown"}]
         yield Record(

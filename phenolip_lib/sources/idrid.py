@@ -20,7 +20,7 @@ import pandas as pd
 from PIL import Image
 
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.records import Record
+from phenolip_lib.records import Record, Reject
 from phenolip_lib.runtime import log
 from phenolip_lib.sources.files import need, stems
 
@@ -45,14 +45,14 @@ APPROXIMATE = {"DME risk 2"}
 fovea. Risk 2 stands for macular edema in screening, but no thickness was measured; risk 1 does not."""
 
 
-def records(root: Path) -> Iterator[Record]:
+def records(root: Path) -> Iterator[Record | Reject]:
     """Graded images and images with lesion masks, sorted by id; `root` is the folder that holds ``idrid``.
 
     Grade 1 or more asserts retinopathy, risk 2 macular edema, a mask that is not empty its lesion.
     `class_name` is the grade. Without part A its records are left out and the log says so.
 
     Raises:
-        PhenoLIPError: the layout is not there, or a table or mask of it is damaged.
+        PhenoLIPError: the layout is not there, or a table of it is damaged.
     """
     root = Path(root)
     need(root, FOLDER, NAME)
@@ -73,7 +73,12 @@ def records(root: Path) -> Iterator[Record]:
         for stem in sorted(files.keys() | masked):
             key = f"segmentation/{split}/{stem}"
             image = f"{folder}/{files.get(stem, stem + '.jpg')}"
-            yield _record(key, image, split, list(masks(root, f"{NAME}/{key}")), "")
+            try:
+                labels = list(masks(root, f"{NAME}/{key}"))
+            except PhenoLIPError as error:
+                yield Reject(f"{NAME}/{key}", "source", str(error).removeprefix(f"{root}/"))
+                continue
+            yield _record(key, image, split, labels, "")
 
 
 def masks(root: Path, record_id: str) -> dict[str, Path]:
@@ -93,7 +98,7 @@ def masks(root: Path, record_id: str) -> dict[str, Path]:
                     # Masks are bilevel, grey or palette images; in grey only the background is 0.
                     if image.convert("L").getbbox():
                         found[hpo_id] = path
-            except OSError as error:
+            except (OSError, SyntaxError, Image.DecompressionBombError) as error:
                 raise PhenoLIPError(f"{path}: not a mask that can be read ({error})") from None
     return found
 

@@ -72,6 +72,8 @@ def parse(content: bytes) -> Article:
         root = parser.close()
         for element in root.iter():
             element.tag = element.tag.rpartition("}")[2]
+        if root.tag == "pmc-articleset" and len(root.findall("article")) == 1:  # as efetch gives it
+            root = root.find("article")
         meta = root.find("front/article-meta")
         if root.tag != "article" or meta is None:
             raise PhenoLIPError("no JATS article")

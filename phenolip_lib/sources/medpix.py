@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.records import Record
+from phenolip_lib.records import Record, Reject
 from phenolip_lib.sources.files import need, read_json, stems
 
 NAME = FOLDER = "medpix-2.0"
@@ -34,7 +34,7 @@ APPROXIMATE: set[str] = set()
 PICTURE_BOX = (0.0, 0.09, 1.0, 0.90)
 
 
-def records(root: Path, discussion: bool = False) -> Iterator[Record]:
+def records(root: Path, discussion: bool = False) -> Iterator[Record | Reject]:
     """One record an image, sorted by id; `root` is the folder that holds ``medpix-2.0``.
 
     The caption is the image's own; title, findings and diagnosis of the case are context.
@@ -49,14 +49,18 @@ def records(root: Path, discussion: bool = False) -> Iterator[Record]:
     """
     folder = need(root, BASE, NAME)
     files = stems(need(root, f"{BASE}/images", NAME))
-    cases = {case["U_id"]: case for case in _entries(need(root, f"{BASE}/Case_topic.json", NAME), "U_id")}
-    items = _entries(need(root, f"{BASE}/Descriptions.json", NAME), "image", "U_id")
+    bad: list[Reject] = []
+    cases = {case["U_id"]: case for case in _entries(need(root, f"{BASE}/Case_topic.json", NAME), bad, "U_id")}
+    items = _entries(need(root, f"{BASE}/Descriptions.json", NAME), bad, "image", "U_id")
+    yield from bad
     splits = _splits(folder)
     for item in sorted(items, key=lambda item: item["image"]):
-        stem, whole = item["image"], cases.get(item["U_id"], {})
-        case, topic = whole.get("Case") or {}, whole.get("Topic") or {}
-        context = [case.get(part) for part in ("Title", "Findings", "Case Diagnosis")]
-        context += [topic.get("Disease Discussion")] * discussion
+        stem = item["image"]
+        try:
+            texts = _texts(item, cases.get(item["U_id"], {}), discussion)
+        except TypeError as error:
+            yield Reject(f"{NAME}/{stem}", "source", str(error))
+            continue
         yield Record(
             record_id=f"{NAME}/{stem}",
             dataset=NAME,
@@ -65,26 +69,54 @@ def records(root: Path, discussion: bool = False) -> Iterator[Record]:
             group=f"{NAME}/{item['U_id']}",
             licence=LICENCE,
             url=URL,
-            caption=_clean((item.get("Description") or {}).get("Caption")),
-            context="\n".join(text for part in context if (text := _clean(part))),
-            class_name=_clean(item.get("Location Category")),
+            **texts,
             box=PICTURE_BOX,
             official_split=splits.get(stem, ""),
         )
 
 
-def _clean(text: str | None) -> str:
+def _texts(item: dict, whole: dict, discussion: bool) -> dict[str, str]:
+    """Caption, context and class of an image; TypeError where upstream's layout holds something else."""
+    description, case, topic = (
+        _object(owner, name) for owner, name in ((item, "Description"), (whole, "Case"), (whole, "Topic"))
+    )
+    context = [_clean(case, part) for part in ("Title", "Findings", "Case Diagnosis")]
+    context += [_clean(topic, "Disease Discussion")] * discussion
+    return {
+        "caption": _clean(description, "Caption"),
+        "context": "\n".join(filter(None, context)),
+        "class_name": _clean(item, "Location Category"),
+    }
+
+
+def _object(owner: dict, name: str) -> dict:
+    found = owner.get(name) or {}
+    if not isinstance(found, dict):
+        raise TypeError(f"{name} is no object")
+    return found
+
+
+def _clean(owner: dict, name: str) -> str:
     """Text in one line; what upstream writes for "nothing" becomes empty."""
-    text = " ".join((text or "").split())
+    text = owner.get(name) or ""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is no text")
+    text = " ".join(text.split())
     return "" if text.lower() in {"n/a", "none", "null", "."} else text
 
 
-def _entries(path: Path, *keys: str) -> list[dict[str, Any]]:
-    """The entries of a JSON list, each of which has the `keys`."""
+def _entries(path: Path, bad: list[Reject], *keys: str) -> list[dict[str, Any]]:
+    """The entries of a JSON list that have text under each of the `keys`; the others go to `bad`."""
     entries = read_json(path)
-    if not isinstance(entries, list) or not all(isinstance(e, dict) and e.keys() >= set(keys) for e in entries):
+    if not isinstance(entries, list):
         raise PhenoLIPError(f"{path}: is not a list of entries with {' and '.join(keys)}")
-    return entries
+    kept = []
+    for number, entry in enumerate(entries, start=1):
+        if isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in keys):
+            kept.append(entry)
+        else:
+            bad.append(Reject(f"{NAME}/{path.name}:{number}", "source", f"no entry with {' and '.join(keys)}"))
+    return kept
 
 
 def _splits(folder: Path) -> dict[str, str]:

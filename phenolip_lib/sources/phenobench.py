@@ -46,8 +46,10 @@ def records(root: Path) -> Iterator[Record | Reject]:
     base = place(root, NAME, f"{TABLE} or PhenoKG's JSON files with their pictures")
     files = sorted(p for p in base.iterdir() if p.suffix.lower() in (".json", ".jsonl"))
     if (base / TABLE).is_file():
-        table = read_table(base / TABLE, ["image_path", "caption", "full_matches"])
-        for number, row in enumerate(table.to_dict("records"), start=2):
+        bad: list[Reject] = []
+        table = read_table(base / TABLE, ["image_path", "caption", "full_matches"], bad)
+        yield from bad
+        for number, row in zip(table.index, table.to_dict("records"), strict=True):
             names = _matches(row["full_matches"])
             entry = {"image_path": row["image_path"], "enhanced_description": row["caption"], "phenotypes": names}
             yield _item(base, f"{TABLE}:{number}", row["image_path"], entry, "test")

@@ -58,7 +58,9 @@ def records(root: Path) -> Iterator[Record | Reject]:
         yield from _records(root, folder / "images", rows, facts, split, kind)
     facts = _facts(base / "license_information.csv") if tables else {}
     for split, path in tables:
-        table = read_table(path, ["ID", "Caption"])
+        bad: list[Reject] = []
+        table = read_table(path, ["ID", "Caption"], bad)
+        yield from bad
         yield from _records(root, base / split, table[["ID", "Caption"]].values.tolist(), facts, split, "radiology")
 
 

@@ -39,8 +39,11 @@ def records(root: Path) -> Iterator[Record | Reject]:
         PhenoLIPError: the folder is not there.
     """
     base = place(root, NAME, "shards (*.tar)")
-    for path in sorted(p for p in base.rglob("*.tar") if p.is_file()):
+    for path in sorted(p for p in base.rglob("*") if p.is_file() and p.name.endswith((".tar", ".tar.gz", ".tgz"))):
         shard = path.relative_to(base).as_posix()
+        if path.suffix != ".tar":
+            yield Reject(f"{NAME}/{shard}", "source", "a compressed shard has no random access; gunzip it")
+            continue
         try:
             names = list(members(path))
         except PhenoLIPError as error:

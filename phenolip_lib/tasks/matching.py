@@ -187,7 +187,7 @@ def load_folder(folder: Path, table: Path, onto: Ontology, modality: str = "face
     folder, table = Path(folder), Path(table)
     if modality not in MODALITIES:
         raise PhenoLIPError(f"modality {modality!r} is not one of {', '.join(MODALITIES)}")
-    found = read_table(table, ["image", "hpo_ids"])
+    found = read_table(table, ["image", "hpo_ids"]).reset_index(drop=True)
     if not len(found):
         raise PhenoLIPError(f"{table}: has no rows")
     if (again := found["image"].duplicated()).any():
