@@ -80,7 +80,7 @@ def experiment(tmp_path, full, params):
     bench = Benchmark(pairs, full, settings_of(candidates=60, candidate_sets=[30], face_candidates=20))
     return SimpleNamespace(
         params=params, source="phantom", paths=paths, onto=full, pairs=pairs, bench=bench, content="content",
-        n_train=12, probe_sets={}, relations=Relations(full, bench.candidates),
+        n_train=12, probe_sets={}, relations=Relations(full, bench.candidates), beside=lambda task: "",
     )  # fmt: skip
 
 
@@ -126,3 +126,29 @@ def test_models_are_evaluated_and_absent_ones_do_not_stop_them(experiment, monke
 def test_a_model_that_gives_no_numbers_is_named(experiment):
     with pytest.raises(PhenoLIPError, match="colours: .*image of ham10000/p000.*not finite"):
         peers.embed_source(colour_model(broken=True), experiment)
+
+
+def test_a_model_that_breaks_does_not_stop_the_others(experiment, monkeypatch, tmp_path):
+    known = {"broken": colour_model(broken=True), "colours": colour_model()}
+    monkeypatch.setattr(peers, "load_or_reason", lambda name, device: known[name])
+    absent = peers.evaluate_peers(experiment, ["broken", "colours"], tmp_path / "out")
+    assert list(absent) == ["broken"]
+    assert "not finite" in absent["broken"]
+    assert set(load_results(tmp_path / "out")["method"]) == {"colours"}
+
+
+def test_a_folder_of_faces_is_matched(full, params, monkeypatch, tmp_path):
+    rows = ["image,hpo_ids,patient,split"]
+    for i in range(8):
+        Image.new("RGB", (32, 32), (30 * i, 0, 0)).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,HP:0000316;HP:0000343,p{i},{'val' if i < 3 else 'test'}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    known = {"colours": colour_model(), "absent": peers.Unavailable("absent", "no hub")}
+    monkeypatch.setattr(peers, "load_or_reason", lambda name, device: known[name])
+    params = params.with_overrides({"evaluation.resamples": 200})
+    found, absent = peers.match_folder(list(known), tmp_path, tmp_path / "labels.csv", full, params, tmp_path / "kept")
+    assert absent == {"absent": "no hub"}
+    assert set(found["model"]) == {"colours"}
+    assert set(found["metric"]) == {"recall@5", "recall@10", "recall@50", "precision", "recall", "f1"}
+    assert found["images"].eq(5).all()
+    assert (found["low"].le(found["mean"]) & found["mean"].le(found["high"])).all()

@@ -45,7 +45,7 @@ def place(root: Path, dataset: str, what: str) -> Path:
 
 
 def read_table(path: Path, columns: Sequence[str], bad: list[Reject] | None = None) -> pd.DataFrame:
-    """A CSV file as text, empty where a field is empty or a row ends early; the index is the line in the file.
+    """A CSV file as text, empty where a field is empty or a row ends early; the index is the row in the file.
 
     pandas alone would take the surplus fields of a row for an index, or drop them.
 
@@ -61,23 +61,23 @@ def read_table(path: Path, columns: Sequence[str], bad: list[Reject] | None = No
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [column.strip() for column in next(reader, [])]
-            rows, lines = [], []
-            for row in reader:
+            rows, numbers = [], []
+            for number, row in enumerate(reader, start=2):
                 if any(row[len(header) :]):
                     if bad is None:
-                        raise PhenoLIPError(f"{path}: line {reader.line_num} has more fields than the header")
-                    name = f"{path.parent.name}/{path.name}:{reader.line_num}"
+                        raise PhenoLIPError(f"{path}: row {number} has more fields than the header")
+                    name = f"{path.parent.name}/{path.name}:{number}"
                     bad.append(Reject(name, "source", "more fields than the header"))
                 elif row:
                     rows.append((row + [""] * len(header))[: len(header)])
-                    lines.append(reader.line_num)
+                    numbers.append(number)
     except (csv.Error, UnicodeDecodeError) as error:
         raise PhenoLIPError(f"{path}: not a table ({error})") from None
     if not header or len(set(header)) < len(header):
         raise PhenoLIPError(f"{path}: not a table (its columns have no names of their own)")
     if missing := [column for column in columns if column not in header]:
         raise PhenoLIPError(f"{path}: lacks the column {missing[0]!r}; it has {', '.join(header)}")
-    return pd.DataFrame(rows, index=lines, columns=header, dtype=str)
+    return pd.DataFrame(rows, index=numbers, columns=header, dtype=str)
 
 
 def split_labels(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -99,7 +99,7 @@ def masks(root: Path, record_id: str) -> dict[str, Path]:
                     if image.convert("L").getbbox():
                         found[hpo_id] = path
             except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise PhenoLIPError(f"{path}: not a mask that can be read ({error})") from None
+                raise PhenoLIPError(f"{path}: not a mask that can be read ({type(error).__name__})") from None
     return found
 
 
