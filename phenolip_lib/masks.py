@@ -114,7 +114,7 @@ def _read(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image.convert("L"))
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PhenoLIPError(f"{path}: not a mask that can be read ({type(error).__name__})") from None
+        raise PhenoLIPError(f"{path}: not a mask that can be read ({error})") from None
 
 
 def _duplicates(pairs: pd.DataFrame, root: Path, quarantine: pd.DataFrame) -> pd.DataFrame:
