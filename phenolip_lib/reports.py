@@ -87,6 +87,19 @@ def panel_scores(root: Path) -> pd.DataFrame:
     return table.assign(figures=len(figures)).round(4)
 
 
+def gold_counts(root: Path, onto: Ontology) -> pd.DataFrame:
+    """Sizes of the gold sets, and what became of ids that this release no longer has: followed, or lost."""
+    rows = []
+    for name, documents in gold_documents(root, onto).items():
+        folder = root / "recognition" / name
+        counts = gold.read_gold(folder, onto)[1] if folder.is_dir() else {}
+        found = sum(len(document.annotations) for document in documents)
+        rows.append(
+            (name, len(documents), counts.get("annotations", found), counts.get("remapped", 0), counts.get("lost", 0))
+        )
+    return pd.DataFrame(rows, columns=["texts", "documents", "annotations", "old ids followed", "ids lost"])
+
+
 def gold_documents(root: Path, onto: Ontology) -> dict[str, list[gold.Document]]:
     """What recognition can be scored on: gold sets beside the data, or the captions of a phantom atlas."""
     folders = sorted(path for path in (root / "recognition").glob("*") if path.is_dir())
