@@ -17,7 +17,7 @@ from PIL import Image
 
 from phenolip_lib import explorer
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.explorer import images, neighbours
+from phenolip_lib.explorer import images, neighbours, page
 from phenolip_lib.explorer.payload import K
 from phenolip_lib.graph import build_graph
 from phenolip_lib.ontology import Ontology
@@ -393,3 +393,22 @@ def test_build_takes_what_is_there(tmp_path, toy, monkeypatch):
     assert data_of(page)["images"]["pair"] == ["d/a1", "d/a2", "d/d1"]
     assert len(thumbnails_of(page)) == 3
     assert page.read_bytes() == explorer.build("phantom", paths, tmp_path / "again.html").read_bytes()
+
+
+def test_the_page_leads_back_to_its_book_if_it_has_one(tmp_path, toy):
+    alone = explorer.write(tmp_path / "x.html", toy, None, None, None, None, "t").read_text(encoding="utf-8")
+    inside = explorer.write(tmp_path / "y.html", toy, None, None, None, None, "t", book="index.html")
+    assert 'id="book"' not in alone
+    assert '<a id="book" href="index.html">' in inside.read_text(encoding="utf-8")
+
+
+def test_thumbnails_are_larger_where_there_are_few(tmp_path, toy, monkeypatch):
+    rows = [pair("a", ["HP:0001640"], image="a.png"), pair("b", ["HP:0001744"], image="b.png")]
+    sides = []
+    for few in (2, 1):
+        monkeypatch.setattr(page, "FEW", few)
+        for name in ("a.png", "b.png"):
+            paint(tmp_path, name, (400, 300))
+        made = explorer.write(tmp_path / f"{few}.html", toy, None, pd.DataFrame(rows), tmp_path, None, "t")
+        sides.append({max(Image.open(io.BytesIO(thumbnail)).size) for thumbnail in thumbnails_of(made)})
+    assert sides == [{page.LARGE}, {page.SMALL}]
