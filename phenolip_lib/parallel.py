@@ -181,14 +181,17 @@ class _RayStep:
 
 def _import_ray():
     """Ray with its Python messages, which name folders of the machine, kept out of notebooks and logs."""
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    _quiet()
     import ray
     import ray.data
 
+    _quiet()  # the import sets levels of its own
+    return ray
+
+
+def _quiet() -> None:
     for name in ("ray", "ray.data", "ray.widgets.util"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return ray
 
 
 def start_ray(workers: int) -> None:
