@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -37,6 +37,24 @@ def compared(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params, bas
     """Differences to the baseline, paired by query, as `statistics.differences` gives them."""
     own = outcomes[outcomes["metric"].isin(metrics) & (outcomes["method"] != "untrained")]
     return statistics.differences(own, baseline, params.evaluation.resamples)
+
+
+def between(
+    outcomes: Mapping[str, pd.DataFrame], method: str, baseline: str, metrics: Sequence[str], params: Params
+) -> pd.DataFrame:
+    """One method minus another on several sets of queries, paired by query; empty if either was not evaluated.
+
+    Args:
+        outcomes: by what the queries are called.
+    """
+    columns = ["queries of", "metric", "difference", "low", "high", "p_holm", "beyond_chance", "queries", "groups"]
+    parts = []
+    for name, found in outcomes.items():
+        own = found[found["method"].isin([method, baseline])] if len(found) else found
+        if len(own) and own["method"].nunique() == 2:
+            table = tables.difference_table(compared(own, metrics, params, baseline), metrics)
+            parts.append(table.assign(**{"queries of": name})[columns])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def evidence(paths: Paths, source: str, params: Params, task: str) -> pd.DataFrame:

@@ -63,3 +63,16 @@ def test_a_verdict_says_which_side(outcomes, params, capsys):
     assert evaluation_reports.verdict(compared, "same", "phantom") == "0 of 2 differences are beyond chance"
     assert "0.00 points equal to plain contrastive" in capsys.readouterr().out
     assert tables.METHOD_NAMES["clip"] == "Plain contrastive"
+
+
+def test_two_methods_are_compared_on_several_sets_of_queries(outcomes, params):
+    params = params.with_overrides({"evaluation.resamples": 200})
+    half = outcomes[outcomes["query"] < "q5"]
+    found = evaluation_reports.between(
+        {"all": outcomes, "half": half, "none": outcomes.iloc[:0]}, "worse", "better", METRICS, params
+    )
+    assert found["queries of"].unique().tolist() == ["all", "half"]
+    one = evaluation_reports.compared(outcomes[outcomes["method"].isin(["worse", "better"])], METRICS, params, "better")
+    expected = difference_table(one, METRICS)["difference"].tolist()
+    assert found[found["queries of"] == "all"]["difference"].tolist() == expected
+    assert len(evaluation_reports.between({"all": outcomes}, "worse", "absent", METRICS, params)) == 0
