@@ -64,7 +64,7 @@ def small_ontology(folder: Path, full: Ontology) -> None:
 
 def make_project(folder: Path, full: Ontology) -> Path:
     """A copy of the project with tiny parameters and without git."""
-    for name in ("notebooks", "phenolip_lib"):
+    for name in ("notebooks", "phenolip_lib", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
