@@ -7,8 +7,8 @@
 Towers are a ViT-B/16 at 224 px and a BERT of 12 layers (random weights; speed does not know them),
 both trained. The two kinds of step alternate, so both meet the same machine. MFU counts the
 floating-point operations of forward and backward by torch's own counter on a few pairs, without recomputation,
-and carries them on to the batch. ``--kd-texts captions+ontology`` distils a thousand ontology texts a step
-as well, the default of params.yaml, which with a text tower that trains is dear: see what it costs.
+and carries them on to the batch. With ``captions+ontology``, the default of params.yaml, a thousand ontology texts
+a step go through the student's text tower as well, which is dear where that tower trains.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import dataclasses
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +36,13 @@ from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.fitting import Fit
 from phenolip_lib.params import Params, load_params
 from phenolip_lib.paths import find_root
-from phenolip_lib.stage2 import Pretraining, TrainingData
+from phenolip_lib.stage2 import Pretraining
 from phenolip_lib.student import Student
+from phenolip_lib.training_data import TrainingData
 
 PEAKS = {"H200 NVL": 835e12, "H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "A100": 312e12}
 """Dense bf16 operations a second by part of the device's name, the first that fits; from the maker's data sheets."""
+KD_TEXTS = ("captions", "captions+ontology")
 COUNTED = 8
 """Pairs that the operations are counted on."""
 
@@ -94,7 +97,6 @@ class Fixed(Pretraining):
     def __init__(self, size: Size, pixels: torch.Tensor, tokens: torch.Tensor, *rest) -> None:
         super().__init__(*rest)
         self.pixels, self.ids = pixels, tokens
-        self.further = tokens[:, : min(48, tokens.shape[1])].repeat(-(-2048 // len(tokens)), 1)
 
     def _pictures(self, batches, epoch):
         for _ in batches:
@@ -104,14 +106,14 @@ class Fixed(Pretraining):
         return self.ids
 
     def _onto_text(self, rows):
-        return self.further[: len(rows)]
+        return self.ids[np.arange(len(rows)) % len(self.ids), :48]
 
 
-def setting(params: Params, batch: int, options: argparse.Namespace) -> Params:
+def setting(params: Params, batch: int, kd_texts: str, options: argparse.Namespace) -> Params:
     return params.with_overrides(
         {
             "stage2.batch_size": batch, "stage2.image_tower": "finetune", "stage2.text_tower": "finetune",
-            "stage2.frozen_epochs": 0, "stage2.kd_texts": options.kd_texts, "stage2.lambda_kd": 1.0,
+            "stage2.frozen_epochs": 0, "stage2.kd_texts": kd_texts, "stage2.lambda_kd": 1.0,
             "stage2.epochs": 1, "training.accumulation": options.accumulation,
             "training.gradient_checkpointing": options.gradient_checkpointing, "training.compile": options.compile,
         }
@@ -197,10 +199,10 @@ def measure(run: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def benchmark(batch: int, options: argparse.Namespace, group: Group, device: torch.device) -> dict:
+def benchmark(batch: int, kd_texts: str, options: argparse.Namespace, group: Group, device: torch.device) -> dict:
     """One row: medians over the alternating steps."""
     size = TINY if options.tiny else FULL
-    params = setting(load_params(find_root() / "params.yaml"), batch, options)
+    params = setting(load_params(find_root() / "params.yaml"), batch, kd_texts, options)
     phenolip, clip, operations = steps(params, size, batch, group, device)
     for _ in range(options.warmup):
         phenolip(), clip()
@@ -214,7 +216,7 @@ def benchmark(batch: int, options: argparse.Namespace, group: Group, device: tor
     row = {
         "batch": batch, "processes": group.size, "clip_ms": 1000 * theirs, "phenolip_ms": 1000 * ours,
         "ratio": ours / theirs, "images_per_s": batch / ours, "tflops": operations / ours / 1e12,
-        "kd_texts": options.kd_texts, "vision": size.vision, "text_layers": size.layers, "tokens": size.tokens,
+        "kd_texts": kd_texts, "vision": size.vision, "text_layers": size.layers, "tokens": size.tokens,
         "device": f"{torch.get_num_threads()} CPU threads", "torch": torch.__version__,
     }  # fmt: skip
     if device.type == "cuda":
@@ -233,7 +235,7 @@ def main() -> None:
     parser.add_argument("--accumulation", type=int, default=1, help="of PhenoLIP's step; the peer has none")
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--kd-texts", choices=("captions", "captions+ontology"), default="captions")
+    parser.add_argument("--kd-texts", nargs="+", choices=KD_TEXTS, default=list(KD_TEXTS))
     parser.add_argument("--tiny", action="store_true", help="small towers, to try it on a CPU")
     parser.add_argument("--peak", type=float, help="bf16 operations a second of one device, for MFU")
     parser.add_argument("--out", type=Path, help="also write the table as CSV")
@@ -243,11 +245,11 @@ def main() -> None:
     device = local_device("auto")
     with process_group(device) as group:
         rows = []
-        for batch in options.batches:
+        for batch, kd_texts in product(options.batches, options.kd_texts):
             try:
-                rows.append(benchmark(batch, options, group, device))
+                rows.append(benchmark(batch, kd_texts, options, group, device))
             except (torch.OutOfMemoryError, PhenoLIPError) as error:
-                rows.append({"batch": batch, "note": f"out of memory: {str(error)[:60]}"})
+                rows.append({"batch": batch, "kd_texts": kd_texts, "note": f"out of memory: {str(error)[:60]}"})
                 torch.cuda.empty_cache()
         if group.main:
             table = pd.DataFrame(rows).round(3)

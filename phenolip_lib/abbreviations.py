@@ -9,7 +9,7 @@ from phenolip_lib.wording import FUNCTION_WORDS
 Found = dict[tuple[int, int, str], None]
 """Start, end and HPO id of each mention, in insertion order."""
 
-NEVER = frozenset("CT MR MRI US XR CXR PET EEG ECG EKG EMG".split())
+EXAMINATIONS = frozenset("CT MR MRI US XR CXR PET EEG ECG EKG EMG".split())
 """Examinations; in brackets behind a finding they say how it was seen: "pleural effusion (CT)"."""
 
 _abbreviation = re.compile(r"\(([A-Z][A-Za-z]{1,6})\)|\b([A-Z]{2,6}) \((?=[a-z])")
@@ -27,7 +27,7 @@ def expand_abbreviations(text: str, found: Found) -> Found:
     meaning: dict[str, str] = {}
     for match in _abbreviation.finditer(text):
         short, opened = match[1] or match[2], match.start() if match[1] else match.end()
-        if short in NEVER:
+        if short in EXAMINATIONS:
             continue
         before = len(text[:opened].rstrip())
         bound, hpo_id = ends.get(before, (0, "")) if match[1] else begins.get(opened, (0, ""))

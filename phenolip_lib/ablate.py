@@ -9,9 +9,9 @@ from __future__ import annotations
 import pandas as pd
 
 from phenolip_lib import phenokg, recognition, stage1
+from phenolip_lib.dedup import DUPLICATE
 from phenolip_lib.evaluate import evaluate
 from phenolip_lib.experiment import Experiment
-from phenolip_lib.masks import DUPLICATE
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
 from phenolip_lib.paths import Paths
@@ -20,9 +20,12 @@ from phenolip_lib.sources import source_records
 from phenolip_lib.storage import atomic_folder, code_digest, digest, sha256_file, write_parquet
 
 TASKS = ("retrieval", "zero_shot")
-TEACHER_CODE = ("engine.py", "knowledge.py", "metric_losses.py", "samplers.py", "stage1.py")
-PAIRS_CODE = ("caption_rules.py", "captions.py", "curation.py", "dedup.py", "panel*.py", "phenokg.py", "pictures.py",
-              "refine.py", "splits.py", "visibility.py")  # fmt: skip
+TEACHER_CODE = ("encoders.py", "engine.py", "features.py", "knowledge.py", "metric_losses.py", "samplers.py",
+                "schedule.py", "stage1.py")  # fmt: skip
+PAIRS_CODE = (*recognition.CODE, "caption_rules.py", "captions.py", "clusters.py", "curation.py", "dedup.py",
+              "encoders.py", "features.py", "figure_type.*", "fitting.py", "images.py", "language_models.py",
+              "licences.py", "panel*.py", "phenokg.py", "pictures.py", "records.py", "refine.py", "sources/*.py",
+              "splits.py", "visibility.py")  # fmt: skip
 """Files whose change makes kept teachers and pairs stale."""
 FULL = "phenolip"
 """The method that ablations change."""
@@ -78,11 +81,8 @@ def _differ(params: Params, ablated: Params, section: str) -> bool:
 def _teacher(params: Params, onto: Ontology, paths: Paths) -> stage1.KnowledgeEncoder:
     """The knowledge encoder of these parameters, trained once."""
     config = stage1.teacher_config(params)
-    folder = (
-        paths.cache
-        / "teachers"
-        / digest(config["fingerprint"], params.fingerprint("training"), onto.release, code_digest(TEACHER_CODE))
-    )
+    key = digest(config["fingerprint"], params.fingerprint("training"), onto.release, code_digest(TEACHER_CODE))
+    folder = paths.cache / "teachers" / key
     if not folder.is_dir():
         encoder, texts, _ = stage1.train(params, onto, paths.cache)
         with atomic_folder(folder) as target:
@@ -94,7 +94,7 @@ def _teacher(params: Params, onto: Ontology, paths: Paths) -> stage1.KnowledgeEn
 def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.DataFrame:
     """The pairs of these parameters, built once."""
     folder = paths.cache / "ablated-pairs" / digest(
-        source, onto.release, params.fingerprint("phenokg", "open"), code_digest((*PAIRS_CODE, *recognition.CODE)),
+        source, onto.release, params.fingerprint("phenokg", "open"), code_digest(PAIRS_CODE),
         sha256_file(paths.phenokg(source) / "pairs.parquet"),
     )  # fmt: skip
     if not (folder / "pairs.parquet").is_file():

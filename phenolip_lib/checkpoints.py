@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from phenolip_lib.errors import PhenoLIPError
@@ -81,6 +82,18 @@ class Checkpoints:
                 path.unlink()
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a model's file.
+
+    Raises:
+        PhenoLIPError: it is absent, damaged, or of another kind, such as a pickle.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):
+        raise PhenoLIPError(f"{path}: not safetensors, or damaged; train again") from None
 
 
 def flat_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

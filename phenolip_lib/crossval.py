@@ -21,7 +21,7 @@ from phenolip_lib.results import load_outcomes
 from phenolip_lib.runtime import log
 from phenolip_lib.stage1 import KnowledgeEncoder
 from phenolip_lib.storage import read_json, write_json
-from phenolip_lib.tasks.unseen import HeldOut, check_held_out, hold_out_leaves
+from phenolip_lib.tasks.unseen import check_held_out, hold_out_leaves
 
 TASKS = ("retrieval", "candidates", "training_images", "systems")
 UNSEEN = "unseen"
@@ -29,35 +29,33 @@ HELD_OUT = "held_out.json"
 """The phenotypes that the split `UNSEEN` keeps out of training."""
 
 
-def splits_of(pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology, params: Params, source: str) -> dict:
+def splits_of(
+    pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology, params: Params, source: str
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """The other splits of a source by name, each the whole pairs table with its split column.
 
     ``fold0`` to ``fold<k-1>``: a fold is test, the rest is train. ``unseen``: leaf phenotypes out of training.
 
+    Returns:
+        the splits; the phenotypes that ``unseen`` holds out.
+
     Raises:
         PhenoLIPError: more folds than groups, or a group or held-out phenotype that crosses.
     """
-    e, found = params.evaluation, {}
+    e, found, phenotypes = params.evaluation, {}, []
     folds = e.folds.get(source, 0)
     if folds:
         number = group_folds(pairs["group"], folds, e.split_seed, pairs["phenotypes"].map(list))
         check_no_leakage(pairs["group"], number)
         for k in range(folds):
             found[f"fold{k}"] = pairs.assign(split=["test" if own == k else "train" for own in number])
-    if held := _held_out(pairs, mentions, onto, params, source):
+    if share := e.unseen_share.get(source, 0.0):
+        held = hold_out_leaves(pairs, onto, share=share, seed=e.split_seed, mentions=mentions)
         changed = pairs.assign(split=held.split)
         check_held_out(changed, onto, held.phenotypes, mentions)
         check_no_leakage(changed["group"], changed["split"])
-        found[UNSEEN] = changed
-    return found
-
-
-def _held_out(
-    pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology, params: Params, source: str
-) -> HeldOut | None:
-    e = params.evaluation
-    share = e.unseen_share.get(source, 0.0)
-    return hold_out_leaves(pairs, onto, share=share, seed=e.split_seed, mentions=mentions) if share else None
+        found[UNSEEN], phenotypes = changed, held.phenotypes
+    return found, phenotypes
 
 
 def run(params: Params, source: str, paths: Paths, out: Path) -> None:
@@ -66,9 +64,9 @@ def run(params: Params, source: str, paths: Paths, out: Path) -> None:
     pairs, mentions = load_pairs(folder), pd.read_parquet(folder / "mentions.parquet")
     teacher = KnowledgeEncoder.load(paths.stage1)
     out.mkdir(parents=True, exist_ok=True)
-    held = _held_out(pairs, mentions, onto, params, source)
-    write_json(out / HELD_OUT, {"phenotypes": held.phenotypes if held else []})
-    for name, changed in splits_of(pairs, mentions, onto, params, source).items():
+    splits, phenotypes = splits_of(pairs, mentions, onto, params, source)
+    write_json(out / HELD_OUT, {"phenotypes": phenotypes})
+    for name, changed in splits.items():
         experiment = Experiment(params, source, paths, teacher, pairs=changed)
         tested = len(experiment.bench.rows)
         log.info("%s %s: %d training pairs, %d test images", source, name, experiment.n_train, tested)

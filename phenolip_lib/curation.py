@@ -16,7 +16,7 @@ import pandas as pd
 
 from phenolip_lib import pictures, refine
 from phenolip_lib.captions import templated_caption
-from phenolip_lib.dedup import UnionFind, embedding_pairs, similar_pairs
+from phenolip_lib.dedup import DUPLICATE, UnionFind, embedding_pairs, similar_pairs
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.images import WHOLE
 from phenolip_lib.licences import use_allowed
@@ -173,17 +173,18 @@ def remove_duplicates(found: list[Picture], settings: Settings, ledger: Ledger) 
     names: dict[int, set[str]] = {}
     chosen: dict[int, int] = {}
     for i, picture in enumerate(found):
-        first = chosen.setdefault(copies.find(i), i)
+        same = copies.find(i)
+        first = chosen.setdefault(same, i)
         if picture.record.caption.strip() and not found[first].record.caption.strip():
-            chosen[copies.find(i)] = i
-        labels.setdefault(copies.find(i), set()).update(picture.record.labels)
-        names.setdefault(copies.find(i), set()).update(picture.record.label_names)
+            chosen[same] = i
+        labels.setdefault(same, set()).update(picture.record.labels)
+        names.setdefault(same, set()).update(picture.record.label_names)
     kept = []
     for i, picture in enumerate(found):
         same = copies.find(i)
         if chosen[same] != i:
             name = found[chosen[same]].record.record_id
-            ledger.reject(picture.record.record_id, "duplicate", f"duplicate of {name}")
+            ledger.reject(picture.record.record_id, "duplicate", f"{DUPLICATE}{name}")
             continue
         record = replace(picture.record, labels=tuple(sorted(labels[same])), label_names=tuple(sorted(names[same])))
         kept.append(replace(picture, record=record, group=groups.find(picture.group)))

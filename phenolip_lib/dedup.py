@@ -14,6 +14,9 @@ from PIL import Image
 
 from phenolip_lib.images import thumbnail
 
+DUPLICATE = "duplicate of "
+"""What the quarantine says of a copy, before the id of the picture that was kept."""
+
 HASH_SIDE = 16
 THUMBNAIL_SIDE = 32
 MIN_CORRELATION = 0.95

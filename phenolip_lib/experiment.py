@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from phenolip_lib import distributed, heatmaps, masks, probe_sets, stage1, stage2, trainset
+from phenolip_lib import distributed, heatmaps, masks, probe_sets, stage1, stage2, training_data, trainset
 from phenolip_lib.benchmark import Benchmark
 from phenolip_lib.checkpoints import Checkpoints
 from phenolip_lib.distributed import Group
@@ -31,7 +31,8 @@ from phenolip_lib.student import Student, load_student, save_student
 from phenolip_lib.tasks.retrieval import Relations, retrieval
 
 CODE = ("affinity.py", "augment.py", "encoders.py", "engine.py", "fitting.py", "loading.py", "losses.py",
-        "objectives.py", "schedule.py", "stage2.py", "student.py", "trainset.py")  # fmt: skip
+        "objectives.py", "schedule.py", "stage2.py", "streaming.py", "student.py", "training_data.py",
+        "trainset.py")  # fmt: skip
 """Files whose change makes kept students stale."""
 VALIDATION_KEYS = ("i2t_recall@10", "t2i_recall@10", "i2p_recall@10", "p2i_recall@10")
 
@@ -71,13 +72,13 @@ class Experiment:
         self._feature_maps: dict[tuple[str, int], torch.Tensor] = {}
 
     @cached_property
-    def data(self) -> stage2.TrainingData:
+    def data(self) -> training_data.TrainingData:
         """Frozen features of the source; computed at the first use."""
         e = self.params.encoders
         towers = load_towers(e.student, e.image_size, e.context_length)
         attributes = pd.read_parquet(self.paths.stage1 / "texts.parquet")
         with self.group.main_first():
-            return stage2.prepare(
+            return training_data.prepare(
                 self.params, self.pairs, self.paths.data(self.source), towers, self.teacher, attributes,
                 self.paths.cache, self.onto,
             )  # fmt: skip
@@ -127,7 +128,7 @@ class Experiment:
     def embed(self, model: Student, rows: np.ndarray | None = None) -> Embedded:
         """Embeddings of all pairs, and of any text; of a tower that trains, only those of `rows` if given."""
         model.to(self.device)
-        images, texts = stage2.student_features(self.params, model, self.data, rows)
+        images, texts = training_data.student_features(self.params, model, self.data, rows)
         return Embedded(model.embed_images(images), model.embed_texts(texts), self._texts(model), self._pictures(model))
 
     def _pictures(self, model: Student) -> Callable[[pd.DataFrame], np.ndarray]:

@@ -204,7 +204,8 @@ class LocalModel:
             except torch.OutOfMemoryError:
                 raise PhenoLIPError(
                     f"{self.name}: out of GPU memory with {len(batch['input_ids'])} prompts of "
-                    f"{batch['input_ids'].shape[1]} tokens; lower batch_size, finished answers are kept"
+                    f"{batch['input_ids'].shape[1]} tokens; name a smaller model or a server under phenokg.refine, "
+                    "finished answers are kept"
                 ) from None
             texts += tokenizer.batch_decode(tokens[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
         return texts

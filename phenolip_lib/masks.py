@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from phenolip_lib.dedup import DUPLICATE
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.phantom import truth
 from phenolip_lib.sources import idrid
 
 COLUMNS = ["pair_id", "record_id", "dataset", "modality", "image", "left", "top", "right", "bottom", "group", "split"]
-DUPLICATE = "duplicate of "
 GRID = 128
 """Longest side of a mask in pixels: finer than any map of a tower."""
 

@@ -112,9 +112,9 @@ def model_card(card: Card) -> str:
         parts += ["## Training", _listing(card.training)]
     if card.results is not None and len(card.results):
         table = results_table(card.results)
-        first, rest = (part.to_markdown(index=False, disable_numparse=True) for part in _headlines(table))
-        parts += ["## Results", _tested_on(card.results), first]
-        parts += [f"<details><summary>All {len(table)} numbers</summary>", rest, "</details>"]
+        parts += ["## Results", _tested_on(card.results)]
+        parts += [_printed(first)] if len(first := _headlines(table)) else []
+        parts += [f"<details><summary>All {len(table)} numbers</summary>", _printed(table), "</details>"]
     licences = [f"Weights: {card.licence or 'no licence is stated'}."]
     if card.licences:
         licences += ["Data the weights were trained on:", _listing(card.licences)]
@@ -141,10 +141,14 @@ def results_table(results: pd.DataFrame) -> pd.DataFrame:
     return table[columns].rename(columns={"mean": "value"})
 
 
-def _headlines(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows most people ask for, and all rows."""
+def _printed(table: pd.DataFrame) -> str:
+    return table.to_markdown(index=False, disable_numparse=True)
+
+
+def _headlines(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows most people ask for."""
     retrieval = (table["task"] == "retrieval") & table["metric"].str.match(r"(i2t|t2i|i2p|p2i)_recall@10$")
-    return table[retrieval | ((table["task"] == "zero_shot") & (table["metric"] == "mean_per_class_recall"))], table
+    return table[retrieval | ((table["task"] == "zero_shot") & (table["metric"] == "mean_per_class_recall"))]
 
 
 def _tested_on(results: pd.DataFrame) -> str:

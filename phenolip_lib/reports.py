@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from phenolip_lib import gold, panel_captions, panels, tables
+from phenolip_lib.dedup import DUPLICATE
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.images import read_image
 from phenolip_lib.licences import use_allowed
@@ -50,7 +51,7 @@ def record_counts(found: Sequence[Record | Reject]) -> pd.DataFrame:
 
 def quarantine_reasons(quarantine: pd.DataFrame) -> pd.DataFrame:
     """How many records each step set aside, and why."""
-    reason = quarantine["reason"].str.replace(r"duplicate of .*", "duplicate of another picture", regex=True)
+    reason = quarantine["reason"].str.replace(f"{DUPLICATE}.*", f"{DUPLICATE}another picture", regex=True)
     reason = reason.str.replace(r".* cannot be seen in", "a phenotype that cannot be seen in", regex=True)
     reason = reason.str.replace(r"image is too (small|large): .*", r"image is too \1", regex=True)
     return quarantine.assign(reason=reason).groupby(["step", "reason"]).size().rename("records").reset_index()

@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
-from phenolip_lib.checkpoints import Checkpoints
+from phenolip_lib.checkpoints import Checkpoints, read_weights
 from phenolip_lib.distributed import Group
 from phenolip_lib.encoders import TextTower, load_text_tower
 from phenolip_lib.engine import Engine, Output, Step
@@ -110,8 +109,8 @@ class KnowledgeEncoder:
         config = read_json(folder / "config.json")
         tower = load_text_tower(config["teacher"], config.get("context_length", config["max_tokens"]))
         projection = make_projection(config["projection"], tower.width, config["embed_dim"])
+        state = read_weights(folder / "model.safetensors")
         try:
-            state = load_file(folder / "model.safetensors")
             projection.load_state_dict(
                 {k.removeprefix("projection."): v for k, v in state.items() if k.startswith("projection.")}
             )
@@ -119,8 +118,6 @@ class KnowledgeEncoder:
             if trunk:
                 tower.encoder.load_state_dict(trunk)
                 tower.fingerprint = _weights(tower)
-        except (OSError, SafetensorError):
-            raise PhenoLIPError(f"{folder / 'model.safetensors'}: not safetensors, or damaged; train again") from None
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
             raise PhenoLIPError(f"{folder}: a checkpoint of another architecture: {first}") from None
@@ -256,7 +253,7 @@ def train(
     p, group = params.stage1, group or Group()
     device = device or pick_device(params.runtime.device)
     seed_everything(p.seed)
-    tower = load_text_tower(params.encoders.teacher, max(params.encoders.context_length, p.max_tokens))
+    tower = load_text_tower(params.encoders.teacher, _context_length(params))
     projection = make_projection(p.projection, tower.width, p.embed_dim)
     texts = attribute_texts(onto, list(p.texts), p.held_out_share, p.seed, p.held_out_definitions)
     features = None
@@ -278,6 +275,11 @@ def train(
     return KnowledgeEncoder(tower, projection, p.max_tokens), texts, history
 
 
+def _context_length(params: Params) -> int:
+    """Tokens the tower takes: a whole caption, or an ontology text where these are cut later."""
+    return max(params.encoders.context_length, params.stage1.max_tokens)
+
+
 def teacher_config(params: Params) -> dict:
     """What is needed to build the encoder again, and where it comes from."""
     p, teacher = params.stage1, params.encoders.teacher
@@ -286,7 +288,7 @@ def teacher_config(params: Params) -> dict:
         "projection": p.projection,
         "embed_dim": p.embed_dim,
         "max_tokens": p.max_tokens,
-        "context_length": max(params.encoders.context_length, p.max_tokens),
+        "context_length": _context_length(params),
         "tower": p.tower,
         "fingerprint": digest(params.fingerprint("hpo", "stage1"), teacher),
         "provenance": provenance(params=params.fingerprint("hpo", "stage1"), seed=p.seed),

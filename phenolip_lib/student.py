@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
+from phenolip_lib.checkpoints import read_weights
 from phenolip_lib.encoders import TwoTowers, load_towers
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.params import Params
@@ -152,11 +152,9 @@ def load_student(folder: Path, name: str, params: Params, teacher: KnowledgeEnco
     config = read_json(folder / f"{name}.json")
     if config["student"] != params.encoders.student:
         raise PhenoLIPError(f"{path}: trained with {config['student']}, params say {params.encoders.student}")
-    student = build_student(params, seed, teacher)
+    student, state = build_student(params, seed, teacher), read_weights(path)
     try:
-        found = student.load_state_dict(load_file(path), strict=False)
-    except (OSError, SafetensorError):
-        raise PhenoLIPError(f"{path}: not safetensors, or damaged; train again") from None
+        found = student.load_state_dict(state, strict=False)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise PhenoLIPError(f"{path}: a checkpoint of another architecture: {first}") from None

@@ -22,7 +22,8 @@ def mentions():
 
 def test_folds_test_every_image_once_and_keep_groups_whole(params, pairs, mentions, full):
     wanted = params.with_overrides({"evaluation.folds": {"phantom": 4}, "evaluation.unseen_share": {}})
-    found = crossval.splits_of(pairs, mentions, full, wanted, "phantom")
+    found, held = crossval.splits_of(pairs, mentions, full, wanted, "phantom")
+    assert held == []
     assert list(found) == ["fold0", "fold1", "fold2", "fold3"]
     tested = pd.concat([own[own["split"] == "test"] for own in found.values()])
     assert sorted(tested["pair_id"]) == pairs["pair_id"].tolist()
@@ -33,10 +34,12 @@ def test_folds_test_every_image_once_and_keep_groups_whole(params, pairs, mentio
 
 def test_held_out_phenotypes_are_in_test_only(params, pairs, mentions, full):
     wanted = params.with_overrides({"evaluation.folds": {}, "evaluation.unseen_share": {"phantom": 0.4}})
-    (found,) = crossval.splits_of(pairs, mentions, full, wanted, "phantom").values()
+    splits, held = crossval.splits_of(pairs, mentions, full, wanted, "phantom")
+    (found,) = splits.values()
     shown = {split: {h for own in part["phenotypes"] for h in own} for split, part in found.groupby("split")}
     assert shown["test"] - shown["train"]
     assert len(shown["test"] - shown["train"]) == round(0.4 * 6)
+    assert held == sorted(shown["test"] - shown["train"])
 
 
 def test_unseen_are_the_held_out_alone_and_not_all_that_training_lacks(tmp_path):

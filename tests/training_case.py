@@ -17,7 +17,7 @@ import pandas as pd
 from safetensors.torch import save_file
 from torch import nn
 
-from phenolip_lib import affinity, runtime, stage2, student
+from phenolip_lib import affinity, runtime, stage2, student, training_data
 from phenolip_lib.checkpoints import Checkpoints
 from phenolip_lib.distributed import local_device, process_group
 from phenolip_lib.encoders import load_towers
@@ -55,7 +55,7 @@ def params(folder: Path, overrides: dict):
     return load_params(ROOT / "params.yaml").with_overrides(BASE | student_name | overrides)
 
 
-def data(folder: Path, settings) -> stage2.TrainingData:
+def data(folder: Path, settings) -> training_data.TrainingData:
     """Features of the pictures, and a teacher of random directions."""
     rng = np.random.default_rng(0)
     towers = load_towers(settings.encoders.student, settings.encoders.image_size, settings.encoders.context_length)
@@ -73,7 +73,7 @@ def data(folder: Path, settings) -> stage2.TrainingData:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     texts = text_features(towers.text, pairs["caption"].tolist())
-    return stage2.TrainingData(
+    return training_data.TrainingData(
         pairs, folder, image_features(towers, pairs, folder), texts, unit(24), strings,
         text_features(towers.text, list(WORDS)), unit(len(WORDS)),
         affinity.build(pairs["phenotypes"].tolist(), texts, None),

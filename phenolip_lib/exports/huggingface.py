@@ -76,7 +76,7 @@ LIMITS = """\
 - Recognised links hold the recogniser's errors, and text may tell of more than its picture shows.
 - Class labels mapped to a broader HPO term say less than the class; captions made of labels say nothing else.
 - Groups keep a patient, case or article in one split as far as its source names them.
-- The pictures over-represent what is published, and few places and devices; skin tones and ages are not balanced.
+- Nobody measured how places, devices, ages and skin tones are represented.
 
 Not for clinical use. Each picture keeps the licence of its row."""
 
