@@ -103,8 +103,13 @@ def _edited(path: Path) -> Iterator[dict]:
     tree = yaml.load(path.read_text(encoding="utf-8"))
     yield tree
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        yaml.dump(tree, file)
+        yaml.dump(tree, file, transform=_without_trailing_spaces)
     load_params(path)
+
+
+def _without_trailing_spaces(text: str) -> str:
+    """ruamel.yaml leaves a space where it folds a line."""
+    return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
 def link_data(link: Path, target: Path) -> None:

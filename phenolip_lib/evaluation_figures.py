@@ -1,4 +1,5 @@
-"""Figures of the evaluation tasks beyond retrieval: calibration, prompts, candidates, probes, scaling, and the audit.
+"""Figures of the evaluation tasks beyond retrieval: differences, calibration, prompts, candidates, probes, scaling,
+and the audit of the published tables.
 
 Each takes a table that the tables are made of too and says in its place if the source has nothing to draw.
 """
@@ -103,6 +104,45 @@ def prompt_sensitivity(results: pd.DataFrame, own_classes: bool = False) -> Figu
                "chance": chance}  # fmt: skip
     figure.legend(handles.values(), handles.keys(), fontsize=8, ncols=4, loc="outside upper left")
     return figure
+
+
+# --- all tasks ----------------------------------------------------------------------------------
+
+
+def effects(differences: pd.DataFrame, baseline: str) -> Figure:
+    """Differences to the baseline with their 95% interval, a panel a task and metric; hollow ones are within chance.
+
+    Args:
+        differences: of `evaluation_reports.across_tasks`, percentage points.
+    """
+    if not len(differences):
+        return _nothing("no task beside retrieval")
+    methods = method_order(differences["method"])
+    panels = differences[["task", "metric"]].drop_duplicates().itertuples(index=False, name=None)
+    panels = [(title, differences[(differences[["task", "metric"]] == title).all(axis=1)]) for title in panels]
+    most = max(own["dataset"].nunique() for _, own in panels)
+    figure, axes = _grid(len(panels), 0.3 * most + 0.9)
+    for axis, ((task, metric), own) in zip(axes, panels, strict=True):
+        datasets = list(dict.fromkeys(own["dataset"]))[::-1]
+        axis.axvline(0, color="black", linewidth=0.8)
+        for i, method in enumerate(methods):
+            rows = own[own["method"] == method]
+            y = np.array([datasets.index(d) for d in rows["dataset"]]) + 0.26 * ((len(methods) - 1) / 2 - i)
+            bars = np.stack([rows["difference"] - rows["low"], rows["high"] - rows["difference"]])
+            axis.errorbar(rows["difference"], y, xerr=bars.clip(0), fmt="none", color=_color(method), elinewidth=1)
+            faces = [_color(method) if sure else "white" for sure in rows["beyond_chance"]]
+            axis.scatter(rows["difference"], y, c=faces, edgecolors=_color(method), s=16, zorder=3)
+        axis.set_yticks(range(len(datasets)), [_short(name) for name in datasets])
+        axis.set_ylim(len(datasets) - most - 0.6, len(datasets) - 0.4)  # rows as high in every panel
+        axis.grid(axis="y", visible=False)
+        axis.set_title(f"{task.replace('_', ' ').capitalize()}\n{metric}", fontsize=9)
+        axis.tick_params(labelsize=8)
+    figure.supxlabel(f"difference to {_name(baseline)} (percentage points), 95% interval over groups", fontsize=9)
+    return _method_legend(figure, methods)
+
+
+def _short(dataset: str) -> str:
+    return PROBLEM_NAMES.get(dataset, dataset.removeprefix("phantom-"))
 
 
 # --- curves -------------------------------------------------------------------------------------

@@ -17,6 +17,19 @@ ONTOLOGY = ["i2p_ndcg@10", "i2p_ndcg@50", "i2p_lin@1", "i2p_hierarchical_precisi
             "i2p_steps@1"]  # fmt: skip
 PHENOTYPES = [metric for metric in RETRIEVAL if metric.startswith(("i2p", "p2i"))]
 BASELINE = "clip"
+TASKS = {
+    ("zero_shot", "acc1"): "accuracy",
+    ("linear_probe", "acc@0.01"): "1% labels",
+    ("linear_probe", "acc@0.1"): "10% labels",
+    ("linear_probe", "acc@1"): "100% labels",
+    ("matching", "recall@10"): "R@10",
+    ("matching", "f1"): "F1",
+    ("localisation", "pixel_ap_similarity"): "pixel AP",
+    ("localisation", "pointing_tolerant_similarity"): "pointing",
+}
+"""What `across_tasks` compares beside retrieval, and what it is called there."""
+POOLED = ("linear_probe", "localisation")
+"""Tasks whose data sets share no query, so that all of them together are one more."""
 
 
 def scores(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params) -> pd.DataFrame:
@@ -37,6 +50,53 @@ def compared(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params, bas
     """Differences to the baseline, paired by query, as `statistics.differences` gives them."""
     own = outcomes[outcomes["metric"].isin(metrics) & (outcomes["method"] != "untrained")]
     return statistics.differences(own, baseline, params.evaluation.resamples)
+
+
+def across_tasks(outcomes: pd.DataFrame, params: Params, baseline: str = BASELINE) -> pd.DataFrame:
+    """`compared` for the tasks beside retrieval, of the methods that are cross-validated.
+
+    Args:
+        outcomes: of the test split, any tasks; `TASKS` are read.
+
+    Returns:
+        the table of `tables.difference_table` with task and metric as `TASKS` has them; the data set ``all`` pools
+        those of a task. A column `baseline` has the baseline's own score with its interval, in percent.
+    """
+    keys = pd.MultiIndex.from_frame(outcomes[["task", "metric"]])
+    own = outcomes[keys.isin(list(TASKS)) & outcomes["method"].isin([baseline, *params.evaluation.cross_validated])]
+    pooled = own[own["task"].isin(POOLED)]
+    several = pooled.groupby("task")["dataset"].transform("nunique") > 1
+    pooled = pooled[several].assign(query=pooled["dataset"] + "/" + pooled["query"], dataset="all")
+    parts = []
+    for (task, metric), found in pd.concat([own, pooled]).groupby(["task", "metric"], sort=False):
+        table = tables.difference_table(compared(found, [metric], params, baseline), [metric])
+        if "dataset" not in table:
+            table.insert(1, "dataset", "")
+        base = statistics.intervals(found[found["method"] == baseline], params.evaluation.resamples)
+        cells = {row.dataset: tables.interval_cell(row) for row in base.itertuples(index=False)}
+        table["baseline"] = table["dataset"].map(cells)
+        parts.append(table.assign(task=task, metric=TASKS[task, metric], order=list(TASKS).index((task, metric))))
+    if not parts:
+        return pd.DataFrame(columns=["task", "dataset", "metric", "method", "baseline"])
+    table = pd.concat(parts).assign(last=lambda t: t["dataset"].eq("all"))
+    table = table.sort_values(["order", "last", "dataset"], kind="stable").drop(columns=["order", "last"])
+    return table[["task", *(c for c in table.columns if c != "task")]].reset_index(drop=True)
+
+
+def distilled(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params, full: str = "phenolip") -> pd.DataFrame:
+    """What distillation does under each pair of towers: a variant minus its sibling ``<variant>_plain`` without it.
+
+    The full model's sibling is plain contrastive. Variants whose sibling was not run are left out.
+    """
+    plain = "_plain"
+    present = set(outcomes["method"])
+    pairs = {full: BASELINE} | {m: m + plain for m in sorted(present) if m + plain in present}
+    parts = []
+    for method, sibling in pairs.items():
+        table = between({method: outcomes}, method, sibling, metrics, params)
+        parts.append(table.rename(columns={"queries of": "towers"}).assign(without=sibling))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["towers", "without", *(c for c in table.columns if c not in ("towers", "without"))]]
 
 
 def between(

@@ -79,7 +79,8 @@ def interval_table(intervals: pd.DataFrame, metrics: Sequence[str], order: Seque
     Args:
         intervals: of `statistics.intervals`, one task and data set.
     """
-    cells = intervals[intervals["metric"].isin(metrics)].assign(cell=[_cell(row) for row in _of(intervals, metrics)])
+    cells = intervals[intervals["metric"].isin(metrics)]
+    cells = cells.assign(cell=[interval_cell(row) for row in cells.itertuples(index=False)])
     table = cells.pivot(index="method", columns="metric", values="cell")
     rows = [m for m in (order or method_order(table.index)) if m in table.index]
     table = table.reindex(index=rows, columns=[m for m in metrics if m in table.columns]).fillna("-")
@@ -95,7 +96,7 @@ def dataset_table(intervals: pd.DataFrame, metric: str, label: str, transposed: 
         label: what the data sets are, such as ``organ system``.
     """
     part = intervals[intervals["metric"] == metric]
-    table = part.assign(cell=[_cell(row) for row in part.itertuples(index=False)])
+    table = part.assign(cell=[interval_cell(row) for row in part.itertuples(index=False)])
     table = table.pivot(index="method", columns="dataset", values="cell")
     columns = sorted(table.columns, key=lambda name: (float(name), "") if name.isdigit() else (np.inf, name))
     table = table.reindex(index=method_order(table.index), columns=columns).fillna("-").rename(index=METHOD_NAMES)
@@ -104,11 +105,8 @@ def dataset_table(intervals: pd.DataFrame, metric: str, label: str, transposed: 
     return table.add_prefix(f"{label}: ").rename_axis("method").rename_axis(columns=None).reset_index()
 
 
-def _of(intervals: pd.DataFrame, metrics: Sequence[str]):
-    return intervals[intervals["metric"].isin(metrics)].itertuples(index=False)
-
-
-def _cell(row) -> str:
+def interval_cell(row) -> str:
+    """``mean [low, high]`` of a row of `statistics.intervals`, in percent, steps as they are."""
     scale, digits = (1, 2) if "steps" in row.metric else (100, 1)
     return f"{scale * row.mean:.{digits}f} [{scale * row.low:.{digits}f}, {scale * row.high:.{digits}f}]"
 
@@ -142,6 +140,27 @@ def difference_table(differences: pd.DataFrame, metrics: Sequence[str]) -> pd.Da
     if (part["dataset"] == "").all():
         shown.remove("dataset")
     return part[shown].reset_index(drop=True)
+
+
+def effect_table(differences: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """A row a task, data set and metric: the baseline's score, and what each other method adds to it, in points.
+
+    An asterisk marks a difference beyond chance (`difference_table`).
+
+    Args:
+        differences: of `evaluation_reports.across_tasks`.
+    """
+    if not len(differences):
+        return pd.DataFrame(columns=["task", "dataset", "metric", METHOD_NAMES.get(baseline, baseline)])
+    keys = ["task", "dataset", "metric", "queries", "groups", "baseline"]
+    cells = [
+        f"{row.difference:+z.1f} [{row.low:z.1f}, {row.high:z.1f}]{' *' if row.beyond_chance else ''}"
+        for row in differences.itertuples(index=False)
+    ]
+    rows = differences[keys].drop_duplicates()
+    table = differences.assign(cell=cells).pivot(index=keys, columns="method", values="cell")
+    table = table.loc[pd.MultiIndex.from_frame(rows), method_order(table.columns)].rename_axis(columns=None)
+    return table.reset_index().rename(columns=METHOD_NAMES | {"baseline": METHOD_NAMES.get(baseline, baseline)})
 
 
 # --- writing ------------------------------------------------------------------------------------

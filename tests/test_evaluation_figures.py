@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 
 from phenolip_lib import evaluation_figures, figures
@@ -195,6 +196,20 @@ def test_probe_curves_of_balanced_accuracy_have_no_majority_line(probes):
     figure = evaluation_figures.probe_curves(own, SHARES, "mean_per_class_recall")
     assert len(figure.axes[0].lines) == 1
     assert figure.axes[0].get_ylabel() == "mean recall by class (%)"
+
+
+def test_effects_have_a_point_a_method_and_data_set_hollow_within_chance():
+    rows = [("zero_shot", "radiology", "accuracy", "phenolip", 2.0, True), ("zero_shot", "radiology", "accuracy",
+            "clip_soft", -1.0, False), ("matching", "face", "F1", "phenolip", 0.5, False)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["task", "dataset", "metric", "method", "difference", "beyond_chance"])
+    figure = evaluation_figures.effects(table.assign(low=table["difference"] - 1, high=table["difference"] + 2), "clip")
+    assert [axis.get_title() for axis in figure.axes] == ["Zero shot\naccuracy", "Matching\nF1"]
+    drawn = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
+    assert sorted(float(c.get_offsets()[0][0]) for c in drawn) == [-1.0, 2.0]
+    faces = {float(c.get_offsets()[0][0]): to_hex(c.get_facecolor()[0]) for c in drawn}
+    assert faces == {2.0: METHOD_COLORS["phenolip"].lower(), -1.0: "#ffffff"}
+    assert legend(figure) == ["Plain + soft labels", "PhenoLIP"]
+    assert "Nothing to draw" in evaluation_figures.effects(table.iloc[:0], "clip").texts[0].get_text()
 
 
 def test_scaling_has_a_line_a_metric_over_the_shares_there_are():

@@ -76,3 +76,60 @@ def test_two_methods_are_compared_on_several_sets_of_queries(outcomes, params):
     expected = difference_table(one, METRICS)["difference"].tolist()
     assert found[found["queries of"] == "all"]["difference"].tolist() == expected
     assert len(evaluation_reports.between({"all": outcomes}, "worse", "absent", METRICS, params)) == 0
+
+
+def of_tasks(outcomes):
+    """The same queries as accuracies of two data sets, a probe of two, and a metric that is not compared."""
+    names = {"worse": "phenolip", "same": "clip_soft"}
+    own = outcomes[outcomes["metric"] == "i2p_recall@10"].replace({"method": names})
+    parts = [("zero_shot", "acc1", "a"), ("zero_shot", "acc1", "b"), ("zero_shot", "acc5", "a"),
+             ("linear_probe", "acc@0.1", "a"), ("linear_probe", "acc@0.1", "b")]  # fmt: skip
+    parts = [own.assign(task=task, metric=metric, dataset=dataset) for task, metric, dataset in parts]
+    parts[-1]["value"] = 1 - parts[-1]["value"]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_tasks_are_compared_data_set_by_data_set_and_probes_together(outcomes, params):
+    params = params.with_overrides({"evaluation.resamples": 200})
+    given = of_tasks(outcomes)
+    found = evaluation_reports.across_tasks(given, params)
+    assert list(dict.fromkeys(zip(found["task"], found["metric"], found["dataset"], strict=True))) == [
+        ("zero_shot", "accuracy", "a"), ("zero_shot", "accuracy", "b"),
+        ("linear_probe", "10% labels", "a"), ("linear_probe", "10% labels", "b"), ("linear_probe", "10% labels", "all"),
+    ]  # fmt: skip
+    assert set(found["method"]) == {"clip_soft", "phenolip"}  # "better" is not cross-validated
+    means = given.groupby(["task", "dataset", "metric", "method"])["value"].mean() * 100
+    rows = found.set_index(["task", "dataset", "method"])
+    expected = means["zero_shot", "a", "acc1", "phenolip"] - means["zero_shot", "a", "acc1", "clip"]
+    assert rows.loc[("zero_shot", "a", "phenolip"), "difference"] == pytest.approx(expected, abs=0.01)
+    assert rows.loc[("linear_probe", "b", "phenolip"), "difference"] == pytest.approx(-expected, abs=0.01)
+    pooled = rows.loc[("linear_probe", "all", "phenolip")]
+    assert (pooled["difference"], pooled["queries"], pooled["groups"]) == (0, 120, 20)
+    assert not pooled["beyond_chance"]
+    assert rows.loc[("zero_shot", "a", "phenolip"), "beyond_chance"]
+
+    table = tables.effect_table(found, "clip").set_index(["task", "dataset"])
+    own = rows.loc[("zero_shot", "a", "phenolip")]
+    assert table.loc[("zero_shot", "a"), "PhenoLIP"] == f"{own.difference:+.1f} [{own.low:.1f}, {own.high:.1f}] *"
+    assert table.loc[("zero_shot", "a"), "Plain + soft labels"] == "+0.0 [0.0, 0.0]"
+    base = table.loc[("zero_shot", "a"), "Plain contrastive"]
+    assert float(base.split()[0]) == pytest.approx(means["zero_shot", "a", "acc1", "clip"], abs=0.051)
+
+
+def test_a_source_with_retrieval_only_has_no_other_tasks(outcomes, params):
+    found = evaluation_reports.across_tasks(outcomes, params)
+    assert len(found) == 0
+    assert tables.effect_table(found, "clip").columns[-1] == "Plain contrastive"
+
+
+def test_distillation_is_read_under_the_same_towers(outcomes, params):
+    params = params.with_overrides({"evaluation.resamples": 200})
+    names = {"better": "phenolip", "worse": "random", "same": "random_plain"}
+    found = evaluation_reports.distilled(outcomes.replace({"method": names}), METRICS, params)
+    assert found[["towers", "without"]].drop_duplicates().to_numpy().tolist() == [
+        ["phenolip", "clip"], ["random", "random_plain"],
+    ]  # fmt: skip
+    means = outcomes.groupby(["method", "metric"])["value"].mean() * 100
+    expected = [means["better", m] - means["clip", m] for m in METRICS]
+    expected += [means["worse", m] - means["same", m] for m in METRICS]
+    np.testing.assert_allclose(found["difference"], expected, atol=0.01)
