@@ -79,6 +79,31 @@ def test_stage_1_is_that_of_the_report():
     assert f"{said[0]} of cases, {said[1]} before training, {said[2]} by character TF-IDF" in README
 
 
+def test_what_the_grid_on_real_images_says():
+    differences = table("grid/open", "ablation_differences").set_index(["metric", "method"]).loc["i2p_recall@10"]
+    beyond = set(differences.index[differences["beyond_chance"] & (differences["difference"] > 0)])
+    assert beyond == {"soft_labels"}
+    near = differences.drop(index="soft_labels")["difference"].idxmax()
+    assert near == "teacher_adasp"
+    found = differences.loc[near]
+    assert f"+{found.difference:.1f} [{found.low:.1f}, {found.high:.1f}]" in README
+    assert f"soft labels can be told (+{differences.loc['soft_labels', 'difference']:.1f})" in README
+    lifted = table("grid/open", "distilled").set_index(["towers", "metric"]).loc["random_text"]
+    assert set(lifted.index[lifted["beyond_chance"]]) == set(CAPTIONS)
+    first, second = (lifted.loc[metric, "difference"] for metric in CAPTIONS)
+    assert f"caption retrieval by {first:.1f} and {second:.1f} points" in README
+    n_run, n_named = len(differences) - 1, len(load_params(ROOT / "params.yaml").ablations.overrides)
+    assert f"({n_run} of the {n_named} changes of the full model" in README  # one row is plain contrastive
+
+
+def test_how_many_scores_of_other_tasks_differ():
+    real, synthetic = (table(source, "tasks") for source in ("open", "phantom"))
+    sure = [int(found["PhenoLIP"].str.endswith("*").sum()) for found in (real, synthetic)]
+    assert sure == [0, 1]
+    assert f"Of {len(real)} scores beside retrieval on real images" in README
+    assert f"none, of {len(synthetic)} on synthetic ones" in README
+
+
 def test_the_towers_of_the_paper_are_parameters_that_fit_together():
     section = README.split("## The models", 1)[1]
     (text,) = re.findall(r"```yaml\n(.*?)```", section.split("\n## ", 1)[0], flags=re.DOTALL)
