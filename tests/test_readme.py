@@ -96,6 +96,17 @@ def test_what_the_grid_on_real_images_says():
     assert f"({n_run} of the {n_named} changes of the full model" in README  # one row is plain contrastive
 
 
+def test_what_the_grid_on_synthetic_images_says():
+    rows = table("grid/phantom", "ablation_differences").set_index(["metric", "method"])
+    better = rows[rows["beyond_chance"] & (rows["difference"] > 0)]
+    assert set(better.index) == {("i2p_recall@10", name) for name in ("warm", "soft_labels", "teacher_init")}
+    for name, said in (("warm", "(0.2, {})"), ("soft_labels", "soft labels ({})"), ("teacher_init", "teacher ({})")):
+        assert said.format(f"{rows.loc[('i2p_recall@10', name), 'difference']:+.1f}") in README
+    found = table("grid/phantom", "distilled").set_index(["towers", "metric"]).loc[("random_text", "i2p_recall@10")]
+    assert f"{found.difference:+.1f} [{found.low:.1f}, {found.high:.1f}] from image to phenotype" in README
+    assert f"Of {rows.index.get_level_values('method').nunique() - 1} changes there" in README
+
+
 def test_how_many_scores_of_other_tasks_differ():
     real, synthetic = (table(source, "tasks") for source in ("open", "phantom"))
     sure = [int(found["PhenoLIP"].str.endswith("*").sum()) for found in (real, synthetic)]
