@@ -17,17 +17,6 @@ ONTOLOGY = ["i2p_ndcg@10", "i2p_ndcg@50", "i2p_lin@1", "i2p_hierarchical_precisi
             "i2p_steps@1"]  # fmt: skip
 PHENOTYPES = [metric for metric in RETRIEVAL if metric.startswith(("i2p", "p2i"))]
 BASELINE = "clip"
-TASKS = {
-    ("zero_shot", "acc1"): "accuracy",
-    ("linear_probe", "acc@0.01"): "1% labels",
-    ("linear_probe", "acc@0.1"): "10% labels",
-    ("linear_probe", "acc@1"): "100% labels",
-    ("matching", "recall@10"): "R@10",
-    ("matching", "f1"): "F1",
-    ("localisation", "pixel_ap_similarity"): "pixel AP",
-    ("localisation", "pointing_tolerant_similarity"): "pointing",
-}
-"""What `across_tasks` compares beside retrieval, and what it is called there."""
 POOLED = ("linear_probe", "localisation")
 """Tasks whose data sets share no query, so that all of them together are one more."""
 
@@ -52,18 +41,31 @@ def compared(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params, bas
     return statistics.differences(own, baseline, params.evaluation.resamples)
 
 
+def _tasks(params: Params) -> dict[tuple[str, str], str]:
+    """Task and metric of what `across_tasks` compares, and what it is called there."""
+    shares = params.evaluation.probe_shares
+    return {
+        ("zero_shot", "acc1"): "accuracy",
+        **{("linear_probe", f"acc@{share:g}"): f"{100 * share:g}% labels" for share in shares},
+        ("matching", "recall@10"): "R@10",
+        ("matching", "f1"): "F1",
+        ("localisation", "pixel_ap_similarity"): "pixel AP",
+        ("localisation", "pointing_tolerant_similarity"): "pointing",
+    }
+
+
 def across_tasks(outcomes: pd.DataFrame, params: Params, baseline: str = BASELINE) -> pd.DataFrame:
     """`compared` for the tasks beside retrieval, of the methods that are cross-validated.
 
     Args:
-        outcomes: of the test split, any tasks; `TASKS` are read.
+        outcomes: of the test split, any tasks; zero-shot, probes, matching and localisation are read.
 
     Returns:
-        the table of `tables.difference_table` with task and metric as `TASKS` has them; the data set ``all`` pools
+        the table of `tables.difference_table` with the task, and the metric in words; the data set ``all`` pools
         those of a task. A column `baseline` has the baseline's own score with its interval, in percent.
     """
-    keys = pd.MultiIndex.from_frame(outcomes[["task", "metric"]])
-    own = outcomes[keys.isin(list(TASKS)) & outcomes["method"].isin([baseline, *params.evaluation.cross_validated])]
+    names, keys = _tasks(params), pd.MultiIndex.from_frame(outcomes[["task", "metric"]])
+    own = outcomes[keys.isin(list(names)) & outcomes["method"].isin([baseline, *params.evaluation.cross_validated])]
     pooled = own[own["task"].isin(POOLED)]
     several = pooled.groupby("task")["dataset"].transform("nunique") > 1
     pooled = pooled[several].assign(query=pooled["dataset"] + "/" + pooled["query"], dataset="all")
@@ -75,7 +77,7 @@ def across_tasks(outcomes: pd.DataFrame, params: Params, baseline: str = BASELIN
         base = statistics.intervals(found[found["method"] == baseline], params.evaluation.resamples)
         cells = {row.dataset: tables.interval_cell(row) for row in base.itertuples(index=False)}
         table["baseline"] = table["dataset"].map(cells)
-        parts.append(table.assign(task=task, metric=TASKS[task, metric], order=list(TASKS).index((task, metric))))
+        parts.append(table.assign(task=task, metric=names[task, metric], order=list(names).index((task, metric))))
     if not parts:
         return pd.DataFrame(columns=["task", "dataset", "metric", "method", "baseline"])
     table = pd.concat(parts).assign(last=lambda t: t["dataset"].eq("all"))
