@@ -44,16 +44,3 @@ def test_one_ablation_is_added_by_name_and_an_unknown_one_refused(project):
     with pytest.raises(PhenoLIPError, match="no ablation 'wram'"):
         call("grid", "wram")
     assert load_params(project / "params.yaml").ablations.run[-1] == "warm"
-
-
-def test_a_source_is_added_once_and_its_data_linked(project):
-    data = project / "elsewhere"
-    data.mkdir()
-    call("use", "open", "--data", str(data))
-    call("use", "open")
-    assert load_params(project / "params.yaml").sources.count("open") == 1
-    old, new = ((where / "params.yaml").read_text().splitlines() for where in (ROOT, project))
-    assert [i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b] == [
-        next(i for i, text in enumerate(old) if text.startswith("sources:"))
-    ]
-    assert (project / "data" / "open").resolve() == data
