@@ -139,7 +139,7 @@ def add_features(
         raise PhenoLIPError(f"phenokg.image_encoder: {str(error).removeprefix('encoders.student: ')}") from None
     columns = ["image", "left", "top", "right", "bottom"]
     table = pd.DataFrame([(p.record.image, *map(float, p.record.box)) for p in found], columns=columns)
-    features = image_features(towers, table, root, device=pick_device(device), threads=settings.workers, cache=cache)
+    features = image_features(towers, table, root, device=pick_device(device), workers=settings.workers, cache=cache)
     return [replace(picture, features=row) for picture, row in zip(found, features, strict=True)]
 
 

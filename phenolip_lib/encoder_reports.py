@@ -41,7 +41,7 @@ class Compared:
 
 def compared(encoder: KnowledgeEncoder, texts: pd.DataFrame, params: Params, cache: Path | None) -> Compared:
     """Embeddings of all attribute texts before and after training."""
-    p, options = params.stage1, {"cache": cache, "batch_size": params.encoders.batch_size}
+    p, options = params.stage1, {"cache": cache, "workers": params.runtime.workers}
     raw = load_text_tower(params.encoders.teacher, p.max_tokens) if p.tower == "finetune" else encoder.tower
 
     def untrained(strings: list[str]) -> np.ndarray:

@@ -96,7 +96,7 @@ class Experiment:
                 kept.update(zip(old, model.embed_texts(features), strict=True))
             if new:
                 features = text_features(
-                    model.towers.text, new, batch_size=self.params.encoders.batch_size,
+                    model.towers.text, new, workers=self.params.runtime.workers,
                     device=model.logit_scale.device, cache=None if tuned else self.paths.cache,
                 )  # fmt: skip
                 kept.update(zip(new, model.embed_texts(features), strict=True))
@@ -137,7 +137,7 @@ class Experiment:
         def pictures(table: pd.DataFrame) -> np.ndarray:
             return model.embed_images(image_features(
                 model.towers, table, self.paths.data(self.source), device=model.logit_scale.device,
-                threads=self.params.runtime.threads, cache=None if tuned else self.paths.cache,
+                workers=self.params.runtime.workers, cache=None if tuned else self.paths.cache,
             ))  # fmt: skip
 
         return pictures
@@ -200,7 +200,7 @@ class Experiment:
         p, towers = self.params, model.towers
         side = heatmaps.side_of(towers, p.evaluation.localisation_side)
         if (towers.fingerprint, side) not in self._feature_maps or p.stage2.image_tower == "finetune":
-            pixels = load_pixels(self.masked.rows, self.paths.data(self.source), side, p.runtime.threads, towers.fit)
+            pixels = load_pixels(self.masked.rows, self.paths.data(self.source), side, p.runtime.workers, towers.fit)
             self._feature_maps = {(towers.fingerprint, side): heatmaps.feature_maps(towers, pixels, self.device)}
         return self._feature_maps[towers.fingerprint, side]
 

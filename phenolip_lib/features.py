@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,11 @@ from phenolip_lib.encoders import TextTower, TwoTowers
 from phenolip_lib.fitting import SQUASH, Fit
 from phenolip_lib.images import inside, read_image
 from phenolip_lib.progress import track
-from phenolip_lib.runtime import log
+from phenolip_lib.runtime import autocast, log, precision
 from phenolip_lib.storage import digest, read_arrays, sha256_file, write_arrays
+
+TOKENS = 2048
+"""Of a batch of texts; on a CPU larger ones leave the caches and gain nothing."""
 
 
 def cached(cache: Path | None, key: str, compute) -> np.ndarray:
@@ -38,34 +43,75 @@ def text_features(
     texts: Sequence[str],
     *,
     max_tokens: int | None = None,
-    batch_size: int = 128,
     device: torch.device | str = "cpu",
+    workers: int = 1,
     cache: Path | None = None,
+    known: Known | None = None,
 ) -> np.ndarray:
     """Trunk features of texts, float32 ``(n_texts, width)``; equal texts are computed once.
 
-    Texts are batched by length, in a fixed order, so that little is spent on padding and the
-    result does not depend on the order they come in.
+    A batch holds texts of one length in tokens, so nothing is spent on padding, and the result depends neither on
+    the order of the texts nor on the number of workers.
+
+    Args:
+        workers: batches computed side by side, on a CPU.
+        known: texts whose features are at hand, used where they are of the same trunk and limit.
     """
+    limit = min(max_tokens or tower.context_length, tower.context_length)
     texts = [tower.clean(text) for text in texts]
-    unique = sorted(set(texts), key=lambda text: (len(text), text))
+    kept = known.rows if known is not None and known.key == (tower.fingerprint, limit) else {}
+    unique = sorted(set(texts) - kept.keys())
 
     def compute() -> np.ndarray:
-        encoder, home = tower.encoder.eval(), next(tower.encoder.parameters()).device
-        encoder.to(device)
-        rows = []
-        starts = range(0, len(unique), batch_size)
-        for start in track(starts, f"{len(unique)} texts", len(starts), "batches"):
-            tokens = tower.token_ids(unique[start : start + batch_size], max_tokens).to(device)
-            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
-                rows.append(tower.trunk(tokens).float().cpu())
-        encoder.to(home)
-        return torch.cat(rows).numpy()
+        ids = tower.tokenizer(unique, truncation=True, max_length=limit)["input_ids"] if unique else []
+        found = np.empty((len(unique), tower.width), dtype=np.float32)
 
-    key = digest("text", tower.fingerprint, max_tokens or tower.context_length, unique)
-    features = cached(cache, key, compute)
-    position = {text: i for i, text in enumerate(unique)}
-    return features[[position[text] for text in texts]]
+        def one(rows: np.ndarray) -> None:
+            tokens = torch.tensor([ids[row] for row in rows], device=device)
+            with torch.no_grad(), autocast(device):
+                found[rows] = tower.trunk(tokens).float().cpu().numpy()
+
+        with on_device(tower.encoder, device):
+            _side_by_side(one, _equal_lengths([len(own) for own in ids]), workers, device, f"{len(unique)} texts")
+        return found
+
+    key = digest("text", tower.fingerprint, limit, precision(device), unique)
+    features = cached(cache, key, compute) if unique else np.empty((0, tower.width), dtype=np.float32)
+    rows = {text: features[i] for i, text in enumerate(unique)}
+    return np.stack([rows[text] if text in rows else known.features[kept[text]] for text in texts])
+
+
+@dataclass(frozen=True)
+class Known:
+    """Features of raw texts that one trunk gave; another tower with the same trunk need not compute them again."""
+
+    key: tuple[str, int]
+    rows: dict[str, int]
+    features: np.ndarray
+
+    @classmethod
+    def of(cls, tower: TextTower, texts: Sequence[str], features: np.ndarray, max_tokens: int | None = None) -> Known:
+        """Features of `text_features` with the texts and options that it was given."""
+        limit = min(max_tokens or tower.context_length, tower.context_length)
+        return cls((tower.fingerprint, limit), {tower.clean(text): i for i, text in enumerate(texts)}, features)
+
+
+def _equal_lengths(lengths: Sequence[int]) -> list[np.ndarray]:
+    """Rows of texts of one length, in batches of some `TOKENS`, the dearest first."""
+    batches = []
+    for length in sorted(set(lengths), reverse=True):
+        rows = np.flatnonzero(np.asarray(lengths) == length)
+        batches += np.array_split(rows, range(max(TOKENS // length, 1), len(rows), max(TOKENS // length, 1)))
+    return batches
+
+
+def _side_by_side(
+    one: Callable, batches: Sequence, workers: int, device: torch.device | str, what: str
+) -> list:
+    """``one(batch)`` of all batches in order: on a CPU on so many threads, since torch lets go of Python's lock."""
+    workers = workers if torch.device(device).type == "cpu" else 1
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        return list(track(pool.map(one, batches), what, len(batches), "batches"))
 
 
 def load_pixels(pairs: pd.DataFrame, root: Path, side: int, threads: int = 2, fit: Fit = SQUASH) -> torch.Tensor:
@@ -88,7 +134,7 @@ def image_features(
     *,
     batch_size: int = 32,
     device: torch.device | str = "cpu",
-    threads: int = 2,
+    workers: int = 1,
     cache: Path | None = None,
 ) -> np.ndarray:
     """Trunk features of the pairs' pictures, float32 ``(n_pairs, width)``.
@@ -96,20 +142,18 @@ def image_features(
     The cache key holds the files' contents, so an exchanged image is never served from it.
     """
 
-    def compute() -> np.ndarray:
-        model, home = towers.model.eval(), next(towers.model.parameters()).device
-        model.to(device)
-        rows = []
-        starts = range(0, len(pairs), batch_size)
-        for start in track(starts, f"{len(pairs)} pictures", len(starts), "batches"):
-            part = pairs.iloc[start : start + batch_size]
-            pixels = load_pixels(part, root, towers.image_size, threads, towers.fit).to(device)
-            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
-                rows.append(towers.image_trunk(pixels).float().cpu())
-        model.to(home)
-        return torch.cat(rows).numpy()
+    def one(start: int) -> np.ndarray:
+        part = pairs.iloc[start : start + batch_size]
+        pixels = load_pixels(part, root, towers.image_size, 1, towers.fit).to(device)
+        with torch.no_grad(), autocast(device):
+            return towers.image_trunk(pixels).float().cpu().numpy()
 
-    with ThreadPoolExecutor(threads) as pool:
+    def compute() -> np.ndarray:
+        with on_device(towers.model, device):
+            starts = range(0, len(pairs), batch_size)
+            return np.concatenate(_side_by_side(one, starts, workers, device, f"{len(pairs)} pictures"))
+
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
         contents = dict(
             zip(
                 files := sorted(set(pairs["image"])),
@@ -118,5 +162,18 @@ def image_features(
             )
         )
     boxes = pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
-    key = digest("image", towers.fingerprint, towers.image_size, [contents[f] for f in pairs["image"]], boxes)
+    key = digest(
+        "image", towers.fingerprint, towers.image_size, precision(device), [contents[f] for f in pairs["image"]], boxes
+    )
     return cached(cache, key, compute)
+
+
+@contextmanager
+def on_device(module: torch.nn.Module, device: torch.device | str) -> Iterator[None]:
+    """The module in evaluation mode on a device for a while, and back where it was."""
+    home = next(module.parameters()).device
+    module.eval().to(device)
+    try:
+        yield
+    finally:
+        module.to(home)

@@ -31,6 +31,7 @@ class Section(BaseModel):
 
 class Runtime(Section):
     threads: Count
+    workers: Count
     processes: Count
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
@@ -112,7 +113,6 @@ class Encoders(Section):
     teacher: str
     image_size: Annotated[int, Field(ge=32)]
     context_length: Annotated[int, Field(ge=8)]
-    batch_size: Count
 
 
 class Stage1(Section):

@@ -66,6 +66,23 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def precision(device: torch.device | str, name: str = "bf16") -> str:
+    """What `autocast` computes in there: ``bf16`` where the processor has it, else ``float32``.
+
+    A processor that lacks bf16 imitates it at an eighth of the speed of float32 (measured on AVX2).
+    """
+    if torch.device(device).type == "cuda" or name == "float32":
+        return name
+    has = getattr(torch.cpu, "get_capabilities", dict)()
+    return name if has.get("avx512_bf16") or has.get("amx_bf16") or has.get("bf16") else "float32"
+
+
+def autocast(device: torch.device | str, name: str = "bf16") -> torch.autocast:
+    """Automatic mixed precision of frozen and trained towers; heads and losses stay in float32."""
+    bf16 = precision(device, name) == "bf16"
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bf16)
+
+
 def provenance(**facts) -> dict:
     """What a result was made with, without anything that differs between two equal runs."""
     return {

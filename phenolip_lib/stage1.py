@@ -25,7 +25,7 @@ from phenolip_lib.knowledge import attribute_texts, related_terms
 from phenolip_lib.metric_losses import METRIC_LOSSES
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
-from phenolip_lib.runtime import pick_device, provenance, seed_everything
+from phenolip_lib.runtime import autocast, pick_device, provenance, seed_everything
 from phenolip_lib.samplers import ConceptSampler
 from phenolip_lib.storage import atomic_path, digest, digest_arrays, read_json, write_json
 from phenolip_lib.watch import Watch
@@ -68,7 +68,7 @@ class KnowledgeEncoder:
 
     @torch.no_grad()
     def embed(
-        self, texts, *, max_tokens: int | None = None, cache: Path | None = None, device="cpu", batch_size: int = 128
+        self, texts, *, max_tokens: int | None = None, cache: Path | None = None, device="cpu", workers: int = 1
     ) -> np.ndarray:
         """L2-normalised embeddings, float32 ``(n_texts, embed_dim)``.
 
@@ -76,10 +76,9 @@ class KnowledgeEncoder:
             max_tokens: where texts are cut; as the ontology's by default.
         """
         limit = max_tokens or self.max_tokens
-        features = text_features(
-            self.tower, list(texts), max_tokens=limit, cache=cache, device=device, batch_size=batch_size
+        return self.project(
+            text_features(self.tower, list(texts), max_tokens=limit, cache=cache, device=device, workers=workers)
         )
-        return self.project(features)
 
     @torch.no_grad()
     def project(self, features: np.ndarray) -> np.ndarray:
@@ -145,7 +144,7 @@ class ConceptModule(nn.Module):
 
     def forward(self, text: torch.Tensor, bf16: bool = False) -> dict[str, torch.Tensor]:
         """Embeddings of trunk features, or of token ids, which the trunk runs on."""
-        with torch.autocast(text.device.type, dtype=torch.bfloat16, enabled=bf16):
+        with autocast(text.device, "bf16" if bf16 else "float32"):
             h = text if text.is_floating_point() else self.tower.trunk(text)
         return {"text": F.normalize(self.projection(h.float()), dim=-1), "scale": self.logit_scale.exp()}
 
@@ -261,7 +260,7 @@ def train(
         with group.main_first():
             features = text_features(
                 tower, texts["text"].tolist(), max_tokens=p.max_tokens, cache=cache, device=device,
-                batch_size=params.encoders.batch_size,
+                workers=params.runtime.workers,
             )  # fmt: skip
     module = ConceptModule(tower, projection, p.temperature).to(device)
     task = ConceptTask(params, onto, texts, features, module, group, device)

@@ -57,7 +57,7 @@ class Pretraining:
         changes = None if self.p.augment == "none" else augment.build(self.p.augment, self.p.augment_strength)
         self.loading = PictureBatches(
             data.pairs, data.root, student.towers.image_size, workers=workers,
-            threads=1 if workers else params.runtime.threads, fit=student.towers.fit, augment=changes, seed=seed,
+            threads=1 if workers else params.runtime.workers, fit=student.towers.fit, augment=changes, seed=seed,
         )  # fmt: skip
         self.stream = None
         if self.p.shards is not None and self.p.image_tower == "finetune":

@@ -17,6 +17,7 @@ from phenolip_lib.checkpoints import read_weights
 from phenolip_lib.encoders import TwoTowers, load_towers
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.params import Params
+from phenolip_lib.runtime import autocast
 from phenolip_lib.stage1 import KnowledgeEncoder
 from phenolip_lib.storage import atomic_path, read_json, write_json
 
@@ -75,9 +76,9 @@ class Student(nn.Module):
         Args:
             image: trunk features, or pixels (uint8) to run the image tower on.
             text, further: trunk features, or token ids (integers) to run the text tower on.
-            bf16: autocast of the towers; heads and losses stay in float32.
+            bf16: autocast of the towers, where the processor has it; heads and losses stay in float32.
         """
-        with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=bf16):
+        with autocast(image.device, "bf16" if bf16 else "float32"):
             h_image = self.towers.image_trunk(image) if image.dtype == torch.uint8 else image
             h_text, h_further = (
                 self.towers.text.trunk(h) if h is not None and not h.is_floating_point() else h for h in (text, further)

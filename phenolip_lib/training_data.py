@@ -10,7 +10,7 @@ import pandas as pd
 
 from phenolip_lib import affinity
 from phenolip_lib.encoders import TwoTowers
-from phenolip_lib.features import image_features, text_features
+from phenolip_lib.features import Known, image_features, text_features
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
 from phenolip_lib.runtime import pick_device
@@ -57,20 +57,28 @@ def prepare(
         onto: for the similarity of phenotypes.
     """
     device = pick_device(params.runtime.device)
-    options = {"device": device, "cache": cache, "batch_size": params.encoders.batch_size}
-    captions, strings = pairs["caption"].tolist(), attributes["text"].tolist()
+    options = {"device": device, "cache": cache, "workers": params.runtime.workers}
     chosen = np.flatnonzero(attributes["kind"].isin(KD_KINDS) & ~attributes["held_out"])
-    texts = text_features(towers.text, captions, **options)
+
+    def both(texts: list[str], limit: int, rows: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        """Student's features and teacher's embeddings; of a trunk that both have, computed once."""
+        raw = text_features(teacher.tower, texts, max_tokens=limit, **options)
+        known = Known.of(teacher.tower, texts, raw, limit)
+        own = text_features(towers.text, texts, max_tokens=limit, known=known, **options)
+        return own[rows], teacher.project(raw[rows])
+
+    captions, taught = both(pairs["caption"].tolist(), params.encoders.context_length, slice(None))
+    onto_texts, onto_taught = both(attributes["text"].tolist(), params.stage1.max_tokens, chosen)
     return TrainingData(
         pairs,
         root,
-        image_features(towers, pairs, root, device=device, threads=params.runtime.threads, cache=cache),
-        texts,
-        teacher.embed(captions, max_tokens=params.encoders.context_length, **options),
+        image_features(towers, pairs, root, device=device, workers=params.runtime.workers, cache=cache),
+        captions,
+        taught,
         attributes["text"].to_numpy()[chosen],
-        text_features(towers.text, strings, max_tokens=params.stage1.max_tokens, **options)[chosen],
-        teacher.embed(strings, **options)[chosen],
-        affinity.build(pairs["phenotypes"].tolist(), texts, onto),
+        onto_texts,
+        onto_taught,
+        affinity.build(pairs["phenotypes"].tolist(), captions, onto),
     )
 
 
@@ -87,8 +95,8 @@ def student_features(
     wanted = data.pairs.iloc[rows]
     if params.stage2.image_tower == "finetune":
         images = np.zeros_like(images)
-        threads = params.runtime.threads
-        images[rows] = image_features(student.towers, wanted, data.root, device=device, threads=threads)
+        workers = params.runtime.workers
+        images[rows] = image_features(student.towers, wanted, data.root, device=device, workers=workers)
     if params.stage2.text_tower == "finetune":
         texts = np.zeros_like(texts)
         texts[rows] = text_features(student.towers.text, wanted["caption"].tolist(), device=device)

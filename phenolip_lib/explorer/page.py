@@ -112,7 +112,7 @@ def _embedded_names(paths: Paths, params: Params) -> tuple[list[str], np.ndarray
     texts = pd.read_parquet(paths.stage1 / "texts.parquet")
     features = text_features(
         encoder.tower, texts["text"].tolist(), max_tokens=encoder.max_tokens, cache=paths.cache,
-        batch_size=params.encoders.batch_size,
+        workers=params.runtime.workers,
     )  # fmt: skip
     rows = np.flatnonzero(texts["kind"] == "name")
     return texts["hpo_id"].iloc[rows].tolist(), encoder.project(features[rows])
