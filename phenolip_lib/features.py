@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +12,28 @@ import pandas as pd
 import torch
 
 from phenolip_lib.encoders import TextTower, TwoTowers
+from phenolip_lib.errors import DamagedError
 from phenolip_lib.fitting import SQUASH, Fit
 from phenolip_lib.images import inside, read_image
+from phenolip_lib.kept import spared
 from phenolip_lib.progress import track
 from phenolip_lib.runtime import log
 from phenolip_lib.storage import digest, read_arrays, sha256_file, write_arrays
 
 
-def cached(cache: Path | None, key: str, compute) -> np.ndarray:
-    """The array under `key`, computed and stored if absent; a damaged file is computed anew."""
+def cached(cache: Path | None, key: str, rows: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array ``(rows, width)`` under `key`, computed and stored if absent; a damaged file is computed anew."""
     path = cache / f"{key}.npz" if cache else None
-    if path and path.is_file():
-        try:
-            return read_arrays(path)["features"]
-        except (OSError, ValueError, KeyError):
-            log.info("%s is damaged and is computed anew", path.name)
+    if path and path.exists():
+        with suppress(DamagedError, KeyError):
+            features = read_arrays(path)["features"]
+            if features.ndim == 2 and len(features) == rows and features.dtype.kind == "f":
+                return features
+        log.info("%s is damaged and is computed anew", path.name)
     features = compute()
     if path:
-        write_arrays(path, features=features)
+        with spared(cache):
+            write_arrays(path, features=features)
     return features
 
 
@@ -63,7 +68,7 @@ def text_features(
         return torch.cat(rows).numpy()
 
     key = digest("text", tower.fingerprint, max_tokens or tower.context_length, unique)
-    features = cached(cache, key, compute)
+    features = cached(cache, key, len(unique), compute)
     position = {text: i for i, text in enumerate(unique)}
     return features[[position[text] for text in texts]]
 
@@ -119,4 +124,4 @@ def image_features(
         )
     boxes = pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
     key = digest("image", towers.fingerprint, towers.image_size, [contents[f] for f in pairs["image"]], boxes)
-    return cached(cache, key, compute)
+    return cached(cache, key, len(pairs), compute)
