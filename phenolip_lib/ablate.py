@@ -12,12 +12,13 @@ from phenolip_lib import phenokg, recognition, stage1
 from phenolip_lib.dedup import DUPLICATE
 from phenolip_lib.evaluate import evaluate
 from phenolip_lib.experiment import Experiment
+from phenolip_lib.kept import kept
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
 from phenolip_lib.paths import Paths
 from phenolip_lib.runtime import log
 from phenolip_lib.sources import source_records
-from phenolip_lib.storage import atomic_folder, code_digest, digest, sha256_file, write_parquet
+from phenolip_lib.storage import code_digest, digest, read_parquet, sha256_file, write_parquet
 
 TASKS = ("retrieval", "zero_shot")
 TEACHER_CODE = ("encoders.py", "engine.py", "features.py", "knowledge.py", "metric_losses.py", "samplers.py",
@@ -45,7 +46,7 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
     pairs = phenokg.load_pairs(paths.phenokg(source))
     if _differ(params, ablated, "phenokg"):
         log.info("ablation %s changes PhenoKG: its own training pairs", name)
-        quarantine = pd.read_parquet(paths.phenokg(source) / "quarantine.parquet")
+        quarantine = read_parquet(paths.phenokg(source) / "quarantine.parquet")
         pairs = same_test(pairs, _rebuilt(ablated, source, onto, paths), quarantine)
     experiment = Experiment(ablated, source, paths, teacher, pairs=pairs)
     out = paths.ablation(source, name)
@@ -82,13 +83,12 @@ def _teacher(params: Params, onto: Ontology, paths: Paths) -> stage1.KnowledgeEn
     """The knowledge encoder of these parameters, trained once."""
     config = stage1.teacher_config(params)
     key = digest(config["fingerprint"], params.fingerprint("training"), onto.release, code_digest(TEACHER_CODE))
-    folder = paths.cache / "teachers" / key
-    if not folder.is_dir():
-        encoder, texts, _ = stage1.train(params, onto, paths.cache)
-        with atomic_folder(folder) as target:
-            encoder.save(target, config)
-            write_parquet(target / "texts.parquet", texts)
-    return stage1.KnowledgeEncoder.load(folder)
+    return kept(
+        paths.cache / "teachers" / key,
+        lambda: stage1.train(params, onto, paths.cache)[0],
+        lambda folder, encoder: encoder.save(folder, config),
+        stage1.KnowledgeEncoder.load,
+    )
 
 
 def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.DataFrame:
@@ -97,9 +97,10 @@ def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.Da
         source, onto.release, params.fingerprint("phenokg", "open"), code_digest(PAIRS_CODE),
         sha256_file(paths.phenokg(source) / "pairs.parquet"),
     )  # fmt: skip
-    if not (folder / "pairs.parquet").is_file():
+
+    def build() -> pd.DataFrame:
         root = paths.data(source)
         records = list(source_records(source, root, params))
-        kg = phenokg.build(records, root, onto, params.phenokg, paths.cache / "phenokg" / source)
-        kg.save(folder)
-    return phenokg.load_pairs(folder)
+        return phenokg.build(records, root, onto, params.phenokg, paths.cache / "phenokg" / source).pairs
+
+    return kept(folder, build, lambda target, pairs: write_parquet(target / "pairs.parquet", pairs), phenokg.load_pairs)

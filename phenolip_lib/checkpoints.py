@@ -2,7 +2,7 @@
 
 A checkpoint is ``<step>.safetensors`` and ``<step>.json``. The JSON comes last and holds the hash
 of the tensors, so a checkpoint is either whole or ignored; a write that fails leaves the earlier
-ones as they were. Nothing is ever unpickled.
+ones as they were and costs time, not the run. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.errors import DamagedError, PhenoLIPError
+from phenolip_lib.kept import spared
 from phenolip_lib.runtime import log
 from phenolip_lib.storage import atomic_path, read_json, sha256_file, write_json
 
@@ -33,24 +34,18 @@ class Checkpoints:
     def save(self, step: int, tensors: dict[str, torch.Tensor], state: dict[str, Any], last: bool = False) -> None:
         """Write one checkpoint and drop those that are too old; the last one of a run needs no other.
 
-        Raises:
-            PhenoLIPError: it cannot be written, e.g. the disk is full; earlier ones are whole.
+        Where it cannot be written, e.g. as the disk is full, the run goes on and earlier ones stay.
         """
         if self.folder is None:
             return
         path = self.folder / f"{step:09d}.safetensors"
-        try:
+        with spared(self.folder):
             with atomic_path(path) as temporary:
                 save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary)
             write_json(path.with_suffix(".json"), {"sha256": sha256_file(path), "step": step, **state})
-        except Exception as error:  # safetensors reports a full disk by an error of its own
-            raise PhenoLIPError(
-                f"{path}: the checkpoint cannot be written ({error}); earlier ones are whole, "
-                "make room and start again to go on from there"
-            ) from None
-        for old in self.steps()[: -1 if last else -self.keep]:
-            for suffix in (".json", ".safetensors"):
-                (self.folder / f"{old:09d}{suffix}").unlink(missing_ok=True)
+            for old in self.steps()[: -1 if last else -self.keep]:
+                for suffix in (".json", ".safetensors"):
+                    (self.folder / f"{old:09d}{suffix}").unlink(missing_ok=True)
 
     def steps(self) -> list[int]:
         """Steps with a finished checkpoint, ascending."""
@@ -60,15 +55,18 @@ class Checkpoints:
 
     def latest(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """The newest whole checkpoint; a damaged one is passed over, and what a killed run left half written goes."""
-        for left in self.folder.glob(".*") if self.folder is not None else ():
-            left.unlink(missing_ok=True)
+        if self.folder is None:
+            return None
+        with spared(self.folder):
+            for left in self.folder.glob(".*"):
+                left.unlink(missing_ok=True)
         for step in reversed(self.steps()):
             path = self.folder / f"{step:09d}.safetensors"
             try:
-                state = read_json(path.with_suffix(".json"))
+                state = read_json(path.with_suffix(".json"), ("sha256", "step"))
                 if sha256_file(path) == state["sha256"]:
                     return load_file(path), state
-            except (OSError, ValueError, KeyError):
+            except (OSError, DamagedError):
                 pass
             log.info("checkpoint %s is damaged; trying an earlier one", path)
         return None
@@ -77,11 +75,12 @@ class Checkpoints:
         """Remove all; called when the run has ended and its model is saved."""
         if self.folder is None or not self.folder.is_dir():
             return
-        for path in self.folder.iterdir():
-            if path.suffix in (".json", ".safetensors"):
-                path.unlink()
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        with spared(self.folder):
+            for path in self.folder.iterdir():
+                if path.suffix in (".json", ".safetensors"):
+                    path.unlink()
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

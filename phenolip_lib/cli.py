@@ -13,9 +13,9 @@ from ruamel.yaml import YAML
 
 from phenolip_lib import commands
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.params import load_params
+from phenolip_lib.params import load_params, read_yaml
 from phenolip_lib.paths import Paths
-from phenolip_lib.storage import atomic_path
+from phenolip_lib.storage import atomic_path, is_full
 
 app = typer.Typer(
     help="PhenoLIP: phenotype-ontology-informed vision-language pretraining.",
@@ -100,7 +100,7 @@ def _edited(path: Path) -> Iterator[dict]:
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 120
     yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
-    tree = yaml.load(path.read_text(encoding="utf-8"))
+    tree = read_yaml(path.read_bytes(), path.name, yaml)
     yield tree
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         yaml.dump(tree, file, transform=_without_trailing_spaces)
@@ -209,7 +209,7 @@ def _setting(text: str) -> tuple[str, object]:
     key, equals, value = text.partition("=")
     if not equals:
         raise PhenoLIPError(f"--set {text}: write KEY=VALUE, e.g. stage2.epochs=2")
-    return key.strip(), YAML(typ="safe", pure=True).load(value)
+    return key.strip(), read_yaml(value.encode(), f"--set {text}")
 
 
 def main() -> None:
@@ -219,8 +219,11 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
         sys.stderr.close()
         sys.exit(0)
-    except PhenoLIPError as error:
-        print(f"phenolip: {error}", file=sys.stderr)
+    except (PhenoLIPError, OSError) as error:
+        if not isinstance(error, PhenoLIPError) and not is_full(error):
+            raise
+        where = "" if isinstance(error, PhenoLIPError) else "the disk is full, free space and start again: "
+        print(f"phenolip: {where}{error}", file=sys.stderr)
         sys.exit(2)
 
 

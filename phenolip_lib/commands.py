@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.errors import DamagedError, PhenoLIPError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -281,6 +282,7 @@ def _embed_cached(model: PhenoLIP, files: list[str], cache: Path) -> np.ndarray:
     import numpy as np
 
     from phenolip_lib.images import split_container
+    from phenolip_lib.kept import spared
     from phenolip_lib.storage import digest, read_arrays, sha256_file, write_arrays
 
     keys = []
@@ -291,17 +293,17 @@ def _embed_cached(model: PhenoLIP, files: list[str], cache: Path) -> np.ndarray:
         keys.append(digest(sha256_file(Path(container)), member))
     path = cache / f"search-{model.fingerprint}.npz"
     known: dict[str, np.ndarray] = {}
-    if path.is_file():
-        try:
+    if path.exists():
+        with suppress(DamagedError, KeyError):  # damaged: embedded anew
             arrays = read_arrays(path)
-            known = dict(zip(arrays["keys"].tolist(), arrays["embeddings"], strict=True))
-        except (OSError, ValueError, KeyError, EOFError):
-            known = {}  # damaged: embedded anew
+            if arrays["embeddings"].shape == (len(arrays["keys"]), model.embed_dim):
+                known = dict(zip(arrays["keys"].tolist(), arrays["embeddings"], strict=True))
     new = {key: file for key, file in zip(keys, files, strict=True) if key not in known}
     if new:
         known |= dict(zip(new, model.embed_images(list(new.values())), strict=True))
         ordered = sorted(known)
-        write_arrays(path, keys=np.array(ordered), embeddings=np.stack([known[key] for key in ordered]))
+        with spared(cache):
+            write_arrays(path, keys=np.array(ordered), embeddings=np.stack([known[key] for key in ordered]))
     return np.stack([known[key] for key in keys])
 
 

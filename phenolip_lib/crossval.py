@@ -20,7 +20,7 @@ from phenolip_lib.phenokg import load_pairs
 from phenolip_lib.results import load_outcomes
 from phenolip_lib.runtime import log
 from phenolip_lib.stage1 import KnowledgeEncoder
-from phenolip_lib.storage import read_json, write_json
+from phenolip_lib.storage import read_json, read_parquet, write_json
 from phenolip_lib.tasks.unseen import check_held_out, hold_out_leaves
 
 TASKS = ("retrieval", "candidates", "training_images", "systems")
@@ -61,7 +61,7 @@ def splits_of(
 def run(params: Params, source: str, paths: Paths, out: Path) -> None:
     """Train and evaluate ``evaluation.cross_validated`` on every other split; results under ``<out>/<split>``."""
     onto, folder = Ontology.load(paths.hpo), paths.phenokg(source)
-    pairs, mentions = load_pairs(folder), pd.read_parquet(folder / "mentions.parquet")
+    pairs, mentions = load_pairs(folder), read_parquet(folder / "mentions.parquet")
     teacher = KnowledgeEncoder.load(paths.stage1)
     out.mkdir(parents=True, exist_ok=True)
     splits, phenotypes = splits_of(pairs, mentions, onto, params, source)
@@ -85,7 +85,7 @@ def unseen_outcomes(folder: Path) -> pd.DataFrame:
     found = outcomes(folder, "training_images", UNSEEN)
     if not len(found):
         return found
-    held = read_json(Path(folder) / HELD_OUT)["phenotypes"]
+    held = read_json(Path(folder) / HELD_OUT, ("phenotypes",))["phenotypes"]
     asked = found["query"].str.extract(rf"(HP:\d+)(?:\|{UNSEEN})?$", expand=False)
     return found[asked.isin(held)].assign(dataset="")
 

@@ -214,7 +214,7 @@ def _checkpoint_config(name: str) -> dict[str, Any]:
     if name.startswith("hf-hub:"):
         config = open_clip.factory._get_hf_config(where)["model_cfg"]
     else:
-        config = read_json(Path(where) / "open_clip_config.json")["model_cfg"]
+        config = read_json(Path(where) / "open_clip_config.json", ("model_cfg",))["model_cfg"]
         if (Path(where) / "config.json").is_file():
             config["text_cfg"]["hf_model_name"] = where
     return config | {"text_cfg": config["text_cfg"] | {"hf_model_pretrained": False}}

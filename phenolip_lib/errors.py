@@ -7,3 +7,11 @@ class PhenoLIPError(Exception):
     The command line prints its message alone and exits with status 2; anything else is a bug
     and keeps its traceback.
     """
+
+
+class DamagedError(PhenoLIPError):
+    """A file that cannot be read as what it should be."""
+
+
+class UnwritableError(PhenoLIPError):
+    """A path that cannot be written: the disk is full, or no file can be made there."""

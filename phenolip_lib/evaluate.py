@@ -6,7 +6,6 @@ the cache under everything it depends on, so that a run that was interrupted goe
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +13,10 @@ from pathlib import Path
 
 from phenolip_lib.benchmark import Benchmark
 from phenolip_lib.experiment import Embedded, Experiment
+from phenolip_lib.kept import kept
 from phenolip_lib.results import Result, write_result
 from phenolip_lib.runtime import log, provenance
-from phenolip_lib.storage import atomic_folder, code_digest, digest, digest_arrays
+from phenolip_lib.storage import code_digest, copy_files, digest, digest_arrays
 from phenolip_lib.student import Student, load_student
 from phenolip_lib.tasks import unseen
 from phenolip_lib.tasks.calibration import calibration
@@ -120,19 +120,27 @@ def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: S
         digest_arrays(embedded.images, embedded.captions), case.scale, experiment.source,
         [experiment.beside(name) for name in tasks],
     )  # fmt: skip
-    kept = experiment.paths.cache / "results" / f"{experiment.source}-{method}-seed{seed}-{key}"
-    if not kept.is_dir():
-        sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
-        facts = {
-            "source": experiment.source, "method": method, "seed": seed,
-            "n_train": experiment.n_train if case.student else 0,
-            "provenance": provenance(params=p.fingerprint(*sections), release=experiment.onto.release),
-        }  # fmt: skip
-        with atomic_folder(kept) as target:
-            for name in tasks:
-                write_result(target, name, TASKS[name](case), facts)
+    place = experiment.paths.cache / "results" / f"{experiment.source}-{method}-seed{seed}-{key}"
+    sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
+    facts = {
+        "source": experiment.source, "method": method, "seed": seed,
+        "n_train": experiment.n_train if case.student else 0,
+        "provenance": provenance(params=p.fingerprint(*sections), release=experiment.onto.release),
+    }  # fmt: skip
+
+    def compute() -> dict[str, Result]:
+        results = {name: TASKS[name](case) for name in tasks}
         log.info("evaluated %s seed %d on %s", method, seed, experiment.source)
-    shutil.copytree(kept / f"{method}-seed{seed}", folder / f"{method}-seed{seed}", dirs_exist_ok=True)
+        return results
+
+    def write(target: Path, results: dict[str, Result]) -> None:
+        for name, result in results.items():
+            write_result(target, name, result, facts)
+
+    own = f"{method}-seed{seed}"
+    unkept = kept(place, compute, write, lambda found: copy_files(found / own, folder / own))
+    if unkept is not None:
+        write(folder, unkept)
 
 
 def evaluate_all(experiment: Experiment, models: Path, folder: Path) -> None:

@@ -21,12 +21,13 @@ from phenolip_lib.checkpoints import Checkpoints
 from phenolip_lib.distributed import Group
 from phenolip_lib.encoders import load_towers
 from phenolip_lib.features import image_features, load_pixels, text_features
+from phenolip_lib.kept import kept
 from phenolip_lib.metrics import alignment, uniformity
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
 from phenolip_lib.paths import Paths
 from phenolip_lib.phenokg import load_pairs
-from phenolip_lib.storage import code_digest, digest, digest_arrays, write_parquet
+from phenolip_lib.storage import code_digest, digest, digest_arrays, read_parquet, write_parquet
 from phenolip_lib.student import Student, load_student, save_student
 from phenolip_lib.tasks.retrieval import Relations, retrieval
 
@@ -76,7 +77,7 @@ class Experiment:
         """Frozen features of the source; computed at the first use."""
         e = self.params.encoders
         towers = load_towers(e.student, e.image_size, e.context_length)
-        attributes = pd.read_parquet(self.paths.stage1 / "texts.parquet")
+        attributes = read_parquet(self.paths.stage1 / "texts.parquet")
         with self.group.main_first():
             return training_data.prepare(
                 self.params, self.pairs, self.paths.data(self.source), towers, self.teacher, attributes,
@@ -111,13 +112,16 @@ class Experiment:
 
     def trained(self, method: str, seed: int) -> Student:
         """A student trained on this experiment's split, from the cache if it was trained before."""
-        params, folder = self.params.method(method), self.paths.cache / "students"
-        name = self._run_folder(params, method, seed).name
-        if not (folder / f"{name}.json").is_file():
-            model, _ = self.train(method, seed)
-            save_student(folder, name, model, self._config(params, method, seed))
-            Checkpoints(self._run_folder(params, method, seed)).clear()
-        return load_student(folder, name, params, self.teacher, seed)
+        params = self.params.method(method)
+        run = self._run_folder(params, method, seed)
+        model = kept(
+            self.paths.cache / "students" / run.name,
+            lambda: self.train(method, seed)[0].eval().requires_grad_(False),
+            lambda folder, student: save_student(folder, method, student, self._config(params, method, seed)),
+            lambda folder: load_student(folder, method, params, self.teacher, seed),
+        )
+        Checkpoints(run).clear()
+        return model
 
     def _config(self, params: Params, method: str, seed: int) -> dict:
         """What is kept beside a student's weights."""
@@ -164,10 +168,10 @@ class Experiment:
                 numbers["val_uniformity"] = uniformity(e.images[held])
             return numbers
 
-        kept = Checkpoints(self._run_folder(params, method, seed))
+        run = Checkpoints(self._run_folder(params, method, seed))
         return stage2.train(
             params, self.data, self.teacher, seed, validate, group=self.group, device=self.device,
-            title=f"{self.source} {method} seed {seed}", checkpoints=kept, curves=curves,
+            title=f"{self.source} {method} seed {seed}", checkpoints=run, curves=curves,
         )  # fmt: skip
 
     @cached_property
@@ -183,7 +187,7 @@ class Experiment:
     @cached_property
     def masked(self) -> masks.Masked:
         """Test and validation pictures with masks of their findings."""
-        quarantine = pd.read_parquet(self.paths.phenokg(self.source) / "quarantine.parquet")
+        quarantine = read_parquet(self.paths.phenokg(self.source) / "quarantine.parquet")
         return masks.load_masked(self.pairs, self.paths.data(self.source), quarantine)
 
     def beside(self, task: str) -> str:

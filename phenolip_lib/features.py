@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import pandas as pd
 import torch
 
 from phenolip_lib.encoders import TextTower, TwoTowers
+from phenolip_lib.errors import DamagedError
 from phenolip_lib.fitting import SQUASH, Fit
 from phenolip_lib.images import inside, read_image
+from phenolip_lib.kept import spared
 from phenolip_lib.progress import track
 from phenolip_lib.runtime import autocast, log, precision
 from phenolip_lib.storage import digest, read_arrays, sha256_file, write_arrays
@@ -23,17 +25,19 @@ TOKENS = 2048
 """Of a batch of texts; on a CPU larger ones leave the caches and gain nothing."""
 
 
-def cached(cache: Path | None, key: str, compute) -> np.ndarray:
-    """The array under `key`, computed and stored if absent; a damaged file is computed anew."""
+def cached(cache: Path | None, key: str, rows: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array ``(rows, width)`` under `key`, computed and stored if absent; a damaged file is computed anew."""
     path = cache / f"{key}.npz" if cache else None
-    if path and path.is_file():
-        try:
-            return read_arrays(path)["features"]
-        except (OSError, ValueError, KeyError):
-            log.info("%s is damaged and is computed anew", path.name)
+    if path and path.exists():
+        with suppress(DamagedError, KeyError):
+            features = read_arrays(path)["features"]
+            if features.ndim == 2 and len(features) == rows and features.dtype.kind == "f":
+                return features
+        log.info("%s is damaged and is computed anew", path.name)
     features = compute()
     if path:
-        write_arrays(path, features=features)
+        with spared(cache):
+            write_arrays(path, features=features)
     return features
 
 
@@ -76,7 +80,7 @@ def text_features(
         return found
 
     key = digest("text", tower.fingerprint, limit, precision(device), unique)
-    features = cached(cache, key, compute) if unique else np.empty((0, tower.width), dtype=np.float32)
+    features = cached(cache, key, len(unique), compute) if unique else np.empty((0, tower.width), dtype=np.float32)
     rows = {text: features[i] for i, text in enumerate(unique)}
     return np.stack([rows[text] if text in rows else known.features[kept[text]] for text in texts])
 
@@ -165,7 +169,7 @@ def image_features(
     key = digest(
         "image", towers.fingerprint, towers.image_size, precision(device), [contents[f] for f in pairs["image"]], boxes
     )
-    return cached(cache, key, compute)
+    return cached(cache, key, len(pairs), compute)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.graph_schema import EDGES, ENDS, LISTS, NODES, node_ids
 from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, Ontology
-from phenolip_lib.storage import write_parquet
+from phenolip_lib.storage import read_parquet, write_parquet
 
 PUBLISHED = {
     "image-text pairs": "524,000",
@@ -87,7 +87,7 @@ class Graph:
                 path = Path(folder) / kind / f"{name}.parquet"
                 if not path.is_file():
                     raise PhenoLIPError(f"{path}: the graph is not whole; build it again with `dvc repro`")
-                table = pd.read_parquet(path)
+                table = read_parquet(path)
                 for column in LISTS & set(table.columns):
                     table[column] = table[column].map(list).astype(object)
                 tables[kind][name] = table

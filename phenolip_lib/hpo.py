@@ -13,15 +13,15 @@ import re
 import urllib.error
 import urllib.request
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.kept import kept
 from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, ROOT, Ontology
 from phenolip_lib.params import Hpo
-from phenolip_lib.storage import atomic_path, code_digest, digest, sha256_file
+from phenolip_lib.storage import atomic_path, code_digest, digest, is_full, sha256_file
 
 COLUMNS = {
     "terms": ["hpo_id", "name", "definition", "comment"],
@@ -57,7 +57,7 @@ def locate(name: str, filename: str, sha256: str | None, cache: Path) -> Path:
         if not sha256:
             raise PhenoLIPError(f"hpo.sha256 must be set for a URL ({name}): an unpinned ontology is not reproducible")
         path = cache / f"{sha256[:16]}-{filename}"
-        if not path.is_file():
+        if not path.is_file() or sha256_file(path) != sha256.lower():
             _download(name, path, sha256)
     else:
         path = Path(name).expanduser()
@@ -75,6 +75,8 @@ def _download(url: str, path: Path, sha256: str) -> None:
                 while block := response.read(1 << 20):
                     file.write(block)
         except (urllib.error.URLError, OSError) as error:
+            if is_full(error):
+                raise
             raise PhenoLIPError(f"{url}: download failed ({error}); set hpo.obo to a local file") from None
         if (found := sha256_file(temporary)) != sha256.lower():
             raise PhenoLIPError(f"{url}: sha256 is {found}, params say {sha256}")
@@ -252,13 +254,7 @@ def kept_release(settings: Hpo, cache: Path) -> Ontology:
     files += [] if settings.annotations is None else [locate(settings.annotations, "phenotype.hpoa", None, cache)]
     code = code_digest(("hpo.py", "obographs.py", "ontology.py"))
     folder = cache / "hpo" / digest(code, [sha256_file(file) for file in files])
-    try:
-        return Ontology.load(folder)
-    except PhenoLIPError:
-        onto = read_release(settings, cache)
-    with suppress(OSError):  # a cache that cannot be written only costs time
-        onto.save(folder)
-    return onto
+    return kept(folder, lambda: read_release(settings, cache), lambda target, onto: onto.save(target), Ontology.load)
 
 
 def counts(onto: Ontology, obo: Path | None = None) -> pd.DataFrame:

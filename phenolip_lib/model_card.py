@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from phenolip_lib.encoders import CONFIGS, named_configs
 from phenolip_lib.results import load_results
-from phenolip_lib.storage import read_json
+from phenolip_lib.storage import read_json, read_parquet
 from phenolip_lib.tables import summarise
 
 LIMITS = """\
@@ -202,10 +202,10 @@ def student_card(run: Path, config: Mapping[str, Any], where: str, licence: str)
     results, folder = None, build / "evaluation" / "results" / name
     provenance: dict[str, Any] = {}
     if files := sorted(folder.rglob("*.json")):
-        results, provenance = load_results(folder), read_json(files[0])["provenance"]
+        results, provenance = load_results(folder), read_json(files[0], ("provenance",))["provenance"]
     data, licences, pairs = None, {}, build / "phenokg" / "pairs.parquet"
     if pairs.is_file():
-        table = pd.read_parquet(pairs, columns=["dataset", "split", "licence"])
+        table = read_parquet(pairs, columns=["dataset", "split", "licence"])
         counts = table.groupby(["dataset", "split"]).size().unstack(fill_value=0)
         splits = [split for split in ("train", "val", "test") if split in counts.columns]
         data = counts[splits].reset_index().rename_axis(columns=None)
@@ -223,7 +223,7 @@ def student_card(run: Path, config: Mapping[str, Any], where: str, licence: str)
 
 def encoder_card(folder: Path, where: str, licence: str) -> Card:
     """The card of a knowledge encoder, from its ``config.json``."""
-    config = read_json(Path(folder) / "config.json")
+    config = read_json(Path(folder) / "config.json", ("teacher",))
     training = {k: v for k, v in config.items() if k not in ("provenance", "fingerprint")}
     return Card(
         name="PhenoLIP knowledge encoder", library="sentence-transformers", where=where, licence=licence,

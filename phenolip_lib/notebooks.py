@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.storage import atomic_folder, write_text
+from phenolip_lib.storage import atomic_folder, write_text, writing
 
 PACKAGES = re.compile(r"/[^\s:'\"]*?/site-packages/")
 QUIET = "ignore:IProgress not found"
@@ -99,12 +99,13 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], root: Path
     output.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYTHONWARNINGS", QUIET)  # the kernel's, not this process's
     try:
-        papermill.execute_notebook(
-            str(notebook), str(output), parameters=parameters, kernel_name="python3", cwd=str(root),
-            progress_bar=sys.stderr.isatty(), stdout_file=sys.stdout,
-        )  # fmt: skip
+        with writing(output):
+            papermill.execute_notebook(
+                str(notebook), str(output), parameters=parameters, kernel_name="python3", cwd=str(root),
+                progress_bar=sys.stderr.isatty(), stdout_file=sys.stdout,
+            )  # fmt: skip
     except PapermillExecutionError as error:
-        if error.ename == "PhenoLIPError":
+        if error.ename in {kind.__name__ for kind in (PhenoLIPError, *PhenoLIPError.__subclasses__())}:
             raise PhenoLIPError(error.evalue) from None
         raise
     finally:

@@ -24,7 +24,7 @@ from scipy.sparse import csr_matrix
 
 from phenolip_lib import similarity
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.storage import digest, read_json, sha256_file, write_json, write_parquet
+from phenolip_lib.storage import digest, read_json, read_parquet, sha256_file, write_json, write_parquet
 
 ROOT = "HP:0000001"
 PHENOTYPIC_ABNORMALITY = "HP:0000118"
@@ -93,8 +93,8 @@ class Ontology:
             raise PhenoLIPError(
                 f"{folder}: {absent[0]}.parquet is not there; parse the ontology again: `dvc repro hpo`"
             )
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
-        return cls(tables, read_json(folder / "release.json")["release"])
+        tables = {name: read_parquet(folder / f"{name}.parquet") for name in TABLES}
+        return cls(tables, read_json(folder / "release.json", ("release",))["release"])
 
     def save(self, folder: Path) -> None:
         """Write the tables, and ``release.json`` that changes when any of them does."""

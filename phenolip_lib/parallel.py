@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.kept import read_value, write_value
 from phenolip_lib.progress import Progress
-from phenolip_lib.storage import digest, write_text
+from phenolip_lib.storage import digest
 
 log = logging.getLogger("phenolip")
 ENGINES = ("serial", "processes", "ray")
@@ -105,7 +106,7 @@ def map_batches(
     with Progress(name, len(items), sum(map(len, done.values())), "records") as progress:
         for i, results in run(step, [(i, batches[i]) for i in missing], setup, pool.workers):
             if files[i] is not None:
-                write_text(files[i], json.dumps(results, ensure_ascii=False))
+                write_value(files[i], results)
             done[i] = results
             progress.update(len(results))
             if seen is not None:
@@ -262,13 +263,5 @@ def _file(cache: Path | None, name: str, key: str, batch: list) -> Path | None:
 
 def _read(file: Path | None, n: int) -> list | None:
     """The results of a finished batch; None if there are none or the file is damaged."""
-    if file is None or not file.is_file():
-        return None
-    try:
-        results = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        results = None
-    if isinstance(results, list) and len(results) == n:
-        return results
-    log.info("%s is damaged and is computed anew", file.name)
-    return None
+    results = None if file is None else read_value(file)
+    return results if isinstance(results, list) and len(results) == n else None

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.storage import digest
@@ -321,6 +320,26 @@ def parse_params(tree: Any, where: str = "params") -> Params:
     return params
 
 
+def read_yaml(content: bytes, where: str, yaml: YAML | None = None) -> Any:
+    """The value of a YAML text in UTF-8.
+
+    Raises:
+        PhenoLIPError: it is no such text; one line that names `where` and the line.
+    """
+    try:
+        return (yaml or YAML(typ="safe", pure=True)).load(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise PhenoLIPError(f"{where}: line {line} is not UTF-8; save the file as UTF-8") from None
+    except RecursionError:
+        raise PhenoLIPError(f"{where}: not valid YAML: it is nested too deep; check its brackets") from None
+    except Exception as error:  # values that are no numbers or dates raise errors of Python's own
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise PhenoLIPError(f"{where}: not valid YAML{line}: {reason}") from None
+
+
 def load_params(path: Path, *, check_ablations: bool = False) -> Params:
     """Read a params file (YAML 1.2, so ``1e-4`` is a number).
 
@@ -328,17 +347,20 @@ def load_params(path: Path, *, check_ablations: bool = False) -> Params:
         check_ablations: also check that methods and ablations name existing keys and allowed values.
 
     Raises:
-        PhenoLIPError: missing file, broken YAML, unknown key, wrong value.
+        PhenoLIPError: missing or unreadable file, broken YAML, unknown key, wrong value.
     """
     path = Path(path)
     try:
-        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise PhenoLIPError(f"{path}: there is no such file") from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise PhenoLIPError(f"{path}: not valid YAML{line}: {getattr(error, 'problem', error)}") from None
+    except OSError as error:
+        raise PhenoLIPError(
+            f"{path}: cannot be read ({error.strerror}); put a params.yaml you may read there"
+        ) from None
+    tree = read_yaml(content, str(path))
+    if not isinstance(tree, Mapping):
+        raise PhenoLIPError(f"{path}: empty, or no sections with keys; take the repository's params.yaml again")
     params = parse_params(tree, path.name)
     if check_ablations:
         for kind, names, apply in (

@@ -163,6 +163,6 @@ def _embedded(model: Adapter, items: list, embed: Callable[[list], np.ndarray], 
             batches = [embed(part[i : i + BATCH]) for i in range(0, len(part), BATCH)]
             return np.concatenate(batches)
 
-        parts.append(cached(cache, digest(model.fingerprint, part), compute))
+        parts.append(cached(cache, digest(model.fingerprint, part), len(part), compute))
     place = {item: i for i, item in enumerate(unique)}
     return np.concatenate(parts)[[place[item] for item in items]]

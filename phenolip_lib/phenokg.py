@@ -18,7 +18,7 @@ from phenolip_lib.params import PhenoKG as Settings
 from phenolip_lib.recognition import Recognizer
 from phenolip_lib.records import MODALITIES, Record, Reject
 from phenolip_lib.splits import SPLITS, assign_splits
-from phenolip_lib.storage import write_parquet
+from phenolip_lib.storage import read_parquet, write_parquet
 
 SHARE = pa.Check.in_range(0, 1)
 PAIRS = pa.DataFrameSchema(
@@ -94,7 +94,7 @@ def load_pairs(folder: Path) -> pd.DataFrame:
     path = Path(folder) / "pairs.parquet"
     if not path.is_file():
         raise PhenoLIPError(f"{path}: PhenoKG is not built yet; run `dvc repro`")
-    table = pd.read_parquet(path)
+    table = read_parquet(path)
     table["phenotypes"] = table["phenotypes"].map(list)
     return table
 

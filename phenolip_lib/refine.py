@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from phenolip_lib.caption_rules import clean_caption
+from phenolip_lib.kept import spared
 from phenolip_lib.language_models import LocalModel, OpenAICompatible, Refiner, Unanswered
 from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, Ontology
 from phenolip_lib.recognition import Mention
@@ -202,7 +203,7 @@ def parse(text: str) -> Answer | str:
 
 
 class AnswerFile:
-    """Answers by key, one JSON line each; a line is written whole, a torn last one is dropped."""
+    """Answers by key, one JSON line each with its hash; a line is written whole, one that is not is dropped."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -212,16 +213,23 @@ class AnswerFile:
         for line in path.read_bytes().splitlines():
             try:
                 entry = json.loads(line)
-                self.answers[entry["key"]] = Answer.model_validate(entry["answer"])
-            except (ValueError, KeyError, TypeError):
+                answer = Answer.model_validate(entry["answer"])
+                if entry["hash"] != digest(entry["key"], entry["answer"]):
+                    raise ValueError("not the answer that was kept")
+                self.answers[entry["key"]] = answer
+            except (ValueError, KeyError, TypeError, RecursionError):
                 log.info("%s: a damaged line is left out", path.name)
 
     def add(self, key: str, answer: Answer) -> None:
         self.answers[key] = answer
         if self.path is None:
             return
+        with spared(self.path.parent):
+            self._append({"key": key, "answer": answer.model_dump(), "hash": digest(key, answer.model_dump())})
+
+    def _append(self, entry: dict) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"key": key, "answer": answer.model_dump()}, ensure_ascii=True) + "\n"
+        line = json.dumps(entry, ensure_ascii=True) + "\n"
         # One write to a file opened for appending: lines of two processes do not mix. The blank line
         # before it ends what a killed run left unfinished.
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.storage import read_json, write_json, write_parquet
+from phenolip_lib.storage import read_json, read_parquet, reading, write_json, write_parquet
 from phenolip_lib.tasks.retrieval import CLIP_BENCHMARK_NAMES, COLUMNS
 
 OUR_NAMES = {theirs: ours for ours, theirs in CLIP_BENCHMARK_NAMES.items()}
@@ -67,13 +67,17 @@ def load_results(folder: Path) -> pd.DataFrame:
 
     Returns:
         sorted table (source, method, task, dataset, metric, seed, n_train, value).
+
+    Raises:
+        DamagedError: a file that `write_result` did not write, named.
     """
     rows = []
     for path in sorted(Path(folder).rglob("*.json")):
-        found = read_json(path)
+        found = read_json(path, ("source", "method", "task", "dataset", "metrics", "seed", "n_train"))
         facts = [found[key] for key in ("source", "method", "task", "dataset")]
-        for metric, value in found["metrics"].items():
-            rows.append((*facts, OUR_NAMES.get(metric, metric), found["seed"], found["n_train"], value))
+        with reading(path):
+            for metric, value in found["metrics"].items():
+                rows.append((*facts, OUR_NAMES.get(metric, metric), found["seed"], found["n_train"], float(value)))
     columns = [*KEYS, "seed", "n_train", "value"]
     return pd.DataFrame(rows, columns=columns).sort_values([*KEYS, "seed"]).reset_index(drop=True)
 
@@ -85,13 +89,13 @@ def load_outcomes(folder: Path, tasks: Iterable[str] = ("*",)) -> pd.DataFrame:
         tasks: names of tasks; all by default.
 
     Raises:
-        PhenoLIPError: there are none.
+        PhenoLIPError: there are none, or one is damaged.
     """
     parts = []
     for task in tasks:
         for path in sorted(Path(folder).glob(f"*/{task}/outcomes.parquet")):
             method, _, seed = path.parent.parent.name.rpartition("-seed")
-            parts.append(pd.read_parquet(path).assign(method=method, seed=int(seed)))
+            parts.append(read_parquet(path, ["task", *COLUMNS]).assign(method=method, seed=int(seed)))
     if not parts:
         raise PhenoLIPError(f"{folder}: no results of {', '.join(tasks)}; run `dvc repro`")
     return pd.concat(parts, ignore_index=True)

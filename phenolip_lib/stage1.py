@@ -105,7 +105,7 @@ class KnowledgeEncoder:
         """
         if not (folder / "config.json").is_file():
             raise PhenoLIPError(f"{folder}: there is no knowledge encoder; run `dvc repro stage1`")
-        config = read_json(folder / "config.json")
+        config = read_json(folder / "config.json", ("teacher", "projection", "embed_dim", "max_tokens"))
         tower = load_text_tower(config["teacher"], config.get("context_length", config["max_tokens"]))
         projection = make_projection(config["projection"], tower.width, config["embed_dim"])
         state = read_weights(folder / "model.safetensors")

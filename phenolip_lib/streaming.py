@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 
 from phenolip_lib.augment import Augment, picture_seed
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.errors import DamagedError, PhenoLIPError
 from phenolip_lib.fitting import SQUASH, Fit
 from phenolip_lib.images import members, read_member
 from phenolip_lib.loading import Reader, read_pixels
@@ -122,7 +122,7 @@ def _index(folder: Path, prefix: str) -> list[dict] | None:
     try:
         kinds = {"shard": str, "samples": int, "sha256": str}
         entries = [{key: kind(entry[key]) for key, kind in kinds.items()} for entry in read_json(path)]
-    except (ValueError, KeyError, TypeError):
+    except (DamagedError, ValueError, KeyError, TypeError):
         raise PhenoLIPError(f"{path}: not an index that `phenolip export webdataset` writes; rename it") from None
     return [entry for entry in entries if entry["shard"].startswith(prefix)]
 

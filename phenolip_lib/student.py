@@ -150,7 +150,7 @@ def load_student(folder: Path, name: str, params: Params, teacher: KnowledgeEnco
     path = folder / f"{name}.safetensors"
     if not path.is_file():
         raise PhenoLIPError(f"{path}: not trained yet; run `dvc repro`")
-    config = read_json(folder / f"{name}.json")
+    config = read_json(folder / f"{name}.json", ("student",))
     if config["student"] != params.encoders.student:
         raise PhenoLIPError(f"{path}: trained with {config['student']}, params say {params.encoders.student}")
     student, state = build_student(params, seed, teacher), read_weights(path)

@@ -185,7 +185,7 @@ def test_checkpoints_are_never_pickles_and_the_damaged_one_is_passed_over(tmp_pa
     assert (tensors["w"].tolist(), state["note"]) == ([2.0, 2.0], 2)
 
 
-def test_a_full_disk_loses_no_earlier_checkpoint(tmp_path):
+def test_a_full_disk_loses_no_earlier_checkpoint_and_stops_nothing(tmp_path, caplog):
     """The limit on a file's size makes the write fail half way, as a full disk does."""
     kept = Checkpoints(tmp_path)
     kept.save(1, {"w": torch.ones(1000)}, {})
@@ -194,13 +194,16 @@ def test_a_full_disk_loses_no_earlier_checkpoint(tmp_path):
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        with pytest.raises(PhenoLIPError, match="checkpoint cannot be written .*earlier ones are whole"):
+        with caplog.at_level("INFO", logger="phenolip"):
             kept.save(2, {"w": torch.ones(100_000)}, {})
+            kept.save(3, {"w": torch.ones(100_000)}, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, old)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert kept.latest()[1]["step"] == 1
+    (told,) = [r.getMessage() for r in caplog.records if "the run goes on" in r.getMessage()]
+    assert f"{tmp_path}/000000002.safetensors: cannot be written, the disk is full" in told
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_last_checkpoint(folder, monkeypatch, tmp_path):

@@ -98,4 +98,4 @@ def embed_phenotypes(model: PhenoLIP, names: Sequence[str], cache: Path | None =
     state = model.towers.model.text.state_dict()
     weights = digest_arrays(*(state[key].cpu().numpy() for key in sorted(state)))
     key = digest("demo phenotypes", weights, list(names), PROMPTS["default"])
-    return cached(cache, key, lambda: model.embed_names(names))
+    return cached(cache, key, len(names), lambda: model.embed_names(names))

@@ -191,7 +191,7 @@ def embed_pairs(model: PhenoLIP, pairs: pd.DataFrame, root: Path, cache: Path | 
         ])  # fmt: skip
 
     parts_of = [(contents[container], member) for container, member in places]
-    return cached(cache, digest("demo pictures", model.fingerprint, parts_of, boxes), compute)
+    return cached(cache, digest("demo pictures", model.fingerprint, parts_of, boxes), len(pairs), compute)
 
 
 def _content(root: Path, file: str) -> str:

@@ -26,7 +26,7 @@ from phenolip_lib.graph import Graph
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params, load_params
 from phenolip_lib.paths import Paths
-from phenolip_lib.storage import write_text
+from phenolip_lib.storage import read_parquet, write_text
 
 ASSETS = Path(__file__).parent / "assets"
 FEW, LARGE, SMALL = 4_000, 192, 112
@@ -109,7 +109,7 @@ def _embedded_names(paths: Paths, params: Params) -> tuple[list[str], np.ndarray
     from phenolip_lib.stage1 import KnowledgeEncoder
 
     encoder = KnowledgeEncoder.load(paths.stage1)
-    texts = pd.read_parquet(paths.stage1 / "texts.parquet")
+    texts = read_parquet(paths.stage1 / "texts.parquet")
     features = text_features(
         encoder.tower, texts["text"].tolist(), max_tokens=encoder.max_tokens, cache=paths.cache,
         workers=params.runtime.workers,

@@ -26,8 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.errors import PhenoLIPError, UnwritableError
 from phenolip_lib.runtime import log
+from phenolip_lib.storage import is_full
 
 BLOCK = 1 << 20
 REPORT_EVERY = 100 << 20
@@ -182,6 +183,10 @@ def fetch(url: str, path: Path, digest: str = "", pause: float = 2.0) -> Path:
             _continue(url, part)
             break
         except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+            if is_full(error):
+                raise UnwritableError(
+                    f"{part}: the disk is full; free space and start again, it goes on from there"
+                ) from None
             code = error.code if isinstance(error, urllib.error.HTTPError) else 0
             refused = 400 <= code < 500 and code not in (408, 416, 429)
             if refused or attempt == RETRIES:
