@@ -51,8 +51,16 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
     experiment = Experiment(ablated, source, paths, teacher, pairs=pairs)
     out = paths.ablation(source, name)
     out.mkdir(parents=True, exist_ok=True)
-    for seed in ablated.seeds:
-        evaluate(experiment, experiment.trained(FULL, seed), name, seed, out, TASKS)
+    for _ in experiment.side_by_side(
+        _train_and_evaluate, [(name, seed, out) for seed in ablated.seeds], "ablated runs"
+    ):
+        pass
+
+
+def _train_and_evaluate(experiment: Experiment, job: tuple[str, int, Path]) -> None:
+    """One seed of `run_ablation`."""
+    name, seed, out = job
+    evaluate(experiment, experiment.trained(FULL, seed), name, seed, out, TASKS)
 
 
 def same_test(reference: pd.DataFrame, rebuilt: pd.DataFrame, quarantine: pd.DataFrame) -> pd.DataFrame:

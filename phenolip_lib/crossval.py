@@ -6,10 +6,13 @@ test image once; the groups (patient, case, article) stay whole. No setting is c
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+from phenolip_lib import side_by_side
 from phenolip_lib.evaluate import evaluate
 from phenolip_lib.experiment import Experiment
 from phenolip_lib.folds import check_no_leakage, group_folds
@@ -18,7 +21,7 @@ from phenolip_lib.params import Params
 from phenolip_lib.paths import Paths
 from phenolip_lib.phenokg import load_pairs
 from phenolip_lib.results import load_outcomes
-from phenolip_lib.runtime import log
+from phenolip_lib.runtime import configure, log, pick_device
 from phenolip_lib.stage1 import KnowledgeEncoder
 from phenolip_lib.storage import read_json, read_parquet, write_json
 from phenolip_lib.tasks.unseen import check_held_out, hold_out_leaves
@@ -62,18 +65,43 @@ def run(params: Params, source: str, paths: Paths, out: Path) -> None:
     """Train and evaluate ``evaluation.cross_validated`` on every other split; results under ``<out>/<split>``."""
     onto, folder = Ontology.load(paths.hpo), paths.phenokg(source)
     pairs, mentions = load_pairs(folder), read_parquet(folder / "mentions.parquet")
-    teacher = KnowledgeEncoder.load(paths.stage1)
     out.mkdir(parents=True, exist_ok=True)
     splits, phenotypes = splits_of(pairs, mentions, onto, params, source)
+    for name, table in splits.items():
+        log.info("%s %s: %s", source, name, table["split"].value_counts().sort_index().to_dict())
     write_json(out / HELD_OUT, {"phenotypes": phenotypes})
-    for name, changed in splits.items():
-        experiment = Experiment(params, source, paths, teacher, pairs=changed)
-        tested = len(experiment.bench.rows)
-        log.info("%s %s: %d training pairs, %d test images", source, name, experiment.n_train, tested)
-        for method in params.evaluation.cross_validated:
-            for seed in params.seeds:
-                student = experiment.trained(method, seed)
-                evaluate(experiment, student, method, seed, out / name, TASKS)
+    methods = params.evaluation.cross_validated
+    jobs = [(out, name, method, seed) for name in splits for method in methods for seed in params.seeds]
+    alone = pick_device(params.runtime.device).type != "cpu"
+    workers = 1 if alone else min(params.runtime.workers, max(len(jobs), 1))
+    for _ in side_by_side.run(_one, jobs, partial(_Splits, params, source, paths.root, splits), workers, "runs"):
+        pass
+
+
+class _Splits:
+    """The splits of a source, one open at a time: they differ in who trains, so features are read once."""
+
+    def __init__(self, params: Params, source: str, root: Path, splits: dict[str, pd.DataFrame]) -> None:
+        configure(params.runtime.threads)
+        self.params, self.source, self.paths, self.splits = params, source, Paths(root), splits
+        self.teacher = KnowledgeEncoder.load(self.paths.stage1)
+        self.name, self.experiment = "", None
+
+    def open(self, name: str) -> Experiment:
+        if name != self.name:
+            before = self.experiment
+            self.name = name
+            self.experiment = Experiment(self.params, self.source, self.paths, self.teacher, pairs=self.splits[name])
+            if before is not None and before.pairs["caption"].equals(self.experiment.pairs["caption"]):
+                self.experiment.data = replace(before.data, pairs=self.experiment.pairs)
+        return self.experiment
+
+
+def _one(splits: _Splits, job: tuple[Path, str, str, int]) -> None:
+    """One run of one split."""
+    out, name, method, seed = job
+    experiment = splits.open(name)
+    evaluate(experiment, experiment.trained(method, seed), method, seed, out / name, TASKS)
 
 
 def unseen_outcomes(folder: Path) -> pd.DataFrame:

@@ -145,8 +145,15 @@ def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: S
 
 def evaluate_all(experiment: Experiment, models: Path, folder: Path) -> None:
     """Evaluate every method and seed that `Experiment.train_all` saved in `models`."""
-    for method in experiment.params.methods:
-        params = experiment.params.method(method)
-        for seed in params.seeds:
-            student = load_student(models, f"{method}-seed{seed}", params, experiment.teacher, seed)
-            evaluate(experiment, student, method, seed, folder)
+    p = experiment.params
+    jobs = [(models, folder, method, seed) for method in p.methods for seed in p.method(method).seeds]
+    for _ in experiment.side_by_side(_evaluate_saved, jobs, "models evaluated"):
+        pass
+
+
+def _evaluate_saved(experiment: Experiment, job: tuple[Path, Path, str, int]) -> None:
+    """One model of `evaluate_all`."""
+    models, folder, method, seed = job
+    params = experiment.params.method(method)
+    student = load_student(models, f"{method}-seed{seed}", params, experiment.teacher, seed)
+    evaluate(experiment, student, method, seed, folder)

@@ -6,16 +6,27 @@ a number in an ablation come from the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from phenolip_lib import distributed, heatmaps, masks, probe_sets, stage1, stage2, training_data, trainset
+from phenolip_lib import (
+    distributed,
+    heatmaps,
+    masks,
+    probe_sets,
+    runtime,
+    side_by_side,
+    stage1,
+    stage2,
+    training_data,
+    trainset,
+)
 from phenolip_lib.benchmark import Benchmark
 from phenolip_lib.checkpoints import Checkpoints
 from phenolip_lib.distributed import Group
@@ -65,6 +76,7 @@ class Experiment:
     ) -> None:  # fmt: skip
         self.group, self.device = group or Group(), distributed.local_device(params.runtime.device)
         self.params, self.source, self.paths = params, source, paths
+        self._again = partial(_opened, params, source, paths.root, teacher, pairs)
         self.onto = Ontology.load(paths.hpo)
         pairs = load_pairs(paths.phenokg(source)) if pairs is None else pairs
         self.pairs = trainset.prepared(pairs, params.stage2)
@@ -83,6 +95,12 @@ class Experiment:
                 self.params, self.pairs, self.paths.data(self.source), towers, self.teacher, attributes,
                 self.paths.cache, self.onto,
             )  # fmt: skip
+
+    def side_by_side(self, work: Callable, jobs: Sequence, what: str) -> Iterator:
+        """``work(experiment, job)`` of all jobs in order, in ``runtime.workers`` processes on a CPU."""
+        alone = self.group.size > 1 or self.device.type != "cpu"
+        workers = 1 if alone else min(self.params.runtime.workers, max(len(jobs), 1))
+        return side_by_side.run(work, jobs, self._again if workers > 1 else lambda: self, workers, what)
 
     def _texts(self, model: Student) -> Callable[[list[str]], np.ndarray]:
         """Embeds texts when a task asks for them, each once."""
@@ -210,8 +228,8 @@ class Experiment:
 
     def _run_folder(self, params: Params, method: str, seed: int) -> Path:
         """Where the state of a run lies; another setting or other data is another folder."""
-        sections = params.fingerprint("runtime", "encoders", "training", "stage1", "stage2")
-        key = digest(sections, seed, self.content, code_digest(CODE))
+        sections = params.fingerprint("encoders", "training", "stage1", "stage2")
+        key = digest(sections, params.runtime.model_dump(exclude={"workers"}), seed, self.content, code_digest(CODE))
         return self.paths.cache / "runs" / f"{self.source}-{method}-seed{seed}-{key}"
 
     @cached_property
@@ -235,20 +253,29 @@ class Experiment:
         Returns:
             the training history of all, also written as ``history.parquet``.
         """
-        histories, runs = [], []
-        for method in self.params.methods:
-            params = self.params.method(method)
-            for seed in self.params.seeds:
-                name = f"{method}-seed{seed}"
-                model, history = self.train(method, seed, folder / "curves" / name)
-                if self.group.main:
-                    save_student(folder, name, model, self._config(params, method, seed))
-                histories.append(history.assign(method=method, seed=seed))
-                runs.append(self._run_folder(params, method, seed))
-        found = [h for h in histories if len(h)]
+        jobs = [(folder, method, seed) for method in self.params.methods for seed in self.params.seeds]
+        found = [history for history in self.side_by_side(_train_and_save, jobs, "training runs") if len(history)]
         table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["epoch", "method", "seed"])
         if self.group.main:
             write_parquet(folder / "history.parquet", table)
-            for run in runs:
-                Checkpoints(run).clear()
+            for _, method, seed in jobs:
+                Checkpoints(self._run_folder(self.params.method(method), method, seed)).clear()
         return table
+
+
+def _opened(
+    params: Params, source: str, root: Path, teacher: stage1.KnowledgeEncoder | None, pairs: pd.DataFrame | None
+) -> Experiment:
+    """The experiment once more, in another process."""
+    runtime.configure(params.runtime.threads)
+    return Experiment(params, source, Paths(root), teacher, pairs=pairs)
+
+
+def _train_and_save(experiment: Experiment, job: tuple[Path, str, int]) -> pd.DataFrame:
+    """One run of `Experiment.train_all`."""
+    folder, method, seed = job
+    name = f"{method}-seed{seed}"
+    model, history = experiment.train(method, seed, folder / "curves" / name)
+    if experiment.group.main:
+        save_student(folder, name, model, experiment._config(experiment.params.method(method), method, seed))
+    return history.assign(method=method, seed=seed)

@@ -109,9 +109,7 @@ def _equal_lengths(lengths: Sequence[int]) -> list[np.ndarray]:
     return batches
 
 
-def _side_by_side(
-    one: Callable, batches: Sequence, workers: int, device: torch.device | str, what: str
-) -> list:
+def _side_by_side(one: Callable, batches: Sequence, workers: int, device: torch.device | str, what: str) -> list:
     """``one(batch)`` of all batches in order: on a CPU on so many threads, since torch lets go of Python's lock."""
     workers = workers if torch.device(device).type == "cpu" else 1
     with ThreadPoolExecutor(max(workers, 1)) as pool:
