@@ -116,8 +116,7 @@ class Engine:
             the history, a row an epoch.
 
         Raises:
-            PhenoLIPError: a loss that is not a number, memory that does not suffice, a checkpoint
-                that cannot be written.
+            PhenoLIPError: a loss that is not a number, or memory that does not suffice.
         """
         every = max(self.epochs // validations, 1)
         try:
