@@ -6,6 +6,8 @@ ablation is tested on the same images and candidates as the full model.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from phenolip_lib import phenokg, recognition, stage1

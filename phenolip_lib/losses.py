@@ -20,6 +20,13 @@ def _positives(a: Gathered) -> tuple[torch.Tensor, torch.Tensor]:
     return target, target[:, None] == torch.arange(len(a.everyone), device=a.own.device)
 
 
+def _logits(
+    a: Gathered, b: Gathered, scale: torch.Tensor | float, ignore: torch.Tensor | None, positive: torch.Tensor
+) -> torch.Tensor:
+    logits = scale * a.own @ b.everyone.T
+    return logits if ignore is None else logits.masked_fill(ignore & ~positive, float("-inf"))
+
+
 def clip_loss(
     a: Gathered, b: Gathered, scale: torch.Tensor | float, ignore: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -35,10 +42,10 @@ def clip_loss(
         scalar loss in nats, the mean of both directions.
     """
     target, positive = _positives(a)
-    forth, back = scale * a.own @ b.everyone.T, scale * b.own @ a.everyone.T
-    if ignore is not None:
-        ignore = ignore & ~positive
-        forth, back = forth.masked_fill(ignore, float("-inf")), back.masked_fill(ignore, float("-inf"))
+    forth = _logits(a, b, scale, ignore, positive)
+    # Of a whole batch one matrix serves both directions; its product and its gradient cost most of a step.
+    whole = len(a.own) == len(a.everyone)
+    back = forth.T if whole else _logits(b, a, scale, ignore, positive)
     return (F.cross_entropy(forth, target) + F.cross_entropy(back, target)) / 2
 
 
