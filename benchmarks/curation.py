@@ -1,18 +1,38 @@
-"""Speed of the per-record curation steps: `python benchmarks/curation.py [source] [records]`."""
+"""Records a second of the per-record curation steps: `python -m benchmarks.curation [--source phantom]`."""
 
-import sys
+from __future__ import annotations
 
+import argparse
+from pathlib import Path
+
+from benchmarks.table import Row, write
 from phenolip_lib import throughput
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.records import Record
 from phenolip_lib.session import start
 from phenolip_lib.sources import source_records
 
-if __name__ == "__main__":
-    source = sys.argv[1] if len(sys.argv) > 1 else "phantom"
-    n = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+
+def main(arguments: list[str] | None = None) -> list[Row]:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", default="phantom")
+    parser.add_argument("--records", type=int, default=1000)
+    parser.add_argument("--csv", type=Path)
+    options = parser.parse_args(arguments)
     params, paths = start()
-    onto, root = Ontology.load(paths.hpo), paths.data(source)
-    records = [r for r in source_records(source, root, params) if isinstance(r, Record)][:n]
+    onto, root = Ontology.load(paths.hpo), paths.data(options.source)
+    found = source_records(options.source, root, params)
+    records = [record for record in found if isinstance(record, Record)][: options.records]
     work = throughput.curation_work(records, root, onto, params.phenokg)
-    print(throughput.measure(work, params.phenokg.workers, params.phenokg.batch_size).to_markdown(index=False))
+    table = throughput.measure(work, params.phenokg.workers, params.phenokg.batch_size)
+    serial = table[table["engine"] == "serial"].set_index("step")["records/s"]
+    rows = [
+        Row("curation", f"{row['step']}, {row['engine']}", row["records/s"], "records/s", "serial", serial[row["step"]])
+        for row in table.to_dict("records")
+    ]
+    write(rows, options.csv)
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 import phenolip_lib
 from phenolip_lib.errors import PhenoLIPError
@@ -31,9 +32,11 @@ def setup_logging() -> None:
 def configure(threads: int) -> None:
     """Fix what must be fixed for equal results: thread count and deterministic kernels.
 
-    A different thread count sums in another order, so it is a parameter and not the machine's.
+    A different thread count sums in another order, so it is a parameter and not the machine's: of torch, and of the
+    linear algebra below numpy and scipy.
     """
     setup_logging()
+    threadpool_limits(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     torch.set_num_threads(threads)
