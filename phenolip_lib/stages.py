@@ -153,7 +153,8 @@ def run(stage: str, source: str = "phantom", name: str = "", root: Path | None =
     """Run one stage.
 
     Raises:
-        PhenoLIPError: unknown stage, source or name, before any folder is made; bad parameters, or what the stage itself reports.
+        PhenoLIPError: unknown stage, source or name, before any folder is made; bad parameters, or what the
+            stage itself reports.
     """
     paths = Paths(root)
     runtime.setup_logging()
