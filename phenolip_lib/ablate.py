@@ -20,6 +20,7 @@ from phenolip_lib.params import Params
 from phenolip_lib.paths import Paths
 from phenolip_lib.runtime import log
 from phenolip_lib.sources import source_records
+from phenolip_lib.splits import identities
 from phenolip_lib.storage import code_digest, digest, read_parquet, sha256_file, write_parquet
 
 TASKS = ("retrieval", "zero_shot")
@@ -68,15 +69,17 @@ def _train_and_evaluate(experiment: Experiment, job: tuple[str, int, Path]) -> N
 def same_test(reference: pd.DataFrame, rebuilt: pd.DataFrame, quarantine: pd.DataFrame) -> pd.DataFrame:
     """Validation and test of the reference with the training pairs of another build.
 
-    Of the other build every pair goes whose picture, or a picture of its group, is held out in the reference,
-    or was set aside there as a copy of one.
+    Of the other build every pair goes whose picture, article or patient, or that of a pair of its group, is held out in
+    the reference, or was set aside there as a copy of one.
     """
     held = reference[reference["split"].isin(["val", "test"])]
     copies = quarantine[quarantine["reason"].str.startswith(DUPLICATE)]
     copies = copies["record_id"][_figure(copies["reason"].str.removeprefix(DUPLICATE)).isin(_figure(held["record_id"]))]
     out = rebuilt["image"].isin(set(held["image"])) | _figure(rebuilt["record_id"]).isin(_figure(copies))
-    groups = set(rebuilt["group"][out]) | set(held["group"])
-    train = rebuilt[~rebuilt["group"].isin(groups)].assign(split="train")
+    kept = identities(held)
+    for kind, ids in identities(rebuilt).items():
+        out |= ids.isin(set(kept[kind].dropna()))
+    train = rebuilt[~rebuilt["group"].isin(set(rebuilt["group"][out]))].assign(split="train")
     return pd.concat([held, train], ignore_index=True)[list(reference.columns)]
 
 

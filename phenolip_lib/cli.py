@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from phenolip_lib import commands
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.names import ONTOLOGY, check_source
 from phenolip_lib.params import load_params, read_yaml
 from phenolip_lib.paths import Paths
 from phenolip_lib.storage import atomic_path, is_full
@@ -68,8 +69,7 @@ def use(
 ) -> None:
     """Add a source to params.yaml, and link its data folder into the project."""
     paths = Paths()
-    if source not in ("phantom", "open"):
-        raise PhenoLIPError(f"unknown source {source!r}; there are phantom and open")
+    check_source(source)
     if data is not None:
         link_data(paths.data(source), data.expanduser())
     if source not in load_params(paths.params).sources:
@@ -151,6 +151,7 @@ def export(
     from phenolip_lib.phenokg import load_pairs
 
     paths = Paths()
+    check_source(source)
     folder, onto = paths.phenokg(source), Ontology.load(paths.hpo)
     what = Export(load_pairs(folder), Graph.load(folder / "graph", onto), paths.data(source))
     target = to or paths.root / "exports" / source
@@ -190,6 +191,7 @@ def train(
     from phenolip_lib.runtime import configure
     from phenolip_lib.train import start
 
+    check_source(source, ONTOLOGY)
     paths = Paths()
     overrides = dict(_setting(item) for item in set_ or [])
     if processes is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phenolip_lib.errors import DamagedError, PhenoLIPError
+from phenolip_lib.names import check_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,6 +113,7 @@ def evaluate(
     from phenolip_lib.results import load_results
     from phenolip_lib.runtime import configure
 
+    check_source(source)
     paths = Paths()
     params = load_params(paths.params)
     configure(params.runtime.threads)
@@ -191,6 +193,7 @@ def demo(
     device: Device = "auto",
 ) -> None:
     """Try a model in the browser: ranked phenotypes, heat maps, similar pictures. Not a medical device."""
+    check_source(source)
     try:
         from phenolip_lib.demo.app import launch
     except ModuleNotFoundError as error:

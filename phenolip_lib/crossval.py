@@ -15,13 +15,14 @@ import pandas as pd
 from phenolip_lib import side_by_side
 from phenolip_lib.evaluate import evaluate
 from phenolip_lib.experiment import Experiment
-from phenolip_lib.folds import check_no_leakage, group_folds
+from phenolip_lib.folds import group_folds
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
 from phenolip_lib.paths import Paths
 from phenolip_lib.phenokg import load_pairs
 from phenolip_lib.results import load_outcomes
 from phenolip_lib.runtime import configure, log, pick_device
+from phenolip_lib.splits import check_no_leakage
 from phenolip_lib.stage1 import KnowledgeEncoder
 from phenolip_lib.storage import read_json, read_parquet, write_json
 from phenolip_lib.tasks.unseen import check_held_out, hold_out_leaves
@@ -43,20 +44,20 @@ def splits_of(
         the splits; the phenotypes that ``unseen`` holds out.
 
     Raises:
-        PhenoLIPError: more folds than groups, or a group or held-out phenotype that crosses.
+        PhenoLIPError: more folds than groups, or a group, article, patient or held-out phenotype that crosses.
     """
     e, found, phenotypes = params.evaluation, {}, []
     folds = e.folds.get(source, 0)
     if folds:
         number = group_folds(pairs["group"], folds, e.split_seed, pairs["phenotypes"].map(list))
-        check_no_leakage(pairs["group"], number)
+        check_no_leakage(pairs.assign(split=number))
         for k in range(folds):
             found[f"fold{k}"] = pairs.assign(split=["test" if own == k else "train" for own in number])
     if share := e.unseen_share.get(source, 0.0):
         held = hold_out_leaves(pairs, onto, share=share, seed=e.split_seed, mentions=mentions)
         changed = pairs.assign(split=held.split)
         check_held_out(changed, onto, held.phenotypes, mentions)
-        check_no_leakage(changed["group"], changed["split"])
+        check_no_leakage(changed)
         found[UNSEEN], phenotypes = changed, held.phenotypes
     return found, phenotypes
 

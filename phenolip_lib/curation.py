@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolip_lib import pictures, refine
+from phenolip_lib import pictures, refine, splits
 from phenolip_lib.captions import templated_caption
 from phenolip_lib.dedup import DUPLICATE, UnionFind, embedding_pairs, similar_pairs
 from phenolip_lib.errors import PhenoLIPError
@@ -25,6 +25,7 @@ from phenolip_lib.parallel import Pool, failure, map_batches
 from phenolip_lib.params import PhenoKG as Settings
 from phenolip_lib.recognition import Recognizer
 from phenolip_lib.records import Record, Reject
+from phenolip_lib.runtime import log
 from phenolip_lib.storage import digest
 from phenolip_lib.visibility import filter_visible
 
@@ -66,11 +67,14 @@ class Picture:
 
 
 def admit(found: Iterable[Record | Reject], settings: Settings, ledger: Ledger) -> list[Record]:
-    """Records whose id is new and whose licence allows the use params name, sorted by id."""
+    """Records whose id is new and whose licence allows the use params name, sorted by id.
+
+    Those that share a group, an article or a patient are one group from here on, also through a record that is refused.
+    """
+    found = list(found)
+    groups = _joined([item for item in found if isinstance(item, Record)])
     unique: dict[str, Record] = {}
-    n = 0
     for item in found:
-        n += 1
         if isinstance(item, Reject):
             ledger.rejects.append(item)
         elif item.record_id in unique:
@@ -78,9 +82,25 @@ def admit(found: Iterable[Record | Reject], settings: Settings, ledger: Ledger) 
         elif not use_allowed(item.licence, settings.use):
             ledger.reject(item.record_id, "licence", f"{item.licence} does not allow {settings.use}")
         else:
-            unique[item.record_id] = item if settings.mask_banners else replace(item, box=WHOLE)
-    ledger.count("source and licence", n, len(unique))
+            box = item.box if settings.mask_banners else WHOLE
+            unique[item.record_id] = replace(item, group=groups[item.group], box=box)
+    ledger.count("source and licence", len(found), len(unique))
     return [unique[record_id] for record_id in sorted(unique)]
+
+
+def _joined(records: list[Record]) -> dict[str, str]:
+    """The group that each group of the records belongs to; says how many became fewer."""
+    columns = ["dataset", "group", "article", "patient"]
+    table = pd.DataFrame([[getattr(record, name) for name in columns] for record in records], columns=columns)
+    table = table.drop_duplicates(ignore_index=True).assign(whole=lambda t: splits.whole_groups(t))
+    groups = dict(zip(table["group"], table["whole"], strict=True))
+    n_whole = table["whole"].nunique()
+    if n_whole < len(groups):
+        largest = table.drop_duplicates("group")["whole"].value_counts().iloc[0]
+        log.info(
+            "groups that share an article or a patient: %d became %d, one of them of %d", len(groups), n_whole, largest
+        )
+    return groups
 
 
 def examine_pictures(

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.splits import leakage
 
 
 def group_folds(groups: Sequence, k: int, seed: int = 0, stratify: Sequence[Sequence[str]] | None = None) -> np.ndarray:
@@ -69,9 +68,3 @@ def _label_counts(
         [parts[g]["label"].to_numpy() if g in parts else empty for g in range(n_groups)],
         [parts[g]["n"].to_numpy() if g in parts else empty for g in range(n_groups)],
     )
-
-
-def check_no_leakage(groups: Sequence, folds: Sequence) -> None:
-    """Raise `PhenoLIPError` that names a group which is in two folds (or splits)."""
-    if spread := leakage(pd.DataFrame({"group": np.asarray(groups), "split": np.asarray(folds)}), "group"):
-        raise PhenoLIPError(f"{len(spread)} groups are in more than one fold, {spread[0]} for one: keep groups whole")

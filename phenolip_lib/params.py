@@ -8,20 +8,36 @@ from __future__ import annotations
 
 import copy
 import difflib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.names import SOURCES, name_fault
 from phenolip_lib.storage import digest
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 HpoId = Annotated[str, Field(pattern=r"^HP:\d{7}$")]
+BAD_NAME = "bad_name"
+
+
+def _check_names(value: Any) -> Any:
+    """The keys of a mapping or the entries of a list, each a name; anything else is left to pydantic."""
+    for name in value if isinstance(value, (Mapping, list)) else ():
+        if fault := name_fault(name):
+            raise PydanticCustomError(BAD_NAME, "{fault}", {"fault": fault})
+    return value
+
+
+Names = BeforeValidator(_check_names)
+"""Marks the fields whose keys or entries become folders or words of a command."""
 
 
 class Section(BaseModel):
@@ -194,7 +210,7 @@ class Evaluation(Section):
     localisation_side: Annotated[int, Field(ge=32)]
     folds: dict[Literal["phantom", "open"], Annotated[int, Field(ge=0)]]
     unseen_share: dict[Literal["phantom", "open"], Share]
-    cross_validated: Annotated[list[str], Field(min_length=1)]
+    cross_validated: Annotated[list[str], Field(min_length=1), Names]
     split_seed: int
     resamples: Count
     probe_seeds: Annotated[list[int], Field(min_length=1)]
@@ -214,14 +230,14 @@ class Tour(Section):
 class Ablations(Section):
     """Named overrides of other sections; `run` lists those of the default pipeline."""
 
-    run: list[str]
-    overrides: dict[str, dict[str, Any]]
+    run: Annotated[list[str], Names]
+    overrides: Annotated[dict[str, dict[str, Any]], Names]
 
 
 class Params(Section):
-    sources: Annotated[list[Literal["phantom", "open"]], Field(min_length=1)]
+    sources: Annotated[list[Literal[SOURCES]], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
-    methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1), Names]
     runtime: Runtime
     hpo: Hpo
     atlas: Atlas
@@ -301,18 +317,31 @@ def _fields_at(location: tuple) -> dict[str, Any]:
 def _explain(error: ValidationError, where: str) -> str:
     lines = []
     for item in error.errors():
-        path = ".".join(str(part) for part in item["loc"])
+        path = " ".join(".".join(map(str, item["loc"])).split())  # one line, whatever a key holds
         if item["type"] == "extra_forbidden":
             lines.append(_unknown_key(path, _fields_at(item["loc"])))
         elif item["type"] == "missing":
             lines.append(f"missing parameter {path!r}")
+        elif item["type"] == BAD_NAME:
+            lines.append(f"{path}: {item['msg']}")
         else:
             lines.append(f"{path}: {item['msg']}" + (f", got {item['input']!r}" if path else ""))
     return f"{where}: " + "; ".join(lines)
 
 
+def _check_keys(tree: Any, where: str, path: str = "") -> None:
+    """Raise `PhenoLIPError` for a key that is no text: YAML reads 1, true and null as something else."""
+    for key, value in tree.items() if isinstance(tree, Mapping) else ():
+        if not isinstance(key, str):
+            word = json.dumps(key, default=str).strip('"')
+            place = f" under {path!r}" if path else ""
+            raise PhenoLIPError(f"{where}: the key {word}{place} is no text; write it in quotes, '{word}'")
+        _check_keys(value, where, f"{path}.{key}" if path else key)
+
+
 def parse_params(tree: Any, where: str = "params") -> Params:
     """Check a tree of plain values; one `PhenoLIPError` names everything wrong in it."""
+    _check_keys(tree, where)
     try:
         params = Params.model_validate(tree)
     except ValidationError as error:

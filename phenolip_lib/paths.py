@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.names import ONTOLOGY, check_source, name_fault
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -29,7 +30,8 @@ class Paths:
 
     ``data/`` is raw and never written by a stage except the atlas; ``build/`` holds what stages
     make (DVC outputs); ``.cache/`` holds features that may be thrown away at any time;
-    ``reports/`` is what git keeps.
+    ``reports/`` is what git keeps. An unknown source, or an ablation's name that could lead elsewhere, is a
+    `PhenoLIPError`: whatever asks for a folder of either gets none.
     """
 
     def __init__(self, root: Path | None = None) -> None:
@@ -44,28 +46,36 @@ class Paths:
 
     def data(self, source: str) -> Path:
         """Raw files of a source."""
+        check_source(source)
         return self.root / "data" / source
 
     def phenokg(self, source: str) -> Path:
-        return self.build / source / "phenokg"
+        return self._built(source, "phenokg")
 
     def stage2(self, source: str) -> Path:
-        return self.build / source / "stage2"
+        return self._built(source, "stage2")
 
     def evaluation(self, source: str) -> Path:
-        return self.build / source / "evaluation"
+        return self._built(source, "evaluation")
 
     def crossval(self, source: str) -> Path:
-        return self.build / source / "crossval"
+        return self._built(source, "crossval")
 
     def tour(self, source: str) -> Path:
-        return self.build / source / "tour"
+        return self._built(source, "tour")
 
     def ablation(self, source: str, name: str) -> Path:
-        return self.build / source / "ablations" / name
+        if fault := name_fault(name):
+            raise PhenoLIPError(f"ablation: {fault}")
+        return self._built(source, "ablations") / name
 
     def ablations(self, source: str) -> Path:
-        return self.build / source / "ablations-table"
+        return self._built(source, "ablations-table")
 
     def report(self, source: str) -> Path:
+        check_source(source, ONTOLOGY)
         return self.reports / source
+
+    def _built(self, source: str, stage: str) -> Path:
+        check_source(source)
+        return self.build / source / stage

@@ -35,7 +35,8 @@ class Record:
     modality: str
     """One of `MODALITIES`."""
     group: str
-    """Patient, case, lesion or article: records of one group never cross a split."""
+    """Patient, case, lesion or article: records of one group never cross a split, nor do those that share an `article`
+    or a `patient` of the data set, whatever their groups."""
     licence: str
     """Licence of this record, as an SPDX id where one exists."""
     url: str

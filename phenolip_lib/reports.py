@@ -10,7 +10,6 @@ import pandas as pd
 
 from phenolip_lib import gold, panel_captions, panels, tables
 from phenolip_lib.dedup import DUPLICATE
-from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.images import read_image
 from phenolip_lib.licences import use_allowed
 from phenolip_lib.ontology import Ontology
@@ -22,7 +21,7 @@ from phenolip_lib.phenokg import KnowledgeGraph
 from phenolip_lib.recognition import Recognizer
 from phenolip_lib.records import Record, Reject
 from phenolip_lib.results import load_outcomes, load_results
-from phenolip_lib.splits import SPLITS, assign_splits, leakage, phenotype_balance
+from phenolip_lib.splits import SPLITS, assign_splits, check_no_leakage, phenotype_balance
 
 # --- notebook 2 ---------------------------------------------------------------------------------
 
@@ -154,10 +153,8 @@ def split_counts(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def assert_no_leakage(pairs: pd.DataFrame) -> str:
-    """Says that no group is in two splits; raises `PhenoLIPError` if one is."""
-    if crossing := leakage(pairs, "group"):
-        raise PhenoLIPError(f"group {crossing[0]} is in more than one split ({len(crossing)} groups in all)")
-    return f"no group of {pairs['group'].nunique()} is in two splits"
+    """Says that no group, article or patient is in two splits; raises `PhenoLIPError` if one is."""
+    return f"no {' or '.join(f'{kind} of {n}' for kind, n in check_no_leakage(pairs).items())} is in two splits"
 
 
 # --- notebooks 4 to 6 ---------------------------------------------------------------------------

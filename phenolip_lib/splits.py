@@ -8,6 +8,8 @@ import heapq
 import numpy as np
 import pandas as pd
 
+from phenolip_lib.dedup import UnionFind
+from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.params import Splits
 
 SPLITS = ("train", "val", "test")
@@ -168,6 +170,60 @@ def phenotype_balance(table: pd.DataFrame, share: float) -> pd.DataFrame:
         ],
         columns=["groups", "phenotypes", "mean_deviation", "in_train", "in_test"],
     )  # fmt: skip
+
+
+# --- what stays together --------------------------------------------------------------------------
+
+
+def identities(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """The ids of each record by their kind, for the columns there are; NaN where a record has none of a kind.
+
+    ``group`` and ``article`` (a PMCID) mean the same in every data set, ``patient`` within one (column `dataset`, if
+    there are several).
+    """
+    found = {kind: table[kind].where(table[kind] != "") for kind in ("group", "article", "patient") if kind in table}
+    if "patient" in found and "dataset" in table:
+        found["patient"] = table["dataset"] + "/" + found["patient"]
+    return found
+
+
+def whole_groups(table: pd.DataFrame) -> pd.Series:
+    """The group of each record once those that share any id are one: the first by name of the groups it is made of.
+
+    Args:
+        table: records, rejected ones too, since they may link others; `group` is never empty. See `identities`.
+
+    Returns:
+        group of each record, same index; as it was where no id joins two groups.
+    """
+    sets = UnionFind()
+    for kind, ids in identities(table).items():
+        for group, own in zip(table["group"], ids, strict=True):
+            if kind != "group" and isinstance(own, str):
+                sets.union(("", group), (kind, own))  # groups sort first, so that one of them names the set
+    return table["group"].map(lambda group: sets.find(("", group))[1])
+
+
+def check_no_leakage(table: pd.DataFrame) -> dict[str, int]:
+    """How many ids of each kind there are, none in two splits (or folds, in the column `split`).
+
+    Each id is looked at for itself, whatever `group` says.
+
+    Raises:
+        PhenoLIPError: names an id that is in two splits.
+    """
+    counts = {}
+    for kind, ids in identities(table).items():
+        own = table.assign(id=ids).dropna(subset="id")
+        if spread := leakage(own, "id"):
+            order = {split: i for i, split in enumerate(SPLITS)}
+            where = sorted(set(own["split"][own["id"] == spread[0]]), key=lambda split: (order.get(split, 0), split))
+            raise PhenoLIPError(
+                f"{kind} {spread[0]} is in {' and in '.join(map(str, where))} ({len(spread)} such in all): "
+                "build the pairs anew, or correct the split that was given"
+            )
+        counts[kind] = own["id"].nunique()
+    return {kind: n for kind, n in counts.items() if n}
 
 
 def leakage(table: pd.DataFrame, column: str) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from phenolip_lib import notebooks, runtime
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.names import ONTOLOGY, check_source
 from phenolip_lib.params import load_params
 from phenolip_lib.paths import Paths
 from phenolip_lib.storage import atomic_folder, write_text
@@ -70,8 +71,6 @@ def run_ablate(source: str, name: str, paths: Paths) -> None:
     """Train and evaluate one named ablation."""
     from phenolip_lib.ablate import run_ablation
 
-    if not name:
-        raise PhenoLIPError("`phenolip run ablate` needs --name, one of ablations.overrides in params.yaml")
     params = load_params(paths.params)
     runtime.configure(params.runtime.threads)
     run_ablation(params, source, name, paths)
@@ -94,9 +93,7 @@ def run_report(source: str, name: str, paths: Paths) -> None:
     """
     from phenolip_lib.cards import write_cards
 
-    if name not in ("", "grid"):
-        raise PhenoLIPError(f"`phenolip run report --name {name}`: the only name is grid")
-    stages = ("hpo", "stage1") if source == "ontology" else ("tour", "phenokg", "stage2", "evaluation", "ablations")
+    stages = ("hpo", "stage1") if source == ONTOLOGY else ("tour", "phenokg", "stage2", "evaluation", "ablations")
     stages = ("ablations",) if name == "grid" else stages
     with atomic_folder(paths.reports / name / source) as target:
         sections = []
@@ -156,14 +153,22 @@ def run(stage: str, source: str = "phantom", name: str = "", root: Path | None =
     """Run one stage.
 
     Raises:
-        PhenoLIPError: unknown stage or source, bad parameters, or what the stage itself reports.
+        PhenoLIPError: unknown stage, source or name, before any folder is made; bad parameters, or what the
+            stage itself reports.
     """
     paths = Paths(root)
     runtime.setup_logging()
-    load_params(paths.params, check_ablations=True)
+    if stage not in NAMES:
+        raise PhenoLIPError(f"unknown stage {stage!r}; there are {', '.join(NAMES)}")
+    check_source(source, *[ONTOLOGY] * (stage == "report"))
+    if stage == "ablate" and not name:
+        raise PhenoLIPError("`phenolip run ablate` needs --name, one of ablations.overrides in params.yaml")
+    if stage != "ablate" and name and (stage, name) != ("report", "grid"):
+        raise PhenoLIPError(f"`phenolip run {stage}` takes no --name {name!r}: ablate takes an ablation, report grid")
+    params = load_params(paths.params, check_ablations=True)
+    if stage == "ablate":
+        params.ablated(name)
     if stage in SPECIAL:
         SPECIAL[stage](source, name, paths)
-    elif stage in NOTEBOOK_STAGES:
-        run_notebook(stage, source, paths)
     else:
-        raise PhenoLIPError(f"unknown stage {stage!r}; there are {', '.join(NAMES)}")
+        run_notebook(stage, source, paths)

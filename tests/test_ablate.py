@@ -42,6 +42,19 @@ def test_training_pairs_are_of_the_other_build_and_the_rest_of_the_reference():
     assert found[found["split"] == "train"]["pair_id"].tolist() == ["a", "a2", "new", "twin#a"]
 
 
+@pytest.mark.parametrize("kind", ["group", "article", "patient"])
+def test_no_id_of_a_held_out_pair_trains_whatever_the_groups_are_called(kind):
+    facts = {"dataset": "d", "article": "", "patient": ""}
+    reference = table([("a", "1.png", "g1", "train"), ("b", "2.png", "g2", "test")]).assign(**facts)
+    rebuilt = table([("c", "3.png", "h3", "test"), ("d", "4.png", "h3", "val"), ("e", "5.png", "h5", "val")])
+    rebuilt = rebuilt.assign(**facts)
+    reference.loc[1, kind] = rebuilt.loc[0, kind] = "x"
+    if kind == "group":
+        rebuilt.loc[1, kind] = "x"
+    found = same_test(reference, rebuilt, pd.DataFrame(columns=["record_id", "step", "reason"], dtype=str))
+    assert found["pair_id"].tolist() == ["b", "e"]
+
+
 def test_every_ablation_of_the_project_changes_something():
     params = load_params(ROOT / "params.yaml", check_ablations=True)
     for name in params.ablations.overrides:

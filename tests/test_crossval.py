@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from phenolip_lib import crossval
+from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.results import Result, write_result
 from phenolip_lib.storage import write_json
 
@@ -30,6 +31,15 @@ def test_folds_test_every_image_once_and_keep_groups_whole(params, pairs, mentio
     for own in found.values():
         assert own.groupby("group")["split"].nunique().max() == 1
         assert set(own["split"]) == {"train", "test"}
+
+
+@pytest.mark.parametrize("kind", ["article", "patient"])
+@pytest.mark.parametrize("other", [{"evaluation.unseen_share": {}}, {"evaluation.folds": {}}])
+def test_a_patient_whose_groups_were_not_joined_is_refused(params, pairs, mentions, full, kind, other):
+    folds = {"evaluation.folds": {"phantom": 4}, "evaluation.unseen_share": {"phantom": 0.4}}
+    apart = pairs.assign(dataset="d", **{kind: [f"p{i % 3}" for i in range(len(pairs))]})
+    with pytest.raises(PhenoLIPError, match=rf"{kind} (d/)?p0 is in"):
+        crossval.splits_of(apart, mentions, full, params.with_overrides(folds | other), "phantom")
 
 
 def test_held_out_phenotypes_are_in_test_only(params, pairs, mentions, full):

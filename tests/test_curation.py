@@ -160,6 +160,29 @@ def test_copies_and_their_labels_go_to_one_group(source, toy, settings):
     assert pairs.loc["copy", "phenotypes"] == ["HP:0001744"]
 
 
+@pytest.mark.parametrize("kind", ["group", "article", "patient"])
+@pytest.mark.parametrize("refused", [{}, {"licence": "CC-BY-NC-4.0"}, {"image": "broken.png"}])
+def test_records_that_share_an_id_share_a_split_also_through_a_refused_one(
+    source, toy, settings, kind, refused, caplog
+):
+    """Two groups of which a third record knows that they are one patient's."""
+    root, records = source
+    link = record("link", **({"image": "r38.png", "group": "g2", "patient": "p", "article": "a"} | refused))
+    first = record("first", image="r36.png", group="g1", patient="p")
+    own = {"group": {"group": "g2"}, "article": {"article": "a"}, "patient": {"patient": "p"}}[kind]
+    last = record("last", **({"image": "r37.png", "group": "g3"} | own))
+    wanted = settings.model_copy(update={"use": "commercial"})
+    with caplog.at_level("INFO", logger="phenolip"):
+        kg = phenokg.build([*records[:30], last, link, first], root, toy, wanted)
+    pairs = kg.pairs.set_index("pair_id")
+    assert ("link" in pairs.index) == (not refused)
+    assert pairs.loc["first", "group"] == pairs.loc["last", "group"] == "g1"
+    assert pairs["group"].drop(["first", "last", "link"], errors="ignore").tolist() == [
+        name for name in pairs.index if name.startswith("r")
+    ]
+    assert len(phenokg.build(records[:30], root, toy, wanted).pairs) == 29
+
+
 def test_of_copies_one_with_a_caption_is_kept(source, toy, settings):
     """Else the copy without words would go for want of a caption, and the picture with it."""
     root, records = source

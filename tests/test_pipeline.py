@@ -192,7 +192,7 @@ def test_a_new_ablation_reruns_only_itself_and_the_table(project):
     tree["ablations"]["run"].append("weak_teacher")
     write_params(project, tree)
     assert ran(call(project, "dvc", "repro")) == [
-        "ablate@phantom-weak_teacher", "ablations@phantom", "report@phantom", "book@phantom",
+        "notebooks", "ablate@phantom-weak_teacher", "ablations@phantom", "report@phantom", "book@phantom",
     ]  # fmt: skip
     rows = pd.read_csv(project / "reports/phantom/tables/ablations.csv")["method"].tolist()
     assert rows == ["Plain contrastive", "PhenoLIP", "captions_only", "weak_teacher"]

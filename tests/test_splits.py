@@ -1,13 +1,16 @@
 """Splits: groups stay whole, shares are kept, phenotypes are shared out better than by chance."""
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.folds import group_folds
 from phenolip_lib.params import Splits
-from phenolip_lib.splits import assign_splits, leakage, phenotype_balance
+from phenolip_lib.splits import assign_splits, check_no_leakage, leakage, phenotype_balance, whole_groups
 
 SHARES = Splits(train=0.7, val=0.1, test=0.2)
 
@@ -74,6 +77,60 @@ def test_phenotypes_are_shared_out_better_than_by_hash(seed):
     assert (balanced["mean_deviation"] <= by_hash["mean_deviation"] / 2).all()
     assert balanced.loc["all", "in_train"] == balanced.loc["all", "in_test"] == balanced.loc["all", "phenotypes"]
     assert by_hash.loc["all", "in_test"] < by_hash.loc["all", "phenotypes"]
+
+
+# --- ids of several kinds -------------------------------------------------------------------------
+
+KINDS = ["dataset", "group", "article", "patient"]
+some_ids = st.lists(
+    st.tuples(st.sampled_from("de"), st.sampled_from("ghijklmn"), st.sampled_from(["", "", *"ghij"]),
+              st.sampled_from(["", "", *"ghij"])),
+    min_size=1, max_size=25,
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(some_ids)
+def test_records_that_share_any_id_are_one_group_and_no_others(rows):
+    table = pd.DataFrame(rows, columns=KINDS)
+    found = whole_groups(table)
+    graph = nx.Graph()
+    for i, (dataset, group, article, patient) in enumerate(rows):
+        graph.add_edge(i, ("group", group))
+        graph.add_edges_from([(i, ("article", article))] * bool(article))
+        graph.add_edges_from([(i, ("patient", dataset, patient))] * bool(patient))
+    for part in nx.connected_components(graph):
+        own = sorted(i for i in part if isinstance(i, int))
+        assert set(found.iloc[own]) == {min(rows[i][1] for i in own)}  # the smallest name, no new one
+    assert found.nunique() == nx.number_connected_components(graph)
+
+
+@settings(deadline=None)
+@given(some_ids, st.integers(0, 3))
+def test_no_id_of_any_kind_is_in_two_splits_or_folds(rows, seed):
+    table = pd.DataFrame(rows, columns=KINDS)
+    table["group"] = whole_groups(table)
+    split = assign_splits(table["group"], table["dataset"], SHARES, seed)
+    assert check_no_leakage(table.assign(split=split))["group"] == table["group"].nunique()
+    if table["group"].nunique() > 1:
+        check_no_leakage(table.assign(split=group_folds(table["group"], 2, seed)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=12))
+def test_groups_that_no_other_id_joins_keep_their_names(groups):
+    alone = pd.DataFrame({"dataset": "d", "group": groups, "article": groups, "patient": ""})
+    assert whole_groups(alone).tolist() == groups
+
+
+@pytest.mark.parametrize("kind", ["group", "article", "patient"])
+def test_the_check_looks_at_each_id_and_names_the_one_that_crosses(kind):
+    table = pd.DataFrame({"dataset": "d", "group": list("abc"), "article": "", "patient": "", "split": "train"})
+    table.loc[:1, kind], table.loc[1, "split"] = "x", "val"
+    with pytest.raises(PhenoLIPError, match=rf"^{kind} (d/)?x is in train and in val \(1 such in all\)"):
+        check_no_leakage(table)
+    if kind == "patient":  # x of another data set is another person
+        assert check_no_leakage(table.assign(dataset=list("def")))["patient"] == 2
 
 
 def test_the_seed_decides_and_the_order_does_not():

@@ -175,6 +175,21 @@ def test_without_splits_a_fifth_of_the_patients_is_for_validation(folder, full):
     assert (pairs.groupby("group")["split"].nunique() == 1).all()
 
 
+def test_images_that_share_a_group_or_a_patient_stay_together(folder, full):
+    table = folder / "both.csv"
+    rows = [("", "p"), ("g", "p"), ("g", "q"), ("", "q")]
+    lines = [f"{i}.png,HP:0000316,{group},{patient}" for i, (group, patient) in enumerate(rows)]
+    table.write_text("\n".join(["image,hpo_ids,group,patient", *lines]))
+    found = load_folder(folder, table, full)
+    assert found["group"].tolist() == ["g"] * 4
+    assert found["split"].nunique() == 1
+    for kind, apart in (("patient p", "val test test test"), ("group g", "val val test test")):
+        told = [f"{line},{split}" for line, split in zip(lines, apart.split(), strict=True)]
+        table.write_text("\n".join(["image,hpo_ids,group,patient,split", *told]))
+        with pytest.raises(PhenoLIPError, match=f"both.csv: {kind} is in val and in test"):
+            load_folder(folder, table, full)
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.names import check_source
 from phenolip_lib.params import Params
 from phenolip_lib.records import Record, Reject, storable
 from phenolip_lib.sources import (
@@ -64,8 +65,5 @@ def open_records(root: Path, datasets: Sequence[str]) -> Iterator[Record | Rejec
 
 def source_records(source: str, root: Path, params: Params) -> Iterator[Record | Reject]:
     """Records of a source of the pipeline, ``phantom`` or ``open``."""
-    if source == "phantom":
-        return phantom.records(root)
-    if source == "open":
-        return open_records(root, params.open.datasets)
-    raise PhenoLIPError(f"unknown source {source!r}; there are phantom and open")
+    check_source(source)
+    return phantom.records(root) if source == "phantom" else open_records(root, params.open.datasets)

@@ -6,8 +6,8 @@ Layout::
     folder/scan/a.png                paths in the table start here; an archive's member is archive::member
     folder/scan/a.txt                without a table: the caption of a.png; ``scan`` is its class
 
-Only ``image`` is required. Labels are HPO ids or names of phenotypes, separated by ``;`` or ``|``. Pictures of a
-patient are a group where none is given. Hidden files are not looked at.
+Only ``image`` is required. Labels are HPO ids or names of phenotypes, separated by ``;`` or ``|``. Pictures
+that share a group or a patient are never on both sides of a split. Hidden files are not looked at.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from phenolip_lib.records import MODALITIES
 from phenolip_lib.results import Result
 from phenolip_lib.runtime import log
 from phenolip_lib.sources.files import read_table
+from phenolip_lib.splits import check_no_leakage, whole_groups
 from phenolip_lib.tasks.retrieval import check_embeddings, outcomes
 from phenolip_lib.tasks.unseen import ranks_alone
 from phenolip_lib.tasks.zero_shot import names_of
@@ -172,8 +173,8 @@ def load_folder(folder: Path, table: Path, onto: Ontology, modality: str = "face
     Args:
         folder: holds the images.
         table: CSV with columns ``image`` (path below `folder`) and ``hpo_ids`` (separated by ``;`` or
-            ``|``); optional are ``group`` or ``patient`` (else each image is its own) and ``split`` (``val`` or
-            ``test``; else a fifth of the groups, by hash, is ``val``).
+            ``|``); optional are ``group`` and ``patient`` (images that share either stay together; an image with
+            neither is its own) and ``split`` (``val`` or ``test``; else a fifth of the groups, by hash, is ``val``).
         onto: old ids are replaced by their live ones.
 
     Returns:
@@ -182,7 +183,7 @@ def load_folder(folder: Path, table: Path, onto: Ontology, modality: str = "face
 
     Raises:
         PhenoLIPError: no row, an image that cannot be read or is given twice, an id that the release
-            does not have, a row without ids, an unknown split or modality, a group in two splits.
+            does not have, a row without ids, an unknown split or modality, a group or patient in two splits.
     """
     folder, table = Path(folder), Path(table)
     if modality not in MODALITIES:
@@ -197,16 +198,20 @@ def load_folder(folder: Path, table: Path, onto: Ontology, modality: str = "face
             read_image(folder, image)
         except PhenoLIPError as error:
             raise PhenoLIPError(f"{table}: {image}: {error}") from None
-    key = next((column for column in ("group", "patient") if column in found), "image")
-    group = found[key].where(found[key] != "", found["image"])
+    own = found[[column for column in ("group", "patient") if column in found]]
+    named = own.assign(image=found["image"])
+    group = named.where(named != "").bfill(axis=1).iloc[:, 0]
+    group = whole_groups(own.assign(group=group))
     if "split" in found:
         split = found["split"]
         if (wrong := ~split.isin(["val", "test"])).any():
             raise PhenoLIPError(f"{table}: split {split[wrong].iat[0]!r} is neither val nor test")
     else:
         split = group.map(lambda name: "val" if hashlib.sha256(name.encode()).digest()[0] < 51 else "test")
-    if (spread := split.groupby(group).nunique() > 1).any():
-        raise PhenoLIPError(f"{table}: {key} {spread[spread].index[0]} is in val and in test")
+    try:
+        check_no_leakage(own.assign(split=split))
+    except PhenoLIPError as error:
+        raise PhenoLIPError(f"{table}: {error}") from None
     ids = [_ids(text, onto, f"{table}: {image}") for image, text in zip(found["image"], found["hpo_ids"], strict=True)]
     return pd.DataFrame({
         "pair_id": folder.name + "/" + found["image"], "dataset": folder.name, "image": found["image"],
