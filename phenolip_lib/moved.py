@@ -86,7 +86,8 @@ def _cell(found: Moved, place: str, a: str, b: str) -> None:
     before, after = NUMBER.findall(a), NUMBER.findall(b)
     if len(before) != len(after) or not before:
         return
-    sizes = [abs(float(y.replace(",", "")) - float(x.replace(",", ""))) for x, y in zip(before, after, strict=True)]
+    old, new = ([float(number.replace(",", "")) for number in numbers] for numbers in (before, after))
+    sizes = [round(abs(y - x), 9) for x, y in zip(old, new, strict=True)]
     found.cells += max(sizes) > 0
     if max(sizes) > found.size:
         i = sizes.index(max(sizes))
@@ -103,8 +104,8 @@ def _table(content: bytes) -> Rows:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"damaged ({error})") from None
-    if not rows:
-        raise ValueError("damaged (empty)")
+    if not rows or b"\0" in content:
+        raise ValueError("damaged (no text)")
     for number, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
             raise ValueError(f"damaged (row {number} has {len(row)} cells, the header {len(rows[0])})")
@@ -127,7 +128,7 @@ def _named(rows: Rows, keys: list[int]) -> Iterator[tuple[str, list[str]]]:
 
 
 def lines(root: Path, source: str) -> list[str]:
-    """What the working tree's ``reports/<source>`` and ``reports/ontology`` say other than git's HEAD, in 14 lines at most."""
+    """How the working tree's ``reports/<source>`` and ``reports/ontology`` differ from git's HEAD, 14 lines."""
     folders = [f"reports/{source}", "reports/ontology"]
     try:
         committed = _git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", *folders).split(b"\0")[:-1]
@@ -161,8 +162,8 @@ def _report(moved: list[Moved], added: list[str], removed: list[str], others: Co
         found.append(f"and {len(moved) - SHOWN} tables that moved less")
     faults = [f"{t.name}, {t.fault}" for t in moved[SHOWN:] if t.fault]
     rows = [f"{t.name} {row}" for t in moved for row in t.rows]
-    kinds = {"new tables": added, "tables that are gone": removed, "cannot be compared": faults, "rows only here (+) "
-             "or only in git (-)": rows}  # fmt: skip
+    kinds = {"new tables": added, "tables that are gone": removed, "cannot be compared": faults}
+    kinds["rows only here (+) or only in git (-)"] = rows
     found += [f"{kind}: {len(names)} ({_listed(names)})" for kind, names in kinds.items() if names]
     if others:
         counts = ", ".join(f"{n} {kind}" for kind, n in sorted(others.items()))
@@ -179,9 +180,12 @@ def _report(moved: list[Moved], added: list[str], removed: list[str], others: Co
 def _said(table: Moved) -> str:
     if table.fault:
         return table.fault
-    said = [f"{table.cells} of {table.numbers} numbers moved"]
-    if table.size:
-        said[0] += f", largest {table.change} ({shorten(table.place, WIDTH, placeholder=' …')})"
+    said = []
+    if table.cells:
+        place = shorten(table.place, WIDTH, placeholder=" …")
+        said.append(f"{table.cells} of {table.numbers} numbers moved, largest {table.change} ({place})")
+    if table.rows:
+        said.append(f"{len(table.rows)} rows or columns new or gone")
     if table.flipped:
         said.append(f"{len(table.flipped)} verdicts flipped")
     if table.reworded:
