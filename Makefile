@@ -34,6 +34,7 @@ ifneq ($(SOURCE)$(DATA),phantom)
 endif
 	phenolip check
 	dvc repro book@$(SOURCE)
+	phenolip moved --source $(SOURCE)
 
 test: install
 	$(BIN)/python -m pytest $(ARGS)

@@ -79,6 +79,16 @@ def use(
 
 
 @app.command()
+def moved(source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom") -> None:
+    """Say what the tables under reports/ say other than those git has committed, and by how much."""
+    from phenolip_lib.moved import lines
+
+    if source not in ("phantom", "open"):
+        raise PhenoLIPError(f"unknown source {source!r}; there are phantom and open")
+    typer.echo("\n".join(lines(Paths().root, source)))
+
+
+@app.command()
 def grid(
     names: Annotated[list[str] | None, typer.Argument(help="Ablations of params.yaml to add; all by default.")] = None,
 ) -> None:

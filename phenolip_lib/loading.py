@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
 
 from phenolip_lib.augment import Augment, picture_seed
 from phenolip_lib.errors import PhenoLIPError
@@ -114,20 +118,15 @@ class Reader:
         if not tasks:
             return
         try:
-            for result in self._loader:
+            results = self._watched(lambda: iter(self._loader))
+            while left:
+                result = self._watched(lambda: next(results))
                 if isinstance(result, _Refused):
                     raise PhenoLIPError(result.message)
                 left -= 1
                 yield result
                 if self._started != own:
                     raise RuntimeError("a later run took over these processes")
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise PhenoLIPError(
-                f"a process that reads pictures was ended ({str(error).splitlines()[0]}); it may be short of memory or "
-                "of /dev/shm: use fewer loading workers, or none"
-            ) from None
         finally:
             if left and self._started == own:
                 self.close()
@@ -136,7 +135,61 @@ class Reader:
         """End the processes."""
         iterator, self._loader._iterator = self._loader._iterator, None
         if iterator is not None:
+            _unwatch(iterator)
             iterator._shutdown_workers()
+
+    def _watched(self, step: Callable[[], Any]) -> Any:
+        """``step()``; a process that has died, before or during it, is one line.
+
+        torch says so by a signal handler, which raises wherever the main thread is: in the step of an optimiser,
+        in `close`. Here alone it may; it is needed here, as a process can die with half a message written, and
+        reading that would never end.
+        """
+        reason = None
+        try:
+            try:
+                if self._loader._iterator is not None:
+                    _watch(self._loader._iterator)
+                    reason = self._dead()  # since the last step, when nobody was told
+                if reason is None:
+                    return step()
+            finally:
+                if self._loader._iterator is not None:
+                    _unwatch(self._loader._iterator)
+        except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
+            # Of a process that is about to die only its closed connections may be seen yet.
+            told = str(error).splitlines()[0] if str(error).startswith("DataLoader worker (pid") else None
+            reason = told or self._dead(wait=1.0)
+            if reason is None:
+                raise
+        raise PhenoLIPError(
+            f"a process that reads pictures was ended ({reason}); it may be short of memory or "
+            "of /dev/shm: use fewer loading workers, or none"
+        )
+
+    def _dead(self, wait: float = 0.0) -> str | None:
+        """What is known of processes that have died, or None; up to `wait` seconds for one that is dying."""
+        workers = getattr(self._loader._iterator, "_workers", [])
+        ending = connection.wait([worker.sentinel for worker in workers], wait) if workers else []
+        for worker in workers:
+            if worker.sentinel in ending:
+                worker.join(wait)
+        dead = [f"pid {worker.pid}, exit code {worker.exitcode}" for worker in workers if not worker.is_alive()]
+        return "; ".join(dead) or None
+
+
+def _watch(iterator: Any) -> None:
+    """Let torch's handler raise when a process of `iterator` dies; it does so once, however many die."""
+    _unwatch(iterator)
+    signal_handling._set_worker_pids(id(iterator), tuple(worker.pid for worker in iterator._workers))
+    iterator._worker_pids_set = True
+
+
+def _unwatch(iterator: Any) -> None:
+    if iterator._worker_pids_set:
+        with suppress(ValueError):  # removed, and then the handler raised before the next line
+            signal_handling._remove_worker_pids(id(iterator))
+        iterator._worker_pids_set = False
 
 
 class _Rows:

@@ -21,8 +21,7 @@ from phenolip_lib import book
 from phenolip_lib.book import links, markdown, outputs, search
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.paths import Paths
-
-ROOT = Path(__file__).parent.parent
+from tests.committed import committed
 
 
 def png(width: int = 6, height: int = 4) -> str:
@@ -454,7 +453,7 @@ def test_planted_links_are_found_and_good_ones_are_not(tmp_path):
 
 def test_the_books_of_the_repository_have_no_broken_link_and_load_nothing_from_elsewhere(tmp_path):
     for source in ("phantom", "open"):
-        site = book.build(source, Paths(ROOT), tmp_path / source)
+        site = book.build(source, Paths(committed()), tmp_path / source)
         assert links.broken(site) == []
         for path in site.glob("*.html"):
             loaded = soup(path).find_all(["script", "img", "link", "iframe", "source"])

@@ -12,8 +12,8 @@ from phenolip_lib import book
 from phenolip_lib.book import search
 from phenolip_lib.paths import Paths
 from tests.browser import DESKTOP, PHONE, chromium, console_errors
+from tests.committed import committed
 
-ROOT = Path(__file__).parent.parent
 PLACES = "return [...document.querySelectorAll('#page-found a')].map(a => a.getAttribute('href'))"
 EMPTY = "return [...document.images].filter(img => !img.naturalWidth || !img.alt).map(img => img.src)"
 NO_MEMORY = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('', 'SecurityError'); } });"
@@ -22,7 +22,7 @@ LIN = "01_hpo_parsing.html#information-content-and-lin-similarity"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    return book.build("phantom", Paths(ROOT), tmp_path_factory.mktemp("book") / "phantom")
+    return book.build("phantom", Paths(committed()), tmp_path_factory.mktemp("book") / "phantom")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import struct
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -15,7 +18,7 @@ from PIL import Image
 from phenolip_lib.augment import Augment, picture_seed
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.features import load_pixels
-from phenolip_lib.loading import PictureBatches, read_pixels
+from phenolip_lib.loading import PictureBatches, Reader, read_pixels
 
 SIDE = 24
 ROWS = [np.array([5, 0, 3]), np.array([1, 1]), np.array([9, 8, 7, 6]), np.array([2])]
@@ -140,14 +143,83 @@ def test_a_picture_that_cannot_be_read_is_named_in_one_line(pairs, root, workers
     assert not multiprocessing.active_children()
 
 
-def test_a_killed_process_is_one_line_too(pairs, root):
+def kill_all(done=True):
+    children = multiprocessing.active_children()
+    for child in children:
+        os.kill(child.pid, signal.SIGKILL)
+    if done:  # and the signal that says so has been handled, here and nowhere else
+        multiprocessing.connection.wait([child.sentinel for child in children])
+        time.sleep(0.05)
+
+
+def one_line():
+    return pytest.raises(PhenoLIPError, match=r"^a process that .* ended \(.*use fewer loading workers, or none$")
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["dead", "dying"])
+@pytest.mark.parametrize("when", ["in a run", "between runs"])
+def test_a_killed_process_is_one_line_for_whoever_reads_on(pairs, root, when, done):
     loading = PictureBatches(pairs, root, SIDE, workers=2)
     begun = loading.batches(ROWS * 20, 0)
-    next(begun)
-    for child in multiprocessing.active_children():
-        os.kill(child.pid, signal.SIGKILL)
-    with pytest.raises(PhenoLIPError, match="ended .*use fewer loading workers"):
+    if when == "between runs":
         list(begun)
+        begun = loading.batches(ROWS, 1)
+    else:
+        next(begun)
+    with one_line():
+        kill_all(done)
+        list(begun)
+    assert not multiprocessing.active_children()
+    assert equal(list(loading.batches(ROWS, 0)), read(pairs, root, workers=0))
+    loading.close()
+
+
+def test_a_killed_process_is_no_error_in_the_code_of_whoever_reads_or_stops_reading(pairs, root):
+    for stop in (lambda loading, begun: begun.close(), lambda loading, begun: loading.close()):
+        loading = PictureBatches(pairs, root, SIDE, workers=2)
+        begun = loading.batches(ROWS * 20, 0)
+        next(begun)
+        kill_all()
+        kept = sum(i % 7 for i in range(100_000))  # the step of an optimiser
+        stop(loading, begun)
+        assert kept
+        assert not multiprocessing.active_children()
+
+
+def dies(task):
+    if task == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+
+def dies_with_half_a_message_written(task):
+    frame = sys._getframe()
+    while "data_queue" not in frame.f_locals:
+        frame = frame.f_back
+    queue = frame.f_locals["data_queue"]
+    if task == 3:
+        with queue._wlock:
+            os.write(queue._writer.fileno(), struct.pack("!i", 1000) + b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+
+def cannot(task):
+    raise {3: RuntimeError, 4: OSError}.get(task, KeyError)(f"the fault of {task}")
+
+
+@pytest.mark.parametrize("read", [dies, dies_with_half_a_message_written])
+def test_a_process_that_ends_while_it_is_waited_for_is_one_line(read):
+    with one_line():
+        list(Reader(read, 2).run(range(50)))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("task", [3, 4, 5])
+def test_what_reading_raises_is_no_killed_process(workers, task):
+    with pytest.raises((RuntimeError, OSError, KeyError), match=f"the fault of {task}"):
+        list(Reader(cannot, workers).run([task]))
     assert not multiprocessing.active_children()
 
 

@@ -9,6 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from phenolip_lib import notebooks
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.stages import NOTEBOOK_STAGES
+from tests.committed import committed
 from tests.conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -91,7 +92,7 @@ def test_committed_notebooks_are_stripped_and_readable(path):
 
 
 def test_executed_notebooks_name_no_machine():
-    executed = sorted((ROOT / "reports").rglob("*.ipynb"))
+    executed = sorted((committed() / "reports").rglob("*.ipynb"))
     assert len(executed) >= len(NOTEBOOKS)
     assert [path.name for path in executed if "/site-packages/" in path.read_text(encoding="utf-8")] == []
 
