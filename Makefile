@@ -1,6 +1,6 @@
 # make repro                              regenerate everything from the embedded data
 # make repro SOURCE=open DATA=folder      the same on real images
-# make test                               the test suite
+# make test                               the test suite; installs more than `make repro` does, as do lint and demo
 # make book                               the committed notebooks as a site under reports/book, nothing is executed
 # make demo                               try the trained model in a browser
 # make lab                                JupyterLab with the notebooks
@@ -16,11 +16,16 @@ export PATH := $(BIN):$(PATH)
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.lock requirements-unbound.txt pyproject.toml
+$(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-unbound.txt
+	.ci/install $(BIN)/python -r requirements.lock
+	.ci/install $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $@
+
+# What tests, style and the demo need beyond it.
+$(VENV)/.installed-test: $(VENV)/.installed requirements-test.lock requirements-unbound.txt
+	.ci/install $(BIN)/python -r requirements.lock -r requirements-test.lock
+	.ci/install $(BIN)/python --no-deps -r requirements-unbound.txt
 	touch $@
 
 # Outside a git checkout DVC works without one; .dvc in the repository expects git.
@@ -36,17 +41,17 @@ endif
 	dvc repro book@$(SOURCE)
 	phenolip moved --source $(SOURCE)
 
-test: install
+test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: install
+lint: $(VENV)/.installed-test
 	ruff check phenolip_lib tests
 	ruff format --check phenolip_lib tests
 
 book: install
 	for source in phantom open; do phenolip run book --source $$source || exit 1; done
 
-demo: install
+demo: $(VENV)/.installed-test
 	phenolip demo --source $(SOURCE)
 
 lab: install

@@ -197,9 +197,7 @@ def demo(
     try:
         from phenolip_lib.demo.app import launch
     except ModuleNotFoundError as error:
-        raise PhenoLIPError(
-            f"the demo needs {error.name}; `pip install --no-deps -r requirements-unbound.txt`, or `make install`"
-        ) from None
+        raise PhenoLIPError(f"the demo needs {error.name}; `make demo` installs it and starts the demo") from None
     from phenolip_lib.paths import Paths
     from phenolip_lib.runtime import setup_logging
 
