@@ -36,6 +36,8 @@ def run(
     Raises:
         PhenoLIPError: what a job raises, or that its process died.
     """
+    if not jobs:
+        return
     if workers == 1 or len(jobs) == 1:
         state = setup()
         yield from (work(state, job) for job in jobs)

@@ -11,7 +11,8 @@ from PIL import Image
 from phenolip_lib.compat import open_clip
 from phenolip_lib.encoders import load_efficientnet_lite0, load_text_tower, load_towers
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.features import image_features, text_features
+from phenolip_lib.features import Known, image_features, text_features
+from phenolip_lib.runtime import autocast, precision
 from phenolip_lib.storage import read_arrays
 
 
@@ -94,6 +95,51 @@ def test_text_features_do_not_depend_on_order_or_repetition(towers):
     again = text_features(towers.text, texts[::-1])
     np.testing.assert_array_equal(first, again[::-1])
     np.testing.assert_array_equal(first[0], first[3])
+
+
+def test_text_features_do_not_depend_on_workers_or_on_what_else_is_embedded(towers):
+    texts = [" ".join(["large spleen"] * n) + f" {i}" for i in range(40) for n in (1, 2, 5)]
+    alone = text_features(towers.text, texts)
+    np.testing.assert_array_equal(text_features(towers.text, texts, workers=3), alone)
+    np.testing.assert_allclose(text_features(towers.text, texts[:7]), alone[:7], atol=1e-5)
+
+
+def test_text_features_are_those_of_padded_batches_in_float32(towers):
+    """The obvious way: one padded batch with its mask."""
+    texts = ["Splenomegaly", "a large spleen", "Hypertelorism, widely spaced eyes, since birth, in both parents"]
+    with torch.no_grad():
+        expected = towers.text.trunk(towers.text.tokens(texts, 9)).numpy()
+    bound = 1e-5 if precision("cpu") == "float32" else 1e-2
+    np.testing.assert_allclose(text_features(towers.text, texts, max_tokens=9), expected, atol=bound)
+
+
+def test_features_of_one_trunk_serve_another_tower_with_the_same(towers, monkeypatch):
+    """A teacher and a student on one trunk differ in cleaning alone: only texts that cleaning changes are computed."""
+    teacher = load_text_tower("minilm-l6-v2", 256)
+    texts = ["Splenomegaly", "a  large &amp; firm spleen", "fingers"]
+    raw = text_features(teacher, texts, max_tokens=16)
+    known = Known.of(teacher, texts, raw, 16)
+    assert known.key == (towers.text.fingerprint, 16)
+    expected = text_features(towers.text, texts, max_tokens=16)
+    asked = []
+    tokenizer = towers.text.tokenizer
+    monkeypatch.setattr(
+        towers.text, "tokenizer", lambda texts, **options: asked.append(texts) or tokenizer(texts, **options)
+    )
+    found = text_features(towers.text, texts, max_tokens=16, known=known)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert asked == [["a large & firm spleen"]]
+    assert text_features(towers.text, texts, max_tokens=8, known=known).shape == (3, 384)  # another limit: no use
+    assert len(asked[1]) == 3
+
+
+def test_bf16_where_the_processor_has_it(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    assert (precision("cpu"), precision("cuda"), precision("cuda", "float32")) == ("float32", "bf16", "float32")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert precision("cpu") == "bf16"
+    with autocast("cpu"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
 
 
 def test_text_trunk_equals_open_clip_forward(towers):

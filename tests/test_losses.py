@@ -32,6 +32,27 @@ def test_clip_loss_equals_open_clip(n):
     torch.testing.assert_close(clip_loss(alone(a), alone(b), scale), open_clip.ClipLoss()(a, b, scale))
 
 
+def test_one_matrix_for_both_directions_has_the_gradients_of_two():
+    """A whole batch is scored once; a process that has a part of it scores both ways."""
+    ignore = torch.rand(9, 9, generator=torch.Generator().manual_seed(1)) < 0.2
+    for mask in (None, ignore | ignore.T):
+        found = []
+        for whole in (True, False):
+            a, b, scale = unit(9, 8, 2).requires_grad_(), unit(9, 8, 3), torch.tensor(7.0, requires_grad=True)
+            if whole:
+                loss = clip_loss(alone(a), alone(b), scale, mask)
+            else:
+                positive = torch.eye(9, dtype=torch.bool)
+                forth, back = scale * a @ b.T, scale * b @ a.T
+                if mask is not None:
+                    forth, back = (x.masked_fill(mask & ~positive, float("-inf")) for x in (forth, back))
+                loss = sum(F.cross_entropy(x, torch.arange(9)) for x in (forth, back)) / 2
+            loss.backward()
+            found.append((loss.detach(), a.grad, scale.grad))
+        for ours, plain in zip(*found, strict=True):
+            torch.testing.assert_close(ours, plain)
+
+
 def test_masking_negatives_never_raises_the_loss():
     a, b = unit(8, 8, 6), unit(8, 8, 7)
     ignore = torch.rand(8, 8, generator=torch.Generator().manual_seed(0)) < 0.4
