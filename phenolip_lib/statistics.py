@@ -15,6 +15,7 @@ Random signs of whole groups give the p-values (Fisher's permutation test of pai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -217,16 +218,35 @@ def group_bootstrap(
     mean = sums.sum(axis=0) / counts.sum(axis=0)
     if n_groups < 2:
         return mean, np.full(n_scores, np.nan), np.full(n_scores, np.nan)
-    rng = np.random.default_rng(seed)
     drawn = np.empty((resamples, n_scores))
+    both, start = np.hstack([sums, counts]), 0
+    for weights in _draws(n_groups, resamples, seed):
+        totals = weights.astype(float) @ both
+        drawn[start : start + len(weights)] = totals[:, :n_scores] / totals[:, n_scores:]
+        start += len(weights)
+    left_out = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)
+    return mean, *_bca(mean, drawn, left_out, level)
+
+
+def _draws(n_groups: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each group is in each resample, in blocks ``(n, n_groups)``; tables of a source share them."""
+    some = n_groups * resamples <= 5 * CELLS
+    return iter(_kept_draws(n_groups, resamples, seed) if some else _new_draws(n_groups, resamples, seed))
+
+
+@lru_cache(maxsize=8)
+def _kept_draws(n_groups: int, resamples: int, seed: int) -> list[np.ndarray]:
+    return list(_new_draws(n_groups, resamples, seed))
+
+
+def _new_draws(n_groups: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(seed)
     block = max(CELLS // n_groups, 1)
     for start in range(0, resamples, block):
         n = min(block, resamples - start)
         picks = rng.integers(0, n_groups, (n, n_groups)) + n_groups * np.arange(n)[:, None]
-        weights = np.bincount(picks.ravel(), minlength=n * n_groups).reshape(n, n_groups).astype(float)
-        drawn[start : start + n] = (weights @ sums) / (weights @ counts)
-    left_out = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)
-    return mean, *_bca(mean, drawn, left_out, level)
+        counts = np.bincount(picks.ravel(), minlength=n * n_groups).reshape(n, n_groups)
+        yield counts.astype(np.uint8 if counts.max() < 256 else np.uint32)
 
 
 def _bca(value: np.ndarray, drawn: np.ndarray, left_out: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
