@@ -143,10 +143,12 @@ def test_fine_tuning_stops_before_the_time_is_over(project, prepared, monkeypatc
 
 def test_a_prepared_folder_is_the_same_twice_and_within_its_limit(project, tmp_path, unpackaged):
     paths = gpu.Paths(project)
-    small = gpu_prepare.prepare(paths, "open", tmp_path / "a", limit=0.75, wheels=False)
-    gpu_prepare.prepare(paths, "open", tmp_path / "b", limit=0.75, wheels=False)
-    assert [sha256_file(tmp_path / k / "manifest.json") for k in "ab"][0] == sha256_file(tmp_path / "b/manifest.json")
-    assert gpu_folder.size_of(tmp_path / "a") <= 0.75 * gpu_folder.MIB
+    whole = gpu_prepare.prepare(paths, "open", tmp_path / "whole", wheels=False)
+    limit = (whole["bytes"] - whole["files"]["pictures.tar"]["bytes"] // 4) / gpu_folder.MIB
+    small = gpu_prepare.prepare(paths, "open", tmp_path / "a", limit, wheels=False)
+    gpu_prepare.prepare(paths, "open", tmp_path / "b", limit, wheels=False)
+    assert sha256_file(tmp_path / "a" / "manifest.json") == sha256_file(tmp_path / "b" / "manifest.json")
+    assert gpu_folder.size_of(tmp_path / "a") <= limit * gpu_folder.MIB
     assert 2 <= small["pairs"] < small["pairs_of"]
     assert not any(name.startswith("template") for name in small["by_dataset_and_split"]), "written captions come first"
     with pytest.raises(PhenoLIPError, match="MiB for pictures, which is not enough"):
