@@ -58,7 +58,7 @@ def rare_rows_alike(table: torch.Tensor, used: set[int], unknown: int) -> torch.
     table = table.clone()
     rare = torch.ones(len(table), dtype=torch.bool)
     rare[sorted(used)] = False
-    table[rare] = table[unknown]
+    table[rare] = table[unknown].clone()
     return table
 
 
