@@ -43,7 +43,7 @@ def project(tmp_path_factory, toy):
          "image": [f"{i}.png" for i in range(n)], "left": 0.0, "top": 0.0, "right": 1.0, "bottom": 0.9,
          "caption": [f"{toy[LEAVES[i % 4]].name} large heart {i}" for i in range(n)],
          "templated": [i >= 40 for i in range(n)], "modality": "radiology", "group": [f"g{i // 2}" for i in range(n)],
-         "url": "", "split": ["test" if i % 24 >= 18 else "val" if i % 24 >= 16 else "train" for i in range(n)],
+         "url": "", "split": ["test" if i % 24 >= 14 else "val" if i % 24 >= 12 else "train" for i in range(n)],
          "phenotypes": [[LEAVES[i // 2 % 4]] for i in range(n)]}
     )  # fmt: skip
     write_parquet(root / "build/open/phenokg/pairs.parquet", pairs)
@@ -77,7 +77,7 @@ def prepared(project, tmp_path, unpackaged):
 
 def test_all_parts_on_a_cpu_leave_tables_with_provenance(project, prepared, tmp_path):
     tiny = BASE | {
-        "encoders.student": f"local-dir:{project / 'tower'}", "training.precision": "bf16", "stage2.epochs": 2,
+        "encoders.student": f"local-dir:{project / 'tower'}", "stage2.epochs": 2,
         "stage2.frozen_epochs": 1, "evaluation.unseen_share": {"open": 0.25}, "training.loader_workers": 0,
         "evaluation.folds": {}, "runtime.threads": 2,
     }  # fmt: skip
