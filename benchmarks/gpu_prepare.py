@@ -45,7 +45,7 @@ CARRIED = (
 )  # fmt: skip
 """Distributions whose wheels are carried, in the versions of the lock."""
 THERE = (
-    "huggingface_hub", "numpy", "packaging", "pandas", "pillow", "pyarrow", "PyYAML", "regex", "safetensors",
+    "huggingface_hub", "matplotlib", "numpy", "packaging", "pandas", "pillow", "pyarrow", "PyYAML", "regex", "safetensors",
     "scikit-learn", "scipy", "tabulate", "timm", "tokenizers", "torch", "torchvision", "tqdm", "transformers",
 )  # fmt: skip
 """What the GPU machine must have; too large to be carried, or part of what it has anyway."""
