@@ -5,7 +5,8 @@
     python -m benchmarks.step_time --tiny --batches 16 32                    # a try on a CPU
 
 Towers are a ViT-B/16 at 224 px and a BERT of 12 layers (random weights; speed does not know them),
-both trained. The two kinds of step alternate, so both meet the same machine. MFU counts the
+both trained. The two kinds of step alternate, so both meet the same machine. Where the memory does not suffice
+both take gradient checkpointing, and where that does not help either the larger batches are left out. MFU counts the
 floating-point operations of forward and backward by torch's own counter on a few pairs, without recomputation,
 and carries them on to the batch. With ``captions+ontology``, the default of params.yaml, a thousand ontology texts
 a step go through the student's text tower as well, which is dear where that tower trains.
@@ -14,12 +15,13 @@ a step go through the student's text tower as well, which is dear where that tow
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import tempfile
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,144 +29,74 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
-from phenolip_lib import affinity, runtime
+from benchmarks.random_case import FULL, ONTO_TOKENS, TINY, Size, case, setting, towers
+from phenolip_lib import runtime
 from phenolip_lib.compat import open_clip
 from phenolip_lib.distributed import Group, local_device, process_group
-from phenolip_lib.encoders import TextTower, TwoTowers
 from phenolip_lib.engine import Engine
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.fitting import Fit
 from phenolip_lib.params import Params, load_params
 from phenolip_lib.paths import find_root
-from phenolip_lib.stage2 import Pretraining
-from phenolip_lib.student import Student
-from phenolip_lib.training_data import TrainingData
 
 PEAKS = {"H200 NVL": 835e12, "H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "A100": 312e12}
 """Dense bf16 operations a second by part of the device's name, the first that fits; from the maker's data sheets."""
 KD_TEXTS = ("captions", "captions+ontology")
 COUNTED = 8
 """Pairs that the operations are counted on."""
+LEAST_STEPS = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class Size:
-    vision: str
-    layers: int
-    width: int
-    heads: int
-    embed_dim: int
-    image: int
-    tokens: int
+@dataclass(frozen=True)
+class Options:
+    """How a row is measured: after `warmup` steps `steps` more, or fewer, but three, once `seconds` have gone."""
+
+    steps: int = 10
+    warmup: int = 3
+    seconds: float = 60.0
+    accumulation: int = 1
+    compile: bool = False
+    gradient_checkpointing: bool = False
+    peak: float | None = None
 
 
-FULL = Size("vit_base_patch16_224", 12, 768, 12, 512, 224, 256)
-TINY = Size("vit_tiny_patch16_224", 2, 128, 2, 64, 224, 32)
+class Pair(NamedTuple):
+    """A step of PhenoLIP and one of plain CLIP: what runs them, what state they hold, operations of each."""
+
+    steps: dict[str, Callable[[], None]]
+    held: dict[str, Callable[[], int]]
+    operations: dict[str, float]
 
 
-def towers(size: Size) -> TwoTowers:
-    """An image-text model of random weights."""
-    from transformers import BertConfig
-
-    with tempfile.TemporaryDirectory() as folder:
-        BertConfig(
-            hidden_size=size.width, num_hidden_layers=size.layers, num_attention_heads=size.heads,
-            intermediate_size=4 * size.width,
-        ).save_pretrained(folder)  # fmt: skip
-        model = open_clip.model.CustomTextCLIP(
-            size.embed_dim,
-            {"timm_model_name": size.vision, "timm_model_pretrained": False, "timm_pool": "", "timm_proj": "linear",
-             "image_size": size.image},
-            {"hf_model_name": folder, "hf_model_pretrained": False, "hf_pooler_type": "mean_pooler",
-             "hf_proj_type": "mlp", "context_length": size.tokens},
-        )  # fmt: skip
-    text = TextTower(model.text, None, size.tokens, "random")
-    return TwoTowers(
-        model,
-        text,
-        (0.5,) * 3,
-        (0.5,) * 3,
-        size.image,
-        "random",
-        size.embed_dim,
-        {"preprocess_cfg": dict(Fit()._asdict())},
-    )
+def _held(weights, optimizer) -> int:
+    """Bytes of weights, gradients and the optimizer's state."""
+    tensors = [t for w in weights for t in (w, w.grad, *optimizer.state.get(w, {}).values()) if torch.is_tensor(t)]
+    return sum(t.nbytes for t in tensors)
 
 
-class Fixed(Pretraining):
-    """The task of stage 2 on one batch that lies in memory, so that only the step is timed."""
-
-    def __init__(self, size: Size, pixels: torch.Tensor, tokens: torch.Tensor, *rest) -> None:
-        super().__init__(*rest)
-        self.pixels, self.ids = pixels, tokens
-
-    def _pictures(self, batches, epoch):
-        for _ in batches:
-            yield self.pixels
-
-    def _text(self, rows):
-        return self.ids
-
-    def _onto_text(self, rows):
-        return self.ids[np.arange(len(rows)) % len(self.ids), :48]
+def _operations(run: Callable[[], torch.Tensor], n: int) -> float:
+    """Floating-point operations of forward and backward, of one of the `n` that `run` takes."""
+    with FlopCounterMode(display=False) as counter:
+        run().backward()
+    return counter.get_total_flops() / n
 
 
-def setting(params: Params, batch: int, kd_texts: str, options: argparse.Namespace) -> Params:
-    return params.with_overrides(
-        {
-            "stage2.batch_size": batch, "stage2.image_tower": "finetune", "stage2.text_tower": "finetune",
-            "stage2.frozen_epochs": 0, "stage2.kd_texts": kd_texts, "stage2.lambda_kd": 1.0,
-            "stage2.epochs": 1, "training.accumulation": options.accumulation,
-            "training.gradient_checkpointing": options.gradient_checkpointing, "training.compile": options.compile,
-        }
-    )  # fmt: skip
-
-
-def steps(
-    params: Params, size: Size, batch: int, group: Group, device: torch.device
-) -> tuple[Callable[[], None], Callable[[], None], float]:
-    """A step of PhenoLIP, a step of plain CLIP on the same towers, and their floating-point operations."""
-    own, rng = batch // group.size, np.random.default_rng(group.rank)
-    model = towers(size)
-    student = Student(model, 0.07, 0.0).to(device)
-    pixels = torch.from_numpy(rng.integers(0, 256, (own, 3, size.image, size.image), dtype=np.uint8)).to(device)
-    tokens = torch.from_numpy(rng.integers(1, 30000, (own, size.tokens))).to(device)
-    pairs = pd.DataFrame(
-        {
-            "split": "train",
-            "caption": "x",
-            "image": "",
-            "left": 0.0,
-            "top": 0.0,
-            "right": 1.0,
-            "bottom": 1.0,
-            "phenotypes": [[f"HP:{i % 97:07d}"] for i in range(batch)],
-        }
-    )
-    teacher = rng.normal(size=(batch, size.embed_dim)).astype(np.float32)
-    teacher /= np.linalg.norm(teacher, axis=1, keepdims=True)
-    nothing = np.zeros((batch, 1), np.float32)
-    relations = affinity.build(pairs["phenotypes"].tolist(), teacher, None)
-    strings = np.array([f"finding number {i} of the ontology" for i in range(4096)])
-    known = teacher[np.arange(len(strings)) % batch]
-    data = TrainingData(
-        pairs, Path(), nothing, nothing, teacher, strings, np.zeros((len(strings), 1), np.float32), known, relations
-    )
-
-    task = Fixed(size, pixels, tokens, params, data, student, 0, group, device)
+def steps(params: Params, size: Size, group: Group, device: torch.device) -> Pair:
+    """A step of PhenoLIP and a step of plain CLIP on the same towers."""
+    task = case(params, size, group, device)
     engine = Engine(task, 1, 1, params.training, group, device)
     task.start_epoch(0)
     engine._wrap()
-    student.train()
+    task.module.train()
     step = next(task.steps(0, 0))
 
     peer = towers(size).model.requires_grad_(True).to(device).train()
-    mean, deviation = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (model.mean, model.std))
-    few = slice(min(COUNTED, own))
-    with FlopCounterMode(display=False) as counter:
-        image, text, _ = peer((pixels[few].float() / 255 - mean) / deviation, tokens[few])
-        (image.sum() + text.sum()).backward()
-    operations = counter.get_total_flops() / few.stop * batch
+    pixels, ids, batch = task.pixels, task.ids, params.stage2.batch_size
+    mean, deviation = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in ((0.5,) * 3, (0.5,) * 3))
+    few = slice(min(COUNTED, len(ids)))
+    pair = _operations(lambda: sum(v.sum() for v in peer((pixels[few].float() / 255 - mean) / deviation, ids[few])[:2]),
+                       few.stop)  # fmt: skip
+    further = sum(len(part["further"]) for part in step.parts if "further" in part) * group.size
+    text = _operations(lambda: peer.encode_text(ids[few, :ONTO_TOKENS]).sum(), few.stop) if further else 0.0
+    peer.zero_grad(set_to_none=True)
     if params.training.gradient_checkpointing:
         peer.set_grad_checkpointing(True)
     if params.training.compile:
@@ -182,11 +114,14 @@ def steps(
     def clip() -> None:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            image, text, scale = wrapped((pixels.float() / 255 - mean) / deviation, tokens)
+            image, text, scale = wrapped((pixels.float() / 255 - mean) / deviation, ids)
         loss(image.float(), text.float(), scale.float()).backward()
         optimizer.step()
 
-    return phenolip, clip, operations
+    held = {"phenolip": lambda: _held(engine.trained, engine.optimizer),
+            "clip": lambda: _held(peer.parameters(), optimizer)}  # fmt: skip
+    operations = {"phenolip": pair * batch + text * further, "clip": pair * batch}
+    return Pair({"phenolip": phenolip, "clip": clip}, held, operations)
 
 
 def measure(run: Callable[[], None], device: torch.device) -> float:
@@ -199,32 +134,76 @@ def measure(run: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def benchmark(batch: int, kd_texts: str, options: argparse.Namespace, group: Group, device: torch.device) -> dict:
-    """One row: medians over the alternating steps."""
-    size = TINY if options.tiny else FULL
-    params = setting(load_params(find_root() / "params.yaml"), batch, kd_texts, options)
-    phenolip, clip, operations = steps(params, size, batch, group, device)
+def benchmark(
+    params: Params, size: Size, batch: int, kd_texts: str, options: Options, group: Group, device: torch.device
+) -> dict:
+    """One row: medians over the alternating steps; memory is each kind's own peak, without the other's state.
+
+    Raises:
+        torch.OutOfMemoryError: the GPU's memory does not suffice.
+    """
+    settings = setting(
+        params, batch, stage2__kd_texts=kd_texts, stage2__lambda_kd=1.0, training__accumulation=options.accumulation,
+        training__gradient_checkpointing=options.gradient_checkpointing, training__compile=options.compile,
+    )  # fmt: skip
+    pair = steps(settings, size, group, device)
     for _ in range(options.warmup):
-        phenolip(), clip()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    times = {"phenolip": [], "clip": []}
-    for _ in range(options.steps):
-        times["phenolip"].append(measure(phenolip, device))
-        times["clip"].append(measure(clip, device))
+        for run in pair.steps.values():
+            run()
+    times, memory, start = {name: [] for name in pair.steps}, dict.fromkeys(pair.steps, 0), time.perf_counter()
+    for number in range(options.steps):
+        # Processes must agree on the number of steps, so only one alone may cut it short.
+        if group.size == 1 and number >= LEAST_STEPS and time.perf_counter() - start > options.seconds:
+            break
+        for name, run in pair.steps.items():
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            times[name].append(measure(run, device))
+            if device.type == "cuda":
+                other = next(held for key, held in pair.held.items() if key != name)
+                memory[name] = max(memory[name], torch.cuda.max_memory_allocated(device) - other())
     ours, theirs = (float(np.median(times[name])) for name in ("phenolip", "clip"))
     row = {
         "batch": batch, "processes": group.size, "clip_ms": 1000 * theirs, "phenolip_ms": 1000 * ours,
-        "ratio": ours / theirs, "images_per_s": batch / ours, "tflops": operations / ours / 1e12,
+        "ratio": ours / theirs, "images_per_s": batch / ours, "tflops": pair.operations["phenolip"] / ours / 1e12,
         "kd_texts": kd_texts, "vision": size.vision, "text_layers": size.layers, "tokens": size.tokens,
         "device": f"{torch.get_num_threads()} CPU threads", "torch": torch.__version__,
     }  # fmt: skip
     if device.type == "cuda":
         name = row["device"] = torch.cuda.get_device_name(device)
         peak = options.peak or next((value for key, value in PEAKS.items() if key in name), None)
-        row["memory_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
-        row["mfu"] = operations / ours / (peak * group.size) if peak else float("nan")
+        row |= {"checkpointing": options.gradient_checkpointing, "steps": len(times["clip"])}
+        row |= {"clip_images_per_s": batch / theirs}
+        for key, seconds in (("phenolip", ours), ("clip", theirs)):
+            row[f"{key}_memory_gib"] = memory[key] / 2**30
+            row[f"{key}_mfu"] = pair.operations[key] / seconds / (peak * group.size) if peak else float("nan")
     return row
+
+
+def rows(
+    params: Params, size: Size, batches: list[int], kd_texts: list[str], options: Options, group: Group,
+    device: torch.device,
+) -> Iterator[dict]:  # fmt: skip
+    """A row a batch and kind of texts, ascending; see above for what happens where the memory does not suffice."""
+    checkpointing = dict.fromkeys(kd_texts, options.gradient_checkpointing)
+    full: set[str] = set()
+    for batch, kind in product(sorted(batches), kd_texts):
+        while kind not in full:
+            now = Options(**vars(options) | {"gradient_checkpointing": checkpointing[kind]})
+            try:
+                row = benchmark(params, size, batch, kind, now, group, device)
+            except torch.OutOfMemoryError:
+                row = None  # what the error holds goes with this block
+            gc.collect()
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+            if row is not None:
+                yield row
+                break
+            yield {"batch": batch, "kd_texts": kind, "checkpointing": checkpointing[kind], "note": "out of memory"}
+            if checkpointing[kind]:
+                full.add(kind)
+            checkpointing[kind] = True
 
 
 def main() -> None:
@@ -233,29 +212,27 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--accumulation", type=int, default=1, help="of PhenoLIP's step; the peer has none")
-    parser.add_argument("--gradient-checkpointing", action="store_true")
+    parser.add_argument("--gradient-checkpointing", action="store_true", help="from the smallest batch on")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--kd-texts", nargs="+", choices=KD_TEXTS, default=list(KD_TEXTS))
     parser.add_argument("--tiny", action="store_true", help="small towers, to try it on a CPU")
     parser.add_argument("--peak", type=float, help="bf16 operations a second of one device, for MFU")
     parser.add_argument("--out", type=Path, help="also write the table as CSV")
-    options = parser.parse_args()
-    runtime.configure(load_params(find_root() / "params.yaml").runtime.threads)
+    given = parser.parse_args()
+    options = Options(given.steps, given.warmup, accumulation=given.accumulation, compile=given.compile,
+                      gradient_checkpointing=given.gradient_checkpointing, peak=given.peak)  # fmt: skip
+    params = load_params(find_root() / "params.yaml")
+    runtime.configure(params.runtime.threads)
     torch.use_deterministic_algorithms(False)  # as one trains for speed
     device = local_device("auto")
     with process_group(device) as group:
-        rows = []
-        for batch, kd_texts in product(options.batches, options.kd_texts):
-            try:
-                rows.append(benchmark(batch, kd_texts, options, group, device))
-            except (torch.OutOfMemoryError, PhenoLIPError) as error:
-                rows.append({"batch": batch, "kd_texts": kd_texts, "note": f"out of memory: {str(error)[:60]}"})
-                torch.cuda.empty_cache()
+        size = TINY if given.tiny else FULL
+        found = list(rows(params, size, given.batches, given.kd_texts, options, group, device))
         if group.main:
-            table = pd.DataFrame(rows).round(3)
+            table = pd.DataFrame(found).round(3)
             print(table.to_markdown(index=False))
-            if options.out:
-                table.to_csv(options.out, index=False)
+            if given.out:
+                table.to_csv(given.out, index=False)
 
 
 if __name__ == "__main__":
