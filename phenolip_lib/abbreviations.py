@@ -12,7 +12,8 @@ Found = dict[tuple[int, int, str], None]
 EXAMINATIONS = frozenset("CT MR MRI US XR CXR PET EEG ECG EKG EMG".split())
 """Examinations; in brackets behind a finding they say how it was seen: "pleural effusion (CT)"."""
 
-_abbreviation = re.compile(r"\(([A-Z][A-Za-z]{1,6})\)|\b([A-Z]{2,6}) \((?=[a-z])")
+_bracket = re.compile(r"\((?:([A-Z][A-Za-z]{1,6})\)|(?=[a-z]))")
+_capitals = re.compile(r"\b([A-Z]{2,6}) \Z")
 
 
 def expand_abbreviations(text: str, found: Found) -> Found:
@@ -25,11 +26,14 @@ def expand_abbreviations(text: str, found: Found) -> Found:
     ends = {end: (start, hpo_id) for start, end, hpo_id in found}
     begins = {start: (end, hpo_id) for start, end, hpo_id in found}
     meaning: dict[str, str] = {}
-    for match in _abbreviation.finditer(text):
-        short, opened = match[1] or match[2], match.start() if match[1] else match.end()
-        if short in EXAMINATIONS:
+    for match in _bracket.finditer(text):
+        opened = match.start() if match[1] else match.end()
+        named = match if match[1] else _capitals.search(text, max(opened - 8, 0), opened - 1)
+        if named is None or (short := named[1]) in EXAMINATIONS:
             continue
-        before = len(text[:opened].rstrip())
+        before = opened
+        while before and text[before - 1].isspace():
+            before -= 1
         bound, hpo_id = ends.get(before, (0, "")) if match[1] else begins.get(opened, (0, ""))
         surface = text[bound:before] if match[1] else text[opened:bound]
         wide = match[1] and len(short) > 2 and _initials(text[max(opened - 120, 0) : opened], short, 2)

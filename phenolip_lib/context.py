@@ -8,7 +8,7 @@ close it. All cue phrases are found in one pass over the text. A cue inside a me
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import product
@@ -20,6 +20,9 @@ SCOPE = 160
 """Characters a cue reaches at most; enough for a list of eight findings."""
 SHORT_SCOPE = 40
 """The same for "absent" and "absence of", which belong to the next noun only."""
+
+TAIL = 64
+"""Characters behind a mention that may say something of it."""
 
 CUES = {
     # Look like a cue and are none.
@@ -73,6 +76,8 @@ _FAMILY_AFTER = re.compile(
     r"|relatives?)\b",
     re.IGNORECASE,
 )
+_SAID_AFTER = (_AFTER, _MAYBE_AFTER, _FAMILY_AFTER)
+_ANY_AFTER = re.compile("|".join(pattern.pattern for pattern in _SAID_AFTER), re.IGNORECASE)
 _JOIN = re.compile(r"\s*(?:,?\s*(?P<word>and/or|and|or|nor)\b|(?P<comma>[,/]))\s*(?:[\w-]+\s){0,2}", re.IGNORECASE)
 """Between two findings of one list; up to two words may go before the second: "and frank hypertelorism"."""
 _PLURAL = re.compile(r"\s{0,2}(?:are|were|have)\b", re.IGNORECASE)
@@ -81,7 +86,7 @@ _VERB = re.compile(
     r"|present(?:s|ed)?|there|noted|consistent|due|because)\b",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"[.!?;](?=\s)|\n(?=\s*(?:[-*•\n]|\d+[.)]|[A-Z]))")
+_SENTENCE = re.compile(r"[.!?;\n](?:(?<!\n)(?=\s)|(?<=\n)(?=\s*(?:[-*•\n]|\d+[.)]|[A-Z])))")  # one class first: quick to search
 _ABBREVIATIONS = (" al", "Dr", " vs", " Fig", " fig", "e.g", "i.e", " approx", " No")
 
 
@@ -136,7 +141,7 @@ def cues(text: str) -> list[tuple[int, int, str]]:
 
 def sentence_ends(text: str) -> list[int]:
     """Offsets just behind each sentence (or line of a list) of `text`."""
-    return [m.end() for m in _SENTENCE.finditer(text) if not text[: m.start()].endswith(_ABBREVIATIONS)]
+    return [m.end() for m in _SENTENCE.finditer(text) if not text.endswith(_ABBREVIATIONS, 0, m.start())]
 
 
 def statuses(text: str, spans: Sequence[tuple[int, int]]) -> list[Status]:
@@ -145,18 +150,16 @@ def statuses(text: str, spans: Sequence[tuple[int, int]]) -> list[Status]:
         return []
     ends, events = sentence_ends(text), cues(text)
     starts = [event[0] for event in events]
-    inside = {events[i][0] for start, end in spans for i in _between(starts, start, end)}
-    begins = {start for start, _ in spans}
-    found = []
-    for start, end in spans:
-        at = bisect_right(ends, start)
-        low = ends[at - 1] if at else 0
-        before = [events[i] for i in _between(starts, low, start) if events[i][0] not in inside]
-        negated, uncertain, family = _before(text, start, before, begins)
-        tail = text[end : end + 64]
-        said = Status(*(bool(cue.match(tail)) for cue in (_AFTER, _MAYBE_AFTER, _FAMILY_AFTER)))
-        found.append(Status(negated or said.negated, uncertain or said.uncertain, family or said.family))
-        if any(said):
+    inside = {i for start, end in spans for i in range(bisect_left(starts, start), bisect_left(starts, end))}
+    events = [event for i, event in enumerate(events) if i not in inside]
+    lows = [ends[at - 1] if (at := bisect_right(ends, start)) else 0 for start, _ in spans]
+    found: list[Status] = []
+    for low, (_, end), before in zip(lows, spans, _before(text, spans, lows, events), strict=True):
+        found.append(before)
+        tail = text[end : end + TAIL]
+        if _ANY_AFTER.match(tail):
+            said = Status(*(bool(cue.match(tail)) for cue in _SAID_AFTER))
+            found[-1] = Status(*map(max, before, said))
             for i in _listed_before(text, spans[: len(found)], low, tail):
                 found[i] = Status(*map(max, found[i], said))
     return found
@@ -181,34 +184,43 @@ def _listed_before(text: str, spans: Sequence[tuple[int, int]], low: int, tail: 
         yield from range(first, last)
 
 
-def _between(starts: list[int], low: int, high: int) -> range:
-    return range(bisect_right(starts, low - 1), bisect_right(starts, high - 1))
-
-
-def _before(text: str, start: int, events: list[tuple[int, int, str]], begins: set[int]) -> tuple[bool, bool, bool]:
-    """What the cues between the sentence's start and a mention say of it."""
+def _before(
+    text: str, spans: Sequence[tuple[int, int]], lows: Sequence[int], events: Sequence[tuple[int, int, str]]
+) -> Iterator[Status]:
+    """What the cues between the sentence's start and each mention say of it, all mentions in one pass."""
+    begins = {start for start, _ in spans}
+    upcoming = iter(events)
+    event = next(upcoming, None)
+    sentence = -1
     negated = uncertain = family = listed = False
-    opened, absent = -SCOPE, -1
-    for begin, finish, kind in events:
-        if kind == "negated" or (kind == "absent" and finish + 1 in begins):
-            negated, listed, opened = True, False, finish
-        elif kind == "absent":
-            absent = finish  # of an organ: the list that follows is not absent
-        elif kind == "uncertain":
-            uncertain, opened = True, finish
-        elif kind == "and" and not (listed and text[begin - 2 : begin].strip() == ","):
-            absent = -1
-        elif kind in ("end", "and"):
-            negated = uncertain = listed = False
-            absent = -1
-        elif kind == "family":
-            family = True
-        elif kind == "proband":
-            family = negated = uncertain = False
-        elif kind == "or":
-            listed = True
-    if start - opened > SCOPE:
-        negated = uncertain = False
-    if absent >= 0 and start - absent <= SHORT_SCOPE and "," not in text[absent:start]:
-        negated = True
-    return negated, uncertain, family
+    opened = absent = -1
+    for (start, _), low in zip(spans, lows, strict=True):
+        if low != sentence:
+            sentence = low
+            negated = uncertain = family = listed = False
+            opened, absent = low, -1
+        while event is not None and event[0] < start:
+            begin, finish, kind = event
+            event = next(upcoming, None)
+            if begin < low:
+                continue
+            if kind == "negated" or (kind == "absent" and finish + 1 in begins):
+                negated, listed, opened = True, False, finish
+            elif kind == "absent":
+                absent = finish  # of an organ: the list that follows is not absent
+            elif kind == "uncertain":
+                uncertain, opened = True, finish
+            elif kind == "and" and not (listed and text[begin - 2 : begin].strip() == ","):
+                absent = -1
+            elif kind in ("end", "and"):
+                negated = uncertain = listed = False
+                absent = -1
+            elif kind == "family":
+                family = True
+            elif kind == "proband":
+                family = negated = uncertain = False
+            elif kind == "or":
+                listed = True
+        near = start - opened <= SCOPE
+        lacking = absent >= 0 and start - absent <= SHORT_SCOPE and "," not in text[absent:start]
+        yield Status(lacking or (negated and near), uncertain and near, family)

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
 
-BLOCK = 2048
-CELLS = 2**24
-"""Scores held at a time, 64 MB of float32."""
+BLOCK = 255
+"""Queries scored at a time: their scores stay in the cache until they are counted, and a count fits a byte."""
+SERIAL = 2**20
+"""Scores below which threads cost more than they save."""
 TIE = 1e-6
 """Scores of unit vectors this near are equal: a matrix product in float32 gives equal columns other last digits."""
 
 
-def score_blocks(
-    queries: np.ndarray, items: np.ndarray, block: int | None = None
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Scores ``queries @ items.T`` by blocks of queries: which queries, ``(n_block, n_items)``.
+def in_threads(work: Callable[[slice], object], parts: Iterable[slice], serial: bool = False) -> None:
+    """Call `work` on each part, one thread a core; matrix products keep to their own thread, so results do too."""
+    workers = 1 if serial else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with threadpool_limits(1, user_api="blas"):
+        if workers == 1:
+            for part in parts:
+                work(part)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(work, parts):
+                pass
+
+
+def blocks(n: int, size: int) -> list[slice]:
+    """``range(n)`` as slices of `size`, the last one shorter."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def visit_scores(
+    queries: np.ndarray, items: np.ndarray, visit: Callable[[slice, np.ndarray], None], block: int | None = None
+) -> None:
+    """Show `visit` the scores ``queries @ items.T`` by blocks of queries: which queries, ``(n_block, n_items)``.
+
+    Blocks come from several threads, in no order.
 
     Raises:
         ValueError: embeddings that are not finite.
@@ -25,10 +50,8 @@ def score_blocks(
     # A squared norm is finite if and only if its row is, and needs no array of the input's size.
     if not all(np.isfinite(np.einsum("ij,ij->i", x, x)).all() for x in (queries, items)):
         raise ValueError("embeddings hold values that are not finite")
-    block = block or max(CELLS // max(len(items), 1), 1)
-    for start in range(0, len(queries), block):
-        rows = slice(start, min(start + block, len(queries)))
-        yield rows, queries[rows] @ items.T
+    parts = blocks(len(queries), min(block or BLOCK, BLOCK))
+    in_threads(lambda rows: visit(rows, queries[rows] @ items.T), parts, len(queries) * len(items) < SERIAL)
 
 
 def mutual_ranks(
@@ -42,34 +65,42 @@ def mutual_ranks(
 
     Args:
         queries, items, correct, block: as in `best_ranks`; who has no correct partner gets rank 0.
-        visit: sees each block of queries with its scores.
+        visit: sees each block of queries with its scores, from several threads and in no order.
 
     Returns:
         int64 ``(n_queries,)`` and ``(n_items,)``.
     """
     correct = csr_matrix(correct, dtype=bool)
-    best = np.full(len(items), np.inf)
-    pairs = correct.tocoo()
+    indptr, columns = correct.indptr, correct.indices
+    owner = np.repeat(np.arange(len(queries), dtype=columns.dtype), np.diff(indptr))
     own = np.empty(correct.nnz, dtype=np.result_type(queries, items))
-    for start in range(0, len(own), BLOCK):
-        part = slice(start, start + BLOCK)
-        own[part] = np.einsum("ij,ij->i", queries[pairs.row[part]], items[pairs.col[part]])
-    asked = np.unique(pairs.col)
+    for part in blocks(len(own), 2048):
+        own[part] = np.einsum("ij,ij->i", queries[owner[part]], items[columns[part]])
+    best = np.full(len(items), np.inf)
+    asked = np.unique(columns)
     best[asked] = -np.inf
-    np.maximum.at(best, pairs.col, own)
+    np.maximum.at(best, columns, own)
     bar = (best - TIE).astype(own.dtype)
     forward, backward = np.zeros(len(queries), dtype=np.int64), np.zeros(len(items), dtype=np.int64)
-    for rows, scores in score_blocks(queries, items, block):
-        part = correct[rows]
-        some = np.flatnonzero(np.diff(part.indptr))
+    lock = Lock()
+
+    def count(rows: slice, scores: np.ndarray) -> None:
+        some = np.flatnonzero(np.diff(indptr[rows.start : rows.stop + 1]))
         if len(some):
-            forward[rows.start + some] = _ranks(scores if len(some) == len(scores) else scores[some], part[some])
-        backward += np.count_nonzero(scores >= bar, axis=0)
-        hits = part.tocoo()
-        tied = scores[hits.row, hits.col] >= bar[hits.col]
-        backward -= np.bincount(hits.col[tied], minlength=len(items))
+            linked = scores if len(some) == len(scores) else scores[some]
+            forward[rows.start + some] = _ranks(linked, correct[rows] if linked is scores else correct[rows][some])
+        # The bytes of a comparison add up without overflow, at most `BLOCK` of them.
+        found = np.add.reduce((scores >= bar).view(np.uint8), axis=0, dtype=np.uint8).astype(np.int64)
+        pairs = slice(indptr[rows.start], indptr[rows.stop])
+        column = columns[pairs]
+        tied = scores[owner[pairs] - rows.start, column] >= bar[column]
+        found -= np.bincount(column[tied], minlength=len(items))
+        with lock:
+            np.add(backward, found, out=backward)
         if visit:
             visit(rows, scores)
+
+    visit_scores(queries, items, count, block)
     backward[asked] += 1
     return forward, backward
 
@@ -91,7 +122,7 @@ def best_ranks(queries: np.ndarray, items: np.ndarray, correct: csr_matrix, bloc
     Args:
         queries: ``(n_queries, dim)``, items: ``(n_items, dim)``, both L2-normalised.
         correct: boolean ``(n_queries, n_items)``, at least one item a row.
-        block: queries scored at a time; by default as many as make 64 MB of scores.
+        block: queries scored at a time, at most and by default `BLOCK`.
 
     Returns:
         int64 ``(n_queries,)``.
@@ -103,8 +134,11 @@ def best_ranks(queries: np.ndarray, items: np.ndarray, correct: csr_matrix, bloc
     if (np.diff(correct.indptr) == 0).any():
         raise ValueError("a query has no correct item")
     ranks = np.empty(len(queries), dtype=np.int64)
-    for rows, scores in score_blocks(queries, items, block):
+
+    def count(rows: slice, scores: np.ndarray) -> None:
         ranks[rows] = _ranks(scores, correct[rows])
+
+    visit_scores(queries, items, count, block)
     return ranks
 
 

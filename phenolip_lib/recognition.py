@@ -10,10 +10,9 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, compress, repeat
+from operator import contains, ne
 from typing import NamedTuple
-
-import ahocorasick
 
 from phenolip_lib.abbreviations import expand_abbreviations
 from phenolip_lib.context import statuses
@@ -36,7 +35,10 @@ CODE = (
 )
 """Files whose change may change what is found."""
 _ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
-_run = re.compile(r"[\u0100-\uffff](?:[\x02-\x05\x07\u0100-\uffff]*[\u0100-\uffff])?")
+_MARKS = BREAK + COMMA + AND + OR
+_mark = re.compile(f"[{_MARKS}]")
+_SHARING = 5
+"""Words on each side of an "and" that may share some."""
 
 
 class Mention(NamedTuple):
@@ -80,11 +82,15 @@ class Recognizer:
     def __init__(self, onto: Ontology) -> None:
         self.lexicon = Lexicon(onto, STOP_FORMS)
         self._reader = Reader(self.lexicon)
-        of, symbol = self.lexicon.families.of, self.lexicon.symbol
+        of, symbol, together = self.lexicon.families.of, self.lexicon.symbol, self.lexicon.together
         self._skippable = {MODIFIER, *(symbol[of[w]] for w in MODIFIERS | FILLERS if w in of)}
         self._negations = {symbol[w] for w in NEVER if w in symbol}
         self._sizes = {symbol[w] for w in SIZES if w in symbol}
         self._lemma = {character: word for word, character in symbol.items()}
+        # What may follow the first word of a window, for every character a text can hold.
+        self._follows = dict.fromkeys((*_MARKS, SKIP, OTHER, MODIFIER, *self._lemma), frozenset())
+        self._follows |= {first: partners | self._skippable for first, partners in together.items()}
+        self._single = re.compile(f"[{''.join(self.lexicon.single)}]" if self.lexicon.single else r"(?!)")
         self._exact = self._names_with_punctuation()
 
     @cached_property
@@ -92,22 +98,24 @@ class Recognizer:
         """A hash of the rules and of the dictionary, for cache keys."""
         return digest(code_digest(CODE), [(f.hpo_id, f.original) for f in self.lexicon.forms])
 
-    def _names_with_punctuation(self) -> ahocorasick.Automaton:
-        """Names that windows would be cut in ("Abnormal CD4:CD8 ratio"), as sequences of families."""
-        automaton = ahocorasick.Automaton()
+    def _names_with_punctuation(self) -> dict[str, list[tuple[str, int, Entry]]]:
+        """Names that windows would be cut in ("Abnormal CD4:CD8 ratio"), by their first mark and the words around it.
+
+        Each as a sequence of families, with the place of the mark in it.
+        """
         best: dict[str, Entry] = {}
         for form in self.lexicon.forms:
             symbols = "".join(map(self._reader.__getitem__, form.original.split(" ")))
-            sequence = symbols.translate(self.lexicon.to_family)
-            sequence = sequence.strip(BREAK + COMMA + AND + OR + SKIP)
-            if any(mark in sequence for mark in (BREAK, COMMA, AND, OR)) and OTHER not in sequence:
+            sequence = symbols.translate(self.lexicon.to_family).strip(_MARKS + SKIP)
+            if _mark.search(sequence) and OTHER not in sequence:
                 held = best.get(sequence)
                 if held is None or (form.rank, form.hpo_id) < (held.form.rank, held.form.hpo_id):
                     best[sequence] = Entry(0.0, form)
+        found: dict[str, list[tuple[str, int, Entry]]] = {}
         for sequence, entry in best.items():
-            automaton.add_word(sequence, (len(sequence), entry))
-        automaton.make_automaton()
-        return automaton
+            at = _mark.search(sequence).start()
+            found.setdefault(sequence[at - 1 : at + 2], []).append((sequence, at, entry))
+        return found
 
     # --- text -----------------------------------------------------------------------------------
 
@@ -117,41 +125,35 @@ class Recognizer:
         pieces = list(map(self._reader.__getitem__, chunks))
         symbols = "".join(pieces)
         families = symbols.translate(self.lexicon.to_family)
-        matches: list[_Match] = []
         single = self.lexicon.single
-        for run in _run.finditer(symbols):
-            low, high = run.span()
-            if high - low == 1:
-                if (found := single.get(symbols[low])) is not None:
-                    matches.append(_Match((low,), 0, found))
-            else:
-                self._matches(symbols, families, low, high, matches)
-        if self._exact:
-            for last, (length, entry) in self._exact.iter(families):
-                matches.append(_Match(tuple(range(last - length + 1, last + 1)), 0, (entry,)))
+        matches = [_Match((m.start(),), 0, single[m.group()]) for m in self._single.finditer(symbols)]
+        self._windows(families, matches)
+        for mark in _mark.finditer(families):
+            at = mark.start()
+            for sequence, before, entry in self._exact.get(families[at - 1 : at + 2], ()):
+                if before <= at and families.startswith(sequence, at - before):
+                    matches.append(_Match(tuple(range(at - before, at - before + len(sequence))), 0, (entry,)))
+            if mark.group() in (AND, OR):
+                self._coordinated(families, at, matches)
         return self._mentions(text, chunks, pieces, symbols, matches) if matches else []
 
-    def _matches(self, symbols: str, families: str, low: int, high: int, matches: list[_Match]) -> None:
-        """Matches inside one run of content words, added to `matches`."""
-        single, entries, together = self.lexicon.single, self.lexicon.entries, self.lexicon.together
-        skippable = self._skippable
-        positions = [i for i in range(low, high) if families[i] != SKIP]
-        n = len(positions)
-        for at in range(n):
-            i = positions[at]
-            if (found := single.get(symbols[i])) is not None:
-                matches.append(_Match((i,), 0, found))
-            first = families[i]
-            partners = together.get(first)
-            if partners is None or at + 1 == n:
-                continue
-            following = families[positions[at + 1]]
-            if following not in partners and following not in skippable:
-                continue  # most words end here
+    def _windows(self, families: str, matches: list[_Match]) -> None:
+        """Matches of two content words or more that nothing but modifiers part, added to `matches`."""
+        words = families.replace(SKIP, "")
+        starts = list(compress(range(len(words)), map(contains, map(self._follows.__getitem__, words), words[1:])))
+        if not starts:
+            return
+        entries, together, skippable = self.lexicon.entries, self.lexicon.together, self._skippable
+        places = range(len(words))
+        if len(words) < len(families):
+            places = list(compress(range(len(families)), map(ne, families, repeat(SKIP))))
+        for at in starts:
+            first = words[at]
+            partners = together[first]
             # `core` leaves out what may be left out ("left", "mild"), `whole` only what no key has.
-            whole, core = [i], None if first in skippable else [i]
-            for j in positions[at + 1 :]:
-                character = families[j]
+            whole, core = [at], None if first in skippable else [at]
+            for j in range(at + 1, len(words)):
+                character = words[j]
                 known, skipped = character in partners, character in skippable
                 if not (known or skipped):
                     break
@@ -159,42 +161,33 @@ class Recognizer:
                     whole.append(j)
                     if len(whole) > MAX_WORDS:
                         break
-                    if found := entries.get(_key(families, whole)):
-                        matches.append(_Match(tuple(whole), 0, found))
+                    if found := entries.get(_key(words, whole)):
+                        matches.append(_Match(tuple([places[k] for k in whole]), 0, found))
                 if core and not skipped:
                     core.append(j)
-                    if len(core) < len(whole) and (found := entries.get(_key(families, core))):
-                        matches.append(_Match(tuple(core), 0, found))
-        if AND in families[low:high] or OR in families[low:high]:
-            self._coordinated(families, positions, matches)
+                    if len(core) < len(whole) and (found := entries.get(_key(words, core))):
+                        matches.append(_Match(tuple([places[k] for k in core]), 0, found))
 
-    def _coordinated(self, families: str, positions: list[int], matches: list[_Match]) -> None:
-        """Findings that share words over an "and": "short fingers and toes", "hearing and visual impairment"."""
+    def _coordinated(self, families: str, at: int, matches: list[_Match]) -> None:
+        """Findings that share words over the "and" at `at`: "short fingers and toes", "hearing and visual impairment"."""
+        right = _beside(families, range(at + 1, len(families)))
+        left = _beside(families, range(at - 1, -1, -1))[::-1] if right else right
         entries = self.lexicon.entries
-        groups: list[list[int]] = [[]]
-        for i in positions:
-            if families[i] in (AND, OR):
-                groups.append([])
-            elif families[i] == COMMA:
-                groups += [[], []]  # an empty group keeps both sides from being joined
-            elif families[i] != MODIFIER:
-                groups[-1].append(i)
-        for left, right in zip(groups, groups[1:], strict=False):
-            if not left or not right:
-                continue
-            # One side must be a finding by itself; the other then has as many words in place of its end or beginning.
-            for i in range(max(len(left) - 5, 0), len(left) - 1):
-                whole = left[i:]
-                if _key(families, whole) in entries:
-                    for keep in range(1, len(whole)):
-                        for take in range(1, min(len(right), len(whole) - keep + 1) + 1):
-                            self._try(families, (*whole[:keep], *right[:take]), keep, matches)
-            for end in range(2, min(len(right), 5) + 1):
-                whole = right[:end]
-                if _key(families, whole) in entries:
-                    for take in range(1, len(whole)):
-                        for keep in range(1, min(len(left), take + 1) + 1):
-                            self._try(families, (*left[-keep:], *whole[take:]), take - len(whole), matches)
+        if not left or not right:
+            return
+        # One side must be a finding by itself; the other then has as many words in place of its end or beginning.
+        for i in range(len(left) - 1):
+            whole = left[i:]
+            if _key(families, whole) in entries:
+                for keep in range(1, len(whole)):
+                    for take in range(1, min(len(right), len(whole) - keep + 1) + 1):
+                        self._try(families, (*whole[:keep], *right[:take]), keep, matches)
+        for end in range(2, len(right) + 1):
+            whole = right[:end]
+            if _key(families, whole) in entries:
+                for take in range(1, len(whole)):
+                    for keep in range(1, min(len(left), take + 1) + 1):
+                        self._try(families, (*left[-keep:], *whole[take:]), take - len(whole), matches)
 
     def _try(self, families: str, chosen: tuple[int, ...], shared: int, matches: list[_Match]) -> None:
         key = _key(families, chosen)
@@ -209,12 +202,12 @@ class Recognizer:
         """Longest matches first, none twice over the same words, with what the context says of them."""
         matches.sort(key=lambda m: (m.shared != 0, -len(m.positions), m.entries[0].cost, m.positions))
         first_symbol = list(accumulate(map(len, pieces), initial=0))
-        first_character = list(accumulate((len(chunk) + 1 for chunk in chunks), initial=0))
+        first_character = list(accumulate(map(len, chunks), initial=0))  # blanks between chunks left out
 
         def span(position: int) -> tuple[int, int]:
             at = bisect_right(first_symbol, position) - 1
             start, end = self._reader.span(chunks[at], position - first_symbol[at])
-            return first_character[at] + start, first_character[at] + end
+            return first_character[at] + at + start, first_character[at] + at + end
 
         taken: set[int] = set()
         kept: dict[tuple[int, int, str], None] = {}
@@ -222,7 +215,9 @@ class Recognizer:
             if not taken.isdisjoint(match.own):
                 continue
             entry = self._best(match, symbols)
-            start, end = span(match.positions[0])[0], span(match.positions[-1])[1]
+            start, end = span(match.positions[0])
+            if len(match.positions) > 1:
+                end = span(match.positions[-1])[1]
             if self._dangling(match, entry, symbols) or not _as_written(entry.form, text[start:end]):
                 continue
             if len(match.positions) == 1 and _is_heading(text, start, end, entry.form.words[0]):
@@ -259,6 +254,20 @@ class Recognizer:
         )
 
 
+def _beside(families: str, places: range) -> list[int]:
+    """The nearest content words of a clause, in the order of `places`."""
+    found: list[int] = []
+    for i in places:
+        character = families[i]
+        if character > MODIFIER:
+            found.append(i)
+            if len(found) == _SHARING:
+                break
+        elif character not in (SKIP, MODIFIER):
+            break
+    return found
+
+
 def _key(families: str, chosen: Sequence[int]) -> str:
     """The dictionary's key of some words."""
     if len(chosen) == 2:  # most often, and twice as fast
@@ -280,7 +289,9 @@ def _is_heading(text: str, start: int, end: int, word: str) -> bool:
     """Whether a word that is also a subject heading stands alone on its line, or before a colon."""
     if word not in HEADINGS:
         return False
-    before, after = text[:start].rpartition("\n")[2], text[end:].partition("\n")[0].strip()
+    line_end = text.find("\n", end)
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    after = text[end : line_end if line_end >= 0 else len(text)].strip()
     return not before.strip(" -*\t") and (not after or after[0] in ":;,/|")
 
 

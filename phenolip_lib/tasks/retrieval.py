@@ -28,7 +28,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.metrics import TIE, incidence, mutual_ranks
+from phenolip_lib.metrics import TIE, blocks, in_threads, incidence, mutual_ranks
 from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, ROOT, Ontology
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 TOP_K = (10, 50)
 MIN_IMAGES = 10
-BLOCK = 4096
+BLOCK = 1024
 CLIP_BENCHMARK_NAMES = {
     f"{ours}_recall@{k}": f"{theirs}_retrieval_recall@{k}"
     for ours, theirs in (("i2t", "text"), ("t2i", "image"))
@@ -201,7 +201,7 @@ class Relations:
 
 
 class Judge:
-    """Scores each image's first candidates, block by block of `mutual_ranks`.
+    """Scores each image's first candidates, block by block of `mutual_ranks`; blocks may come from several threads.
 
     Args:
         truth: boolean ``(n_images, n_candidates)``; images without a phenotype are passed over.
@@ -209,6 +209,7 @@ class Judge:
 
     def __init__(self, relations: Relations, truth: csr_matrix) -> None:
         self.relations, self.truth = relations, truth
+        self.gain = relations.gain  # computed here and not by several threads at once
         self.linked = np.flatnonzero(np.diff(truth.indptr))
         self.k = min(max(TOP_K), truth.shape[1])
         rank = np.arange(self.k)[:, None]
@@ -219,50 +220,72 @@ class Judge:
     def __call__(self, rows: slice, scores: np.ndarray) -> None:
         """Judge a block of images by their scores ``(n_block, n_candidates)``."""
         places, cut = np.arange(rows.start, rows.stop), scores.shape[1] - self.k
-        found = np.argpartition(scores, cut, axis=1)[:, cut:]
-        own = np.take_along_axis(scores, found, axis=1)
-        top = self._ordered(places, found, own)
-        # Where a tie goes beyond the first k, the whole row decides which of the equals are in.
-        bar = own.min(axis=1) - scores.dtype.type(TIE)
-        every = np.arange(scores.shape[1])[None]
-        for i in np.flatnonzero(np.count_nonzero(scores >= bar[:, None], axis=1) > self.k):
-            top[i] = self._ordered(places[i : i + 1], every, scores[i : i + 1])[0, : self.k]
+        bar = np.partition(scores, cut, axis=1)[:, cut] - scores.dtype.type(TIE)
+        within = scores >= bar[:, None]
+        found = np.flatnonzero(within)
+        top = np.empty((len(scores), self.k), dtype=np.int64)
+        gains = np.empty(top.shape, dtype=np.float32)
+        if len(found) > self.k * len(scores):
+            # Where a tie goes beyond the first k, the whole row decides which of the equals are in.
+            wide = np.flatnonzero(np.count_nonzero(within, axis=1) > self.k)
+            every = np.arange(scores.shape[1])[None]
+            for i in wide:
+                own = self._ordered(places[i : i + 1], every, scores[i : i + 1])
+                top[i], gains[i] = (values[0, : self.k] for values in own)
+            within[wide] = False
+            found = np.flatnonzero(within)
+        plain = np.unique(found // scores.shape[1]) if len(found) < self.k * len(scores) else slice(None)
+        found = (found % scores.shape[1]).reshape(-1, self.k)
+        top[plain], gains[plain] = self._ordered(places[plain], found, np.take_along_axis(scores[plain], found, axis=1))
         self.first[rows] = top[:, 0]
-        self.discounted[rows] = self._gains(places, top) @ self.discount
+        self.discounted[rows] = gains @ self.discount
 
-    def _ordered(self, rows: np.ndarray, found: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """Candidates by falling score, those of (chains of) equal scores by rising gain."""
-        order = np.argsort(-scores, axis=1, kind="stable")
+    def _ordered(self, rows: np.ndarray, found: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Candidates by falling score, those of (chains of) equal scores by rising gain; and their gains."""
+        order = np.argsort(-scores, axis=1)
         found, scores = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        tie = np.cumsum(-np.diff(scores, axis=1, prepend=scores[:, :1]) > TIE, axis=1)
-        return np.take_along_axis(found, np.lexsort((found, self._gains(rows, found), tie), axis=1), axis=1)
+        gains = self._gains(rows, found)
+        apart = -np.diff(scores, axis=1, prepend=scores[:, :1]) > TIE
+        tied = np.flatnonzero(~apart[:, 1:].all(axis=1))
+        if len(tied):
+            order = np.lexsort((found[tied], gains[tied], np.cumsum(apart[tied], axis=1)), axis=1)
+            for values in (found, gains):
+                values[tied] = np.take_along_axis(values[tied], order, axis=1)
+        return found, gains
 
     def _over_truth(self, rows: np.ndarray, found: np.ndarray, matrix: np.ndarray, best: np.ufunc) -> np.ndarray:
         """The best of `matrix` between each found candidate and the image's phenotypes; 0 if it has none."""
-        truth = self.truth[rows]
-        sizes = np.diff(truth.indptr)
+        starts = self.truth.indptr[rows]
+        sizes = self.truth.indptr[rows + 1] - starts
         result = np.zeros(found.shape, dtype=matrix.dtype)
         for i in range(sizes.max(initial=0)):
-            some = np.flatnonzero(sizes > i)
-            values = matrix[truth.indices[truth.indptr[some] + i, None], found[some]]
+            some = slice(None) if (sizes > i).all() else np.flatnonzero(sizes > i)
+            values = matrix[self.truth.indices[starts[some] + i, None], found[some]]
             result[some] = best(result[some], values) if i else values
         return result
 
     def _gains(self, rows: np.ndarray, found: np.ndarray) -> np.ndarray:
-        return self._over_truth(rows, found, self.relations.gain, np.maximum)
+        return self._over_truth(rows, found, self.gain, np.maximum)
 
     def scores(self) -> dict[str, np.ndarray]:
         """Values of the linked images by metric, each ``(n_linked,)``."""
         rows, first = self.linked, self.first[self.linked, None]
         share = self.discounted[rows] / self._ideal()
         above = self.relations.above
-        own, truth = above[first[:, 0]], csr_matrix(self.truth[rows].astype(np.float32) @ above > 0)
-        common = np.asarray(own.multiply(truth).sum(axis=1)).ravel()
+        common = np.empty(len(rows), dtype=np.float32)
+        own, true = np.empty((2, len(rows)), dtype=np.int64)
+
+        def compare(part: slice) -> None:
+            predicted, truth = above[first[part, 0]], self.truth[rows[part]].astype(np.float32) @ above > 0
+            common[part] = np.asarray(predicted.multiply(truth).sum(axis=1)).ravel()
+            own[part], true[part] = np.diff(predicted.indptr), np.diff(truth.indptr)
+
+        in_threads(compare, blocks(len(rows), BLOCK), len(rows) < BLOCK)
         return {
             **{f"ndcg@{k}": share[:, i] for i, k in enumerate(TOP_K)},
             "lin@1": self._gains(rows, first)[:, 0],
-            "hierarchical_precision@1": common / np.diff(own.indptr),
-            "hierarchical_recall@1": common / np.diff(truth.indptr),
+            "hierarchical_precision@1": common / own,
+            "hierarchical_recall@1": common / true,
             "steps@1": self._over_truth(rows, first, self.relations.steps, np.minimum)[:, 0],
         }
 
@@ -273,13 +296,15 @@ class Judge:
         """
         sizes = np.diff(self.truth.indptr)
         ideal = np.empty((len(sizes), len(TOP_K)))
-        for size in np.unique(sizes[self.linked]):
-            own = np.flatnonzero(sizes == size)
-            for start in range(0, len(own), BLOCK):
-                rows = own[start : start + BLOCK]
-                members = self.truth.indices[self.truth.indptr[rows, None] + np.arange(size)]
-                found = np.sort(self.relations.nearest[members].reshape(len(rows), -1), axis=1)
-                gains = self._gains(rows, found)
-                gains[:, 1:][found[:, 1:] == found[:, :-1]] = 0  # nearest to two phenotypes and still one candidate
-                ideal[rows] = -np.sort(-gains, axis=1)[:, : self.k] @ self.discount
+        nearest = self.relations.nearest.astype(np.int32)  # sorted much faster than int64
+
+        def best(rows: np.ndarray) -> None:
+            members = self.truth.indices[self.truth.indptr[rows, None] + np.arange(sizes[rows[0]])]
+            found = np.sort(nearest[members].reshape(len(rows), -1), axis=1)
+            gains = self._gains(rows, found)
+            gains[:, 1:][found[:, 1:] == found[:, :-1]] = 0  # nearest to two phenotypes and still one candidate
+            ideal[rows] = -np.sort(-gains, axis=1)[:, : self.k] @ self.discount
+
+        own = [np.flatnonzero(sizes == size) for size in np.unique(sizes[self.linked])]
+        in_threads(best, [rows[part] for rows in own for part in blocks(len(rows), BLOCK)], len(self.linked) < BLOCK)
         return ideal[self.linked]
