@@ -46,6 +46,7 @@ def names(requirements: list[str]) -> set[str]:
     return {canonical(Requirement(text).name) for text in requirements}
 
 
+DISTRIBUTIONS = packages_distributions()
 RUN, DEV = names(PROJECT["dependencies"]), names(PROJECT["optional-dependencies"]["dev"])
 
 
@@ -70,7 +71,7 @@ def imported(file: Path) -> set[str]:
     tops = {name.partition(".")[0] for name in modules(ast.parse(file.read_text(encoding="utf-8")))}
     tops -= {*sys.stdlib_module_names, "phenolip_lib", "tests", "benchmarks"}
     tops -= OPTIONAL.get(file.relative_to(ROOT).as_posix(), set())
-    return {canonical(name) for top in tops for name in packages_distributions().get(top, [top])}
+    return {canonical(name) for top in tops for name in DISTRIBUTIONS.get(top, [top])}
 
 
 def test_what_the_library_imports_is_declared_and_nothing_else():
