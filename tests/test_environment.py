@@ -37,6 +37,7 @@ NOT_IMPORTED = {
     "ipykernel": "runs the notebooks",
     "ipython-pygments-lexers": "the lexer that the book asks Pygments for",
     "jupyterlab": "make lab",
+    "ruamel-yaml-clib": "the fast reader of dvc.lock, for `dvc repro`",
     "tabulate": "DataFrame.to_markdown",
     "timm": "image towers of open_clip",
 }
