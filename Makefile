@@ -10,6 +10,8 @@ VENV   ?= .venv
 SOURCE ?= phantom
 BIN    := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
+# Packages are installed without bytecode, which would otherwise be made again by every process.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: repro test lint book demo lab install clean
 .DEFAULT_GOAL := repro

@@ -37,6 +37,7 @@ NOT_IMPORTED = {
     "ipykernel": "runs the notebooks",
     "ipython-pygments-lexers": "the lexer that the book asks Pygments for",
     "jupyterlab": "make lab",
+    "ruamel-yaml-clib": "the fast reader of dvc.lock, for `dvc repro`",
     "tabulate": "DataFrame.to_markdown",
     "timm": "image towers of open_clip",
 }
@@ -46,6 +47,7 @@ def names(requirements: list[str]) -> set[str]:
     return {canonical(Requirement(text).name) for text in requirements}
 
 
+DISTRIBUTIONS = packages_distributions()
 RUN, DEV = names(PROJECT["dependencies"]), names(PROJECT["optional-dependencies"]["dev"])
 
 
@@ -70,7 +72,7 @@ def imported(file: Path) -> set[str]:
     tops = {name.partition(".")[0] for name in modules(ast.parse(file.read_text(encoding="utf-8")))}
     tops -= {*sys.stdlib_module_names, "phenolip_lib", "tests", "benchmarks"}
     tops -= OPTIONAL.get(file.relative_to(ROOT).as_posix(), set())
-    return {canonical(name) for top in tops for name in packages_distributions().get(top, [top])}
+    return {canonical(name) for top in tops for name in DISTRIBUTIONS.get(top, [top])}
 
 
 def test_what_the_library_imports_is_declared_and_nothing_else():
