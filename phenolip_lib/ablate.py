@@ -24,8 +24,8 @@ from phenolip_lib.splits import identities
 from phenolip_lib.storage import code_digest, digest, read_parquet, sha256_file, write_parquet
 
 TASKS = ("retrieval", "zero_shot")
-TEACHER_CODE = ("encoders.py", "engine.py", "features.py", "knowledge.py", "metric_losses.py", "samplers.py",
-                "schedule.py", "stage1.py")  # fmt: skip
+TEACHER_CODE = ("encoders.py", "engine.py", "features.py", "knowledge.py", "metric_losses.py", "runtime.py",
+                "samplers.py", "schedule.py", "stage1.py")  # fmt: skip
 PAIRS_CODE = (*recognition.CODE, "caption_rules.py", "captions.py", "clusters.py", "curation.py", "dedup.py",
               "encoders.py", "features.py", "figure_type.*", "fitting.py", "images.py", "language_models.py",
               "licences.py", "panel*.py", "phenokg.py", "pictures.py", "records.py", "refine.py", "sources/*.py",

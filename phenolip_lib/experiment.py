@@ -43,7 +43,7 @@ from phenolip_lib.student import Student, load_student, save_student
 from phenolip_lib.tasks.retrieval import Relations, retrieval
 
 CODE = ("affinity.py", "augment.py", "encoders.py", "engine.py", "fitting.py", "loading.py", "losses.py",
-        "objectives.py", "schedule.py", "stage2.py", "streaming.py", "student.py", "training_data.py",
+        "objectives.py", "runtime.py", "schedule.py", "stage2.py", "streaming.py", "student.py", "training_data.py",
         "trainset.py")  # fmt: skip
 """Files whose change makes kept students stale."""
 VALIDATION_KEYS = ("i2t_recall@10", "t2i_recall@10", "i2p_recall@10", "p2i_recall@10")

@@ -64,7 +64,7 @@ def test_every_ablation_of_the_project_changes_something():
 UNKEPT = {
     "stage1": "checkpoints distributed geometry linking term_map train",
     "phenokg": "exports/kgx exports/rdf exports/registry graph graph_schema parallel",
-    "crossval": "checkpoints crossval distributed experiment features folds knowledge results stage1",
+    "crossval": "checkpoints crossval distributed experiment features folds knowledge results side_by_side stage1",
 }
 """What a stage depends on and no kept thing is made by: running, drawing, judging; features are hashed themselves."""
 
