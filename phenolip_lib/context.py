@@ -86,7 +86,9 @@ _VERB = re.compile(
     r"|present(?:s|ed)?|there|noted|consistent|due|because)\b",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"[.!?;\n](?:(?<!\n)(?=\s)|(?<=\n)(?=\s*(?:[-*•\n]|\d+[.)]|[A-Z])))")  # one class first: quick to search
+_SENTENCE = re.compile(
+    r"[.!?;\n](?:(?<!\n)(?=\s)|(?<=\n)(?=\s*(?:[-*•\n]|\d+[.)]|[A-Z])))"
+)  # one class first: quick to search
 _ABBREVIATIONS = (" al", "Dr", " vs", " Fig", " fig", "e.g", "i.e", " approx", " No")
 
 
