@@ -17,9 +17,10 @@ from pathlib import Path
 
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.obographs import write_obographs
-from phenolip_lib.ontology import Ontology
+from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, Ontology
 from phenolip_lib.phantom import truth
-from phenolip_lib.recognition import Mention, Recognizer, document_scores
+from phenolip_lib.recognition import Mention, Recognizer
+from phenolip_lib.storage import atomic_folder, sha256_file
 from phenolip_lib.wording import normal_form
 
 MIN_DOCUMENTS = 2
@@ -103,6 +104,37 @@ def fenominal(onto: Ontology, folder: Path) -> Callable[[str], set[str]]:
         return {hit["termId"] for hit in json.loads(engine.map_text(text)) if not hit["excluded"]}
 
     return terms
+
+
+def fasthpocr(obo: Path, folder: Path) -> Callable[[str], set[str]]:
+    """The peer FastHPOCR (Groza et al. 2024, https://pypi.org/project/fasthpocr); it knows no negation.
+
+    Args:
+        obo: the ontology.
+        folder: where its index of this ontology is kept; it takes minutes to make.
+
+    Raises:
+        PhenoLIPError: the package is not installed.
+    """
+    try:
+        from FastHPOCR.HPOAnnotator import HPOAnnotator
+        from FastHPOCR.IndexHPO import IndexHPO
+    except ImportError:
+        raise PhenoLIPError("FastHPOCR is not installed; `pip install fasthpocr` to compare with it") from None
+    index = Path(folder) / sha256_file(obo)[:16] / "hp.index"
+    if not index.is_file():
+        with atomic_folder(index.parent) as made:
+            IndexHPO(str(obo), str(made), {"rootConcepts": [PHENOTYPIC_ABNORMALITY]}).index()
+    annotator = HPOAnnotator(str(index))
+    return lambda text: {found.hpoUri for found in annotator.annotate(text)}
+
+
+def document_scores(predicted: list[set[str]], gold: list[set[str]]) -> dict[str, float]:
+    """Micro precision, recall and F1 over documents, each a set of terms."""
+    hits = sum(len(p & g) for p, g in zip(predicted, gold, strict=True))
+    precision = hits / max(sum(map(len, predicted)), 1)
+    recall = hits / max(sum(map(len, gold)), 1)
+    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / max(precision + recall, 1e-12)}
 
 
 def score(documents: Sequence[Document], terms: Callable[[str], set[str]]) -> dict[str, float]:

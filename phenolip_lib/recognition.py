@@ -169,7 +169,7 @@ class Recognizer:
                         matches.append(_Match(tuple([places[k] for k in core]), 0, found))
 
     def _coordinated(self, families: str, at: int, matches: list[_Match]) -> None:
-        """Findings that share words over the "and" at `at`: "short fingers and toes", "hearing and visual impairment"."""
+        """Findings that share words over the "and" at `at`: "short fingers and toes", "hearing and visual loss"."""
         right = _beside(families, range(at + 1, len(families)))
         left = _beside(families, range(at - 1, -1, -1))[::-1] if right else right
         entries = self.lexicon.entries
@@ -298,11 +298,3 @@ def _is_heading(text: str, start: int, end: int, word: str) -> bool:
 def asserted(mentions: Iterable[Mention]) -> list[str]:
     """Ids of the phenotypes a text affirms of the patient, sorted."""
     return sorted({m.hpo_id for m in mentions if not (m.negated or m.uncertain or m.family)})
-
-
-def document_scores(predicted: list[set[str]], gold: list[set[str]]) -> dict[str, float]:
-    """Micro precision, recall and F1 over documents, each a set of terms."""
-    hits = sum(len(p & g) for p, g in zip(predicted, gold, strict=True))
-    precision = hits / max(sum(map(len, predicted)), 1)
-    recall = hits / max(sum(map(len, gold)), 1)
-    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / max(precision + recall, 1e-12)}

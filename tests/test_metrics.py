@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.metrics import balanced_accuracy_score
 
+from phenolip_lib import metrics
 from phenolip_lib.metrics import best_ranks, incidence, mean_per_class_recall, recall_at_k
 
 
@@ -80,3 +81,19 @@ def test_incidence_ignores_unknown_and_repeated_items():
     np.testing.assert_array_equal(
         incidence([["a", "a", "z"], []], ["a", "b"]).toarray(), [[True, False], [False, False]]
     )
+
+
+def test_ranks_do_not_depend_on_the_number_of_threads(monkeypatch):
+    rng = np.random.default_rng(4)
+    queries, items = unit(rng, 1300, 32), unit(rng, 90, 32)
+    correct = incidence([[i % 90, i % 7] if i % 3 else [] for i in range(1300)], range(90))
+    monkeypatch.setattr(metrics, "SERIAL", 0)
+    found = []
+    for cores in (1, 2, 5):
+        monkeypatch.setattr(metrics.os, "sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False)
+        seen = np.zeros((1300, 90), np.float32)
+        found.append((*metrics.mutual_ranks(queries, items, correct, seen.__setitem__), seen))
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(found[0][2], queries @ items.T, atol=1e-6)

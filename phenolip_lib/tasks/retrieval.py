@@ -222,21 +222,15 @@ class Judge:
         places, cut = np.arange(rows.start, rows.stop), scores.shape[1] - self.k
         bar = np.partition(scores, cut, axis=1)[:, cut] - scores.dtype.type(TIE)
         within = scores >= bar[:, None]
-        found = np.flatnonzero(within)
-        top = np.empty((len(scores), self.k), dtype=np.int64)
-        gains = np.empty(top.shape, dtype=np.float32)
-        if len(found) > self.k * len(scores):
-            # Where a tie goes beyond the first k, the whole row decides which of the equals are in.
-            wide = np.flatnonzero(np.count_nonzero(within, axis=1) > self.k)
-            every = np.arange(scores.shape[1])[None]
-            for i in wide:
-                own = self._ordered(places[i : i + 1], every, scores[i : i + 1])
-                top[i], gains[i] = (values[0, : self.k] for values in own)
-            within[wide] = False
-            found = np.flatnonzero(within)
-        plain = np.unique(found // scores.shape[1]) if len(found) < self.k * len(scores) else slice(None)
-        found = (found % scores.shape[1]).reshape(-1, self.k)
-        top[plain], gains[plain] = self._ordered(places[plain], found, np.take_along_axis(scores[plain], found, axis=1))
+        sizes = np.count_nonzero(within, axis=1)
+        top, gains = np.empty((len(scores), self.k), np.int64), np.empty((len(scores), self.k), np.float32)
+        plain = np.flatnonzero(sizes == self.k)
+        found = (np.flatnonzero(within[plain]) % scores.shape[1]).reshape(-1, self.k)
+        top[plain], gains[plain] = self._ordered(places[plain], found, scores[plain[:, None], found])
+        # Where a tie goes beyond the first k, the whole row decides which of the equals are in.
+        for i in np.flatnonzero(sizes > self.k)[:, None]:
+            own = self._ordered(places[i], np.arange(scores.shape[1])[None], scores[i])
+            top[i], gains[i] = (values[:, : self.k] for values in own)
         self.first[rows] = top[:, 0]
         self.discounted[rows] = gains @ self.discount
 
@@ -247,10 +241,9 @@ class Judge:
         gains = self._gains(rows, found)
         apart = -np.diff(scores, axis=1, prepend=scores[:, :1]) > TIE
         tied = np.flatnonzero(~apart[:, 1:].all(axis=1))
-        if len(tied):
-            order = np.lexsort((found[tied], gains[tied], np.cumsum(apart[tied], axis=1)), axis=1)
-            for values in (found, gains):
-                values[tied] = np.take_along_axis(values[tied], order, axis=1)
+        order = np.lexsort((found[tied], gains[tied], np.cumsum(apart[tied], axis=1)), axis=1)
+        for values in (found, gains):
+            values[tied] = np.take_along_axis(values[tied], order, axis=1)
         return found, gains
 
     def _over_truth(self, rows: np.ndarray, found: np.ndarray, matrix: np.ndarray, best: np.ufunc) -> np.ndarray:
@@ -270,10 +263,8 @@ class Judge:
     def scores(self) -> dict[str, np.ndarray]:
         """Values of the linked images by metric, each ``(n_linked,)``."""
         rows, first = self.linked, self.first[self.linked, None]
-        share = self.discounted[rows] / self._ideal()
-        above = self.relations.above
-        common = np.empty(len(rows), dtype=np.float32)
-        own, true = np.empty((2, len(rows)), dtype=np.int64)
+        share, above = self.discounted[rows] / self._ideal(), self.relations.above
+        common, (own, true) = np.empty(len(rows), np.float32), np.empty((2, len(rows)), np.int64)
 
         def compare(part: slice) -> None:
             predicted, truth = above[first[part, 0]], self.truth[rows[part]].astype(np.float32) @ above > 0
@@ -294,8 +285,7 @@ class Judge:
 
         The candidates of largest gain are among those nearest to one of the phenotypes.
         """
-        sizes = np.diff(self.truth.indptr)
-        ideal = np.empty((len(sizes), len(TOP_K)))
+        sizes, ideal = np.diff(self.truth.indptr), np.empty((self.truth.shape[0], len(TOP_K)))
         nearest = self.relations.nearest.astype(np.int32)  # sorted much faster than int64
 
         def best(rows: np.ndarray) -> None:
