@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.table import Row, append
+from benchmarks.table import Row, write
 from phenolip_lib import gold, reports
 from phenolip_lib.annotate import ontology, with_encoder
 from phenolip_lib.errors import PhenoLIPError
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(speed.to_markdown(index=False))
     own, *others = speed.itertuples(index=False, name=None)
     what = "dictionary, one core, " + ", ".join(documents)
-    append(arguments.csv, [Row("recognition", what, own[1], "words/s", name, value) for name, value, *_ in others])
+    write([Row("recognition", what, own[1], "words/s", name, value) for name, value, *_ in others], arguments.csv)
     if arguments.encoder:
         linker = with_encoder(recognizer, onto, arguments.encoder, THRESHOLDS[0])
         for threshold in THRESHOLDS:
