@@ -2,6 +2,7 @@
 # make repro SOURCE=open DATA=folder      the same on real images
 # make test                               the test suite; installs more than `make repro` does, as do lint and demo
 # make book                               the committed notebooks as a site under reports/book, nothing is executed
+# make bench                              every benchmark beside its peer, into benchmarks/table.csv; an idle machine, please
 # make demo                               try the trained model in a browser
 # make lab                                JupyterLab with the notebooks
 
@@ -13,7 +14,7 @@ export PATH := $(BIN):$(PATH)
 # Packages are installed without bytecode, which would otherwise be made again by every process.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro test lint book demo lab install clean
+.PHONY: repro test lint book bench demo lab install clean
 .DEFAULT_GOAL := repro
 
 install: $(VENV)/.installed
@@ -47,11 +48,14 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-test
-	ruff check phenolip_lib tests
-	ruff format --check phenolip_lib tests
+	ruff check phenolip_lib tests benchmarks
+	ruff format --check phenolip_lib tests benchmarks
 
 book: install
 	for source in phantom open; do phenolip run book --source $$source || exit 1; done
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 demo: $(VENV)/.installed-test
 	phenolip demo --source $(SOURCE)

@@ -1,7 +1,7 @@
 """Wall time, CPU time and peak memory of each stage of a command that runs `dvc repro`.
 
 `python -m benchmarks.stages -- make repro` follows the command's processes twice a second: CPU seconds of
-all of them, memory as the sum of what each holds for itself (USS), so that pages shared between workers count once.
+all of them, memory as the sum of what each holds for itself (resident less shared with files).
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Follower:
             used = times.user + times.system
             self.cpu[self.stage] = self.cpu.get(self.stage, 0) + used - before
             self.known[key] = (process, used)
-            memory = _or(process.memory_full_info, None)
-            held += memory.uss if memory else 0
+            memory = _or(process.memory_info, None)
+            held += memory.rss - getattr(memory, "shared", 0) if memory else 0
         self.peak[self.stage] = max(self.peak.get(self.stage, 0), held / 1e9)
 
     def table(self) -> pd.DataFrame:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from threading import Lock
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 BLOCK = 255
 """Queries scored at a time: their scores stay in the cache until they are counted, and a count fits a byte."""
@@ -19,10 +20,16 @@ TIE = 1e-6
 """Scores of unit vectors this near are equal: a matrix product in float32 gives equal columns other last digits."""
 
 
+@lru_cache(maxsize=1)
+def _libraries() -> ThreadpoolController:
+    """Found once: a search takes longer than ranking a validation split."""
+    return ThreadpoolController()
+
+
 def in_threads(work: Callable[[slice], object], parts: Iterable[slice], serial: bool = False) -> None:
     """Call `work` on each part, one thread a core; matrix products keep to their own thread, so results do too."""
     workers = 1 if serial else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with threadpool_limits(1, user_api="blas"):
+    with _libraries().limit(limits=1, user_api="blas"):
         if workers == 1:
             for part in parts:
                 work(part)
