@@ -3,10 +3,8 @@
 import os
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from benchmarks.table import Row, append
 from phenolip_lib import gold
 from phenolip_lib.errors import PhenoLIPError
 from phenolip_lib.recognition import Recognizer
@@ -75,14 +73,3 @@ def test_better_than_the_peer_on_the_same_ontology(full, recognizer, tmp_path):
     documents, _ = gold.read_gold(REAL / "ID-68", full)
     peer = gold.score(documents, gold.fenominal(full, tmp_path))
     assert 0.7 < peer["f1"] < gold.score(documents, gold.terms_of(recognizer))["f1"]
-
-
-def test_rows_of_the_benchmarks_table_are_appended_under_one_header(tmp_path):
-    path = tmp_path / "table.csv"
-    append(path, [Row("recognition", "words", 3.0, "words/s", "peer", 2.0)])
-    append(path, [Row("retrieval", "memory, peak", 1.5, "GB")])
-    append(None, [Row("retrieval", "memory, peak", 1.5, "GB")])
-    table = pd.read_csv(path)
-    assert list(table.columns) == ["benchmark", "what", "value", "unit", "peer", "peer_value", "ratio"]
-    assert path.read_text().splitlines()[1] == "recognition,words,3.0000,words/s,peer,2.0000,1.5000"
-    assert table["ratio"].isna().tolist() == [False, True]
