@@ -9,6 +9,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SOURCE ?= phantom
+JOBS   ?= 2
 BIN    := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 # Packages are installed without bytecode, which would otherwise be made again by every process.
@@ -45,7 +46,7 @@ endif
 	phenolip moved --source $(SOURCE)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-test
 	ruff check phenolip_lib tests benchmarks

@@ -30,8 +30,8 @@ from phenolip_lib import (
 from phenolip_lib.benchmark import Benchmark
 from phenolip_lib.checkpoints import Checkpoints
 from phenolip_lib.distributed import Group
-from phenolip_lib.encoders import load_towers
-from phenolip_lib.features import image_features, load_pixels, text_features
+from phenolip_lib.encoders import TwoTowers, load_towers
+from phenolip_lib.features import cached, image_features, load_pixels, text_features
 from phenolip_lib.kept import kept
 from phenolip_lib.metrics import alignment, uniformity
 from phenolip_lib.ontology import Ontology
@@ -222,9 +222,22 @@ class Experiment:
         p, towers = self.params, model.towers
         side = heatmaps.side_of(towers, p.evaluation.localisation_side)
         if (towers.fingerprint, side) not in self._feature_maps or p.stage2.image_tower == "finetune":
-            pixels = load_pixels(self.masked.rows, self.paths.data(self.source), side, p.runtime.workers, towers.fit)
-            self._feature_maps = {(towers.fingerprint, side): heatmaps.feature_maps(towers, pixels, self.device)}
+            self._feature_maps = {(towers.fingerprint, side): self._new_maps(towers, side)}
         return self._feature_maps[towers.fingerprint, side]
+
+    def _new_maps(self, towers: TwoTowers, side: int) -> torch.Tensor:
+        rows, p = self.masked.rows, self.params
+        pixels = load_pixels(rows, self.paths.data(self.source), side, p.runtime.workers, towers.fit)
+        if p.stage2.image_tower == "finetune":
+            return heatmaps.feature_maps(towers, pixels, self.device)
+        key = digest("maps", towers.fingerprint, digest_arrays(pixels.numpy()), code_digest(("heatmaps.py",)))
+        flat = cached(
+            self.paths.cache, key, len(rows),
+            lambda: heatmaps.feature_maps(towers, pixels, self.device).flatten(1).numpy(),
+        )  # fmt: skip
+        width = towers.model.visual.trunk.num_features
+        cells = round((flat.shape[1] / width) ** 0.5)  # of a square picture
+        return torch.from_numpy(flat).unflatten(1, (width, cells, cells))
 
     def _run_folder(self, params: Params, method: str, seed: int) -> Path:
         """Where the state of a run lies; another setting or other data is another folder."""

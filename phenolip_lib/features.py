@@ -81,8 +81,13 @@ def text_features(
 
     key = digest("text", tower.fingerprint, limit, precision(device), unique)
     features = cached(cache, key, len(unique), compute) if unique else np.empty((0, tower.width), dtype=np.float32)
-    rows = {text: features[i] for i, text in enumerate(unique)}
-    return np.stack([rows[text] if text in rows else known.features[kept[text]] for text in texts])
+    position = {text: i for i, text in enumerate(unique)}
+    new = np.array([position.get(text, -1) for text in texts], dtype=np.int64)
+    found = np.empty((len(texts), tower.width), dtype=np.float32)
+    found[new >= 0] = features[new[new >= 0]]
+    if kept:
+        found[new < 0] = known.features[[kept[text] for text, row in zip(texts, new, strict=True) if row < 0]]
+    return found
 
 
 @dataclass(frozen=True)

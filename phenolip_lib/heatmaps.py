@@ -16,6 +16,8 @@ trained to be compared with texts, and the gradient map does not exist.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -52,7 +54,7 @@ def feature_maps(
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (towers.mean, towers.std))
     for start in range(0, len(pixels), batch_size):
         x = (pixels[start : start + batch_size].to(device).float() / 255 - mean) / std
-        f = trunk.forward_features(x).float().cpu()
+        f = trunk.forward_features(x.contiguous(memory_format=torch.channels_last)).contiguous().float().cpu()
         if f.ndim == 3:  # tokens of a vision transformer
             f = f[:, getattr(trunk, "num_prefix_tokens", 0) :]
             side = round(f.shape[1] ** 0.5)
@@ -131,13 +133,20 @@ def to_picture(heat: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
     Returns:
         float32 ``size``.
     """
+    grid, outside = _grid(size, fit)
+    square = torch.from_numpy(np.array(heat, dtype=np.float32))[None, None]
+    found = F.grid_sample(square, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, 0].numpy()
+    found[outside] = heat.min()
+    return found
+
+
+@lru_cache(maxsize=256)
+def _grid(size: tuple[int, int], fit: Fit) -> tuple[torch.Tensor, np.ndarray]:
+    """Where each pixel lies in the square ``(1, height, width, 2)``, and which lie out of it."""
     half_x, half_y = _half_widths(size, fit)
     y, x = ((2 * np.arange(n) + 1) / n - 1 for n in size)
     grid = torch.from_numpy(np.stack(np.meshgrid(x * half_x, y * half_y), axis=2)).float()
-    square = torch.from_numpy(np.array(heat, dtype=np.float32))[None, None]
-    found = F.grid_sample(square, grid[None], mode="bilinear", padding_mode="border", align_corners=False)
-    outside = (grid.abs() > 1 + 1e-6).any(dim=2).numpy()
-    return np.where(outside, np.float32(heat.min()), found[0, 0].numpy())
+    return grid[None], (grid.abs() > 1 + 1e-6).any(dim=2).numpy()
 
 
 def peaks(heat: np.ndarray, size: tuple[int, int], fit: Fit) -> list[tuple[float, float]]:

@@ -66,6 +66,13 @@ class KnowledgeEncoder:
     max_tokens: int
     """Of a text of the ontology; a caption may be as long as the tower takes."""
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what embeddings depend on: the trunk and the projection's weights."""
+        return digest(
+            self.tower.fingerprint, digest_arrays(*(v.numpy() for _, v in sorted(self.projection.state_dict().items())))
+        )
+
     @torch.no_grad()
     def embed(
         self, texts, *, max_tokens: int | None = None, cache: Path | None = None, device="cpu", workers: int = 1
@@ -82,9 +89,10 @@ class KnowledgeEncoder:
 
     @torch.no_grad()
     def project(self, features: np.ndarray) -> np.ndarray:
-        """Embeddings of trunk features ``(n, width)``."""
+        """Embeddings of trunk features ``(n, width)``, by parts: the hidden layer of all HPO texts takes 500 MB."""
         self.projection.eval()
-        return F.normalize(self.projection(torch.from_numpy(features)), dim=-1).numpy()
+        parts = torch.from_numpy(features).split(4096)
+        return torch.cat([F.normalize(self.projection(part), dim=-1) for part in parts]).numpy()
 
     def save(self, folder: Path, config: dict) -> None:
         """``model.safetensors`` and ``config.json``; a frozen trunk is named, not copied."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,17 @@ import pandas as pd
 
 from phenolip_lib import affinity
 from phenolip_lib.encoders import TwoTowers
-from phenolip_lib.features import Known, image_features, text_features
+from phenolip_lib.features import Known, cached, image_features, text_features
 from phenolip_lib.ontology import Ontology
 from phenolip_lib.params import Params
-from phenolip_lib.runtime import pick_device
+from phenolip_lib.runtime import pick_device, precision
 from phenolip_lib.stage1 import KnowledgeEncoder
+from phenolip_lib.storage import code_digest, digest
 from phenolip_lib.student import Student
 
 KD_KINDS = ("name", "synonym", "definition")
+CODE = ("encoders.py", "features.py", "stage1.py", "training_data.py")
+"""Files whose change makes kept features and embeddings of texts stale."""
 
 
 @dataclass
@@ -60,14 +64,24 @@ def prepare(
     options = {"device": device, "cache": cache, "workers": params.runtime.workers}
     chosen = np.flatnonzero(attributes["kind"].isin(KD_KINDS) & ~attributes["held_out"])
 
-    def both(texts: list[str], limit: int, rows: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
-        """Student's features and teacher's embeddings; of a trunk that both have, computed once."""
-        raw = text_features(teacher.tower, texts, max_tokens=limit, **options)
-        known = Known.of(teacher.tower, texts, raw, limit)
-        own = text_features(towers.text, texts, max_tokens=limit, known=known, **options)
-        return own[rows], teacher.project(raw[rows])
+    def both(texts: list[str], limit: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features of the student and embeddings of the teacher; of a trunk that both have, computed once."""
 
-    captions, taught = both(pairs["caption"].tolist(), params.encoders.context_length, slice(None))
+        def compute() -> np.ndarray:
+            raw = text_features(teacher.tower, texts, max_tokens=limit, **options)
+            known = Known.of(teacher.tower, texts, raw, limit)
+            own = text_features(towers.text, texts, max_tokens=limit, known=known, **options)
+            return np.hstack([own[rows], teacher.project(raw[rows])])
+
+        # Kept for the processes to come: cleaning all HPO texts and projecting them takes longer than reading them.
+        key = digest(
+            "both", towers.text.fingerprint, teacher.fingerprint, limit, precision(device), texts, rows.tolist(),
+            code_digest(CODE), version("open_clip_torch"), version("ftfy"),
+        )  # fmt: skip
+        found = cached(cache, key, len(rows), compute)
+        return found[:, : towers.text.width], found[:, towers.text.width :]
+
+    captions, taught = both(pairs["caption"].tolist(), params.encoders.context_length, np.arange(len(pairs)))
     onto_texts, onto_taught = both(attributes["text"].tolist(), params.stage1.max_tokens, chosen)
     return TrainingData(
         pairs,

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, jaccard_score
 
 from phenolip_lib.masks import Masked
 from phenolip_lib.tasks import localisation as task
-from phenolip_lib.tasks.localisation import METRICS, centre, distance, iou, localisation, pixel_ap, scores
+from phenolip_lib.tasks.localisation import METRICS, centre, distance, ious, localisation, pixel_ap, scores
 
 SEEDS = st.integers(0, 10_000)
 
@@ -39,7 +39,7 @@ def test_iou_is_scikit_learns_at_the_same_area(seed, area):
     n = int(np.floor(area * (heat.size - 1))) + 1
     highest = np.zeros(heat.size, bool)
     highest[np.argsort(-heat.ravel(), kind="stable")[:n]] = True
-    assert iou(heat, mask, area) == pytest.approx(jaccard_score(mask.ravel(), highest))
+    assert ious(heat, mask, [0.5, area])[1] == pytest.approx(jaccard_score(mask.ravel(), highest))
 
 
 @settings(max_examples=60, deadline=None)

@@ -23,6 +23,8 @@ Numbers: ``mask_share``, the mean share of the picture that a mask covers, which
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -129,6 +131,7 @@ class Maps:
         return heatmaps.peaks(self._maps[name][i, self._text[hpo_id]], size, self.fit)
 
 
+@lru_cache(maxsize=256)
 def centre(size: tuple[int, int]) -> np.ndarray:
     """Minus the distance of each pixel to the picture's centre, in half sides ``(height, width)``."""
     y, x = ((2 * np.arange(n) + 1) / n - 1 for n in size)
@@ -141,8 +144,7 @@ def _best_area(maps: Maps, name: str, masks: list[dict[str, np.ndarray]], held: 
         return DEFAULT_AREA
     found = np.zeros(len(AREAS))
     for i, hpo_id in asked:
-        heat = maps.picture(name, i, hpo_id)
-        found += [iou(heat, masks[i][hpo_id], area) for area in AREAS]
+        found += ious(maps.picture(name, i, hpo_id), masks[i][hpo_id], AREAS)
     return AREAS[int(found.argmax())]
 
 
@@ -155,7 +157,7 @@ def scores(heat: np.ndarray, points: list[tuple[float, float]], mask: np.ndarray
         float(all(distance(mask, *point) == 0 for point in points)),
         float(all(distance(mask, *point) <= TOLERANCE * max(mask.shape) for point in points)),
         pixel_ap(heat, mask),
-        iou(heat, mask, area),
+        ious(heat, mask, [area])[0],
     )
 
 
@@ -171,14 +173,16 @@ def distance(mask: np.ndarray, y: float, x: float) -> float:
 
 def pixel_ap(heat: np.ndarray, mask: np.ndarray) -> float:
     """Average precision of the mask's pixels by the heat; pixels of equal heat count together."""
-    order = np.argsort(-heat, axis=None, kind="stable")
+    order = np.argsort(-heat, axis=None)
     values, hits = heat.ravel()[order], np.cumsum(mask.ravel()[order])
     last = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
     gained = np.diff(hits[last], prepend=0)
     return float((gained * hits[last] / (last + 1)).sum() / hits[-1])
 
 
-def iou(heat: np.ndarray, mask: np.ndarray, area: float) -> float:
-    """Intersection over union of the mask and the pixels in the highest share `area` of the heat, ties included."""
-    highest = heat >= np.quantile(heat, 1 - area, method="higher")
-    return float((highest & mask).sum() / (highest | mask).sum())
+def ious(heat: np.ndarray, mask: np.ndarray, areas: Sequence[float]) -> list[float]:
+    """Intersection over union of the mask and the pixels in the highest share of the heat, ties included, by share."""
+    bars, size = np.quantile(heat, [1 - area for area in areas], method="higher"), np.count_nonzero(mask)
+    inside = heat[mask]
+    hits = [(np.count_nonzero(inside >= bar), np.count_nonzero(heat >= bar)) for bar in bars]
+    return [hit / (size + chosen - hit) for hit, chosen in hits]
