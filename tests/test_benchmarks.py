@@ -4,6 +4,7 @@ import sys
 
 import pandas as pd
 
+from benchmarks import stages
 from benchmarks.stages import START, follow
 from benchmarks.table import HEADER, Row, write
 
@@ -34,7 +35,9 @@ sys.exit(3)
 """
 
 
-def test_time_and_memory_are_charged_to_the_stage_that_runs(tmp_path):
+def test_time_and_memory_are_charged_to_the_stage_that_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "SECONDS", 0.1)
+    monkeypatch.setattr(stages, "MEMORY", 1)
     table, status = follow([sys.executable, "-c", SCRIPT], tmp_path, echo=False)
     assert status == 3
     table = table.set_index("stage")
