@@ -27,6 +27,7 @@ OWNERS = (
 )
 LOCKS = ("requirements.lock", "requirements-test.lock")
 OPTIONAL = {
+    "benchmarks/retrieval.py": {"faiss"},  # a peer, left out where it is not installed
     "phenolip_lib/parallel.py": {"ray"},  # an engine among three
     "phenolip_lib/demo/app.py": {"gradio", "starlette"},  # the demo alone; `make demo` installs them
 }
@@ -37,7 +38,6 @@ NOT_IMPORTED = {
     "ipykernel": "runs the notebooks",
     "ipython-pygments-lexers": "the lexer that the book asks Pygments for",
     "jupyterlab": "make lab",
-    "ruamel-yaml-clib": "the fast reader of dvc.lock, for `dvc repro`",
     "tabulate": "DataFrame.to_markdown",
     "timm": "image towers of open_clip",
 }
