@@ -46,8 +46,8 @@ CARRIED = (
 """Distributions whose wheels are carried, in the versions of the lock."""
 THERE = (
     "huggingface_hub", "matplotlib", "numpy", "packaging", "pandas", "pillow", "pyarrow", "PyYAML", "regex",
-    "safetensors", "scikit-learn", "scipy", "tabulate", "timm", "tokenizers", "torch", "torchvision", "tqdm",
-    "transformers",
+    "safetensors", "scikit-learn", "scipy", "tabulate", "threadpoolctl", "timm", "tokenizers", "torch", "torchvision",
+    "tqdm", "transformers",
 )  # fmt: skip
 """What the GPU machine must have; too large to be carried, or part of what it has anyway."""
 PLATFORMS = ("2_28", "2_27", "2_17", "2_5", "2_12")

@@ -95,7 +95,7 @@ def load_outcomes(folder: Path, tasks: Iterable[str] = ("*",)) -> pd.DataFrame:
     for task in tasks:
         for path in sorted(Path(folder).glob(f"*/{task}/outcomes.parquet")):
             method, _, seed = path.parent.parent.name.rpartition("-seed")
-            parts.append(read_parquet(path, ["task", *COLUMNS]).assign(method=method, seed=int(seed)))
+            parts.append(read_parquet(path, COLUMNS).assign(method=method, seed=int(seed)))
     if not parts:
         raise PhenoLIPError(f"{folder}: no results of {', '.join(tasks)}; run `dvc repro`")
     return pd.concat(parts, ignore_index=True)

@@ -299,7 +299,7 @@ def test_absent_damaged_and_unfit_models_are_refused_in_one_line(checkpoint, tmp
     weights.write_bytes(b"cut off")
     refused("cannot be loaded", PhenoLIP.load, folder)
     (folder / "open_clip_config.json").write_text("{")
-    refused("cannot be loaded", PhenoLIP.load, folder)
+    refused("open_clip_config.json: absent or damaged", PhenoLIP.load, folder)
 
 
 def test_runs_that_are_damaged_or_of_other_towers_are_refused(checkpoint, tmp_path):
