@@ -7,7 +7,9 @@ run computes on ``runtime.threads`` threads wherever it runs, so results do not 
 from __future__ import annotations
 
 import logging
-import multiprocessing
+import multiprocessing.connection
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -90,6 +92,13 @@ _state: list[Any] = []
 def _start(setup: Callable[[], Any]) -> None:
     global _setup
     _setup = setup
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A notebook's kernel may be killed at any time; nobody would stop what it started."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _work(work: Callable[[Any, Job], Result], job: Job) -> tuple[list[str], Result]:

@@ -3,13 +3,19 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from phenolip_lib import runtime, side_by_side
 from phenolip_lib.errors import PhenoLIPError
+from tests.conftest import ROOT
 
 
 def opened(seed: int) -> torch.Tensor:
@@ -67,3 +73,34 @@ def test_a_process_that_dies_is_one_line(jobs):
 
 def test_no_jobs_are_no_work():
     assert list(side_by_side.run(moody, [], refusing, 2)) == []
+
+
+ENDLESS = """
+from functools import partial
+from phenolip_lib import side_by_side
+from tests import test_side_by_side as own
+if __name__ == "__main__":
+    list(side_by_side.run(own.endless, [own.FOLDER, own.FOLDER], partial(own.opened, 0), 2))
+"""
+FOLDER = os.environ.get("TEST_FOLDER", "")
+
+
+def endless(state: torch.Tensor, folder: str) -> None:
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    """Also when it is killed, as a notebook's kernel may be."""
+    environment = os.environ | {"TEST_FOLDER": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    script = tmp_path / "script.py"
+    script.write_text(ENDLESS)
+    started = subprocess.Popen([sys.executable, str(script)], env=environment, cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while not (found := [path for path in tmp_path.iterdir() if path.name.isdigit()]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert found
+    worker = psutil.Process(int(found[0].name))
+    started.kill()
+    started.wait()
+    worker.wait(30)
