@@ -73,8 +73,7 @@ def run(params: Params, source: str, paths: Paths, out: Path) -> None:
     write_json(out / HELD_OUT, {"phenotypes": phenotypes})
     methods = params.evaluation.cross_validated
     jobs = [(out, name, method, seed) for name in splits for method in methods for seed in params.seeds]
-    alone = pick_device(params.runtime.device).type != "cpu"
-    workers = 1 if alone else min(params.runtime.workers, max(len(jobs), 1))
+    workers = params.runtime.workers if pick_device(params.runtime.device).type == "cpu" else 1
     for _ in side_by_side.run(_one, jobs, partial(_Splits, params, source, paths.root, splits), workers, "runs"):
         pass
 

@@ -54,10 +54,14 @@ class TextTower:
 
     def token_ids(self, cleaned: list[str], max_tokens: int | None = None) -> torch.Tensor:
         """Like `tokens`, of texts that were cleaned before."""
-        limit = min(max_tokens or self.context_length, self.context_length)
+        limit = self.limit(max_tokens)
         return self.tokenizer(cleaned, padding=True, truncation=True, max_length=limit, return_tensors="pt")[
             "input_ids"
         ]
+
+    def limit(self, max_tokens: int | None = None) -> int:
+        """Tokens after which a text is cut."""
+        return min(max_tokens or self.context_length, self.context_length)
 
     def trunk(self, tokens: torch.Tensor) -> torch.Tensor:
         """Pooled features before projection, ``(n_texts, width)``."""

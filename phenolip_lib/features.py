@@ -61,7 +61,7 @@ def text_features(
         workers: batches computed side by side, on a CPU.
         known: texts whose features are at hand, used where they are of the same trunk and limit.
     """
-    limit = min(max_tokens or tower.context_length, tower.context_length)
+    limit = tower.limit(max_tokens)
     texts = [tower.clean(text) for text in texts]
     kept = known.rows if known is not None and known.key == (tower.fingerprint, limit) else {}
     unique = sorted(set(texts) - kept.keys())
@@ -101,8 +101,8 @@ class Known:
     @classmethod
     def of(cls, tower: TextTower, texts: Sequence[str], features: np.ndarray, max_tokens: int | None = None) -> Known:
         """Features of `text_features` with the texts and options that it was given."""
-        limit = min(max_tokens or tower.context_length, tower.context_length)
-        return cls((tower.fingerprint, limit), {tower.clean(text): i for i, text in enumerate(texts)}, features)
+        key = (tower.fingerprint, tower.limit(max_tokens))
+        return cls(key, {tower.clean(text): i for i, text in enumerate(texts)}, features)
 
 
 def _equal_lengths(lengths: Sequence[int]) -> list[np.ndarray]:
