@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from benchmarks.table import Row, write
-from phenolip_lib import throughput
-from phenolip_lib.ontology import Ontology
-from phenolip_lib.records import Record
-from phenolip_lib.session import start
-from phenolip_lib.sources import source_records
+from phenolip_lib.data.records import Record
+from phenolip_lib.data.sources import source_records
+from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.pipeline.session import start
+from phenolip_lib.reporting import throughput
 
 
 def main(arguments: list[str] | None = None) -> list[Row]:

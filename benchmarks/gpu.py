@@ -17,13 +17,13 @@ import torch
 from benchmarks import gpu_checks, gpu_finetune, gpu_folder, step_time
 from benchmarks.gpu_report import Report, facts
 from benchmarks.random_case import FULL, TINY, Size
-from phenolip_lib import runtime
-from phenolip_lib.distributed import Group
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.params import Params, load_params
-from phenolip_lib.paths import Paths, find_root
-from phenolip_lib.runtime import log
-from phenolip_lib.storage import digest
+from phenolip_lib.core import runtime
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import Params, load_params
+from phenolip_lib.core.paths import Paths, find_root
+from phenolip_lib.core.runtime import log
+from phenolip_lib.core.storage import digest
+from phenolip_lib.training.distributed import Group
 
 PARTS = ("checks", "steps", "finetune")
 STEPS_SHARE = 0.45

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.random_case import Size, case, setting
-from phenolip_lib.checkpoints import Checkpoints
-from phenolip_lib.distributed import Group
-from phenolip_lib.engine import Engine
-from phenolip_lib.objectives import OBJECTIVES
-from phenolip_lib.params import Params
-from phenolip_lib.watch import Watch
+from phenolip_lib.core.params import Params
+from phenolip_lib.core.watch import Watch
+from phenolip_lib.training.checkpoints import Checkpoints
+from phenolip_lib.training.distributed import Group
+from phenolip_lib.training.engine import Engine
+from phenolip_lib.training.objectives import OBJECTIVES
 
 PLAIN = {"stage2__lambda_kd": 0.0, "stage2__ontology_weight": 0.0}
 DISTILLED = PLAIN | {"stage2__objective": "clip", "stage2__lambda_kd": 1.0, "stage2__kd_texts": "captions+ontology"}

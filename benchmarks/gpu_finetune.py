@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenolip_lib.crossval import HELD_OUT, TASKS, UNSEEN, splits_of, unseen_outcomes
-from phenolip_lib.evaluate import evaluate
-from phenolip_lib.experiment import Experiment
-from phenolip_lib.ontology import Ontology
-from phenolip_lib.params import Params
-from phenolip_lib.paths import Paths
-from phenolip_lib.phenokg import load_pairs
-from phenolip_lib.results import load_results
-from phenolip_lib.stage1 import KnowledgeEncoder
-from phenolip_lib.storage import write_json
+from phenolip_lib.core.params import Params
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.storage import write_json
+from phenolip_lib.curation.phenokg import load_pairs
+from phenolip_lib.evaluation.results import load_results
+from phenolip_lib.experiments.crossval import HELD_OUT, TASKS, UNSEEN, splits_of, unseen_outcomes
+from phenolip_lib.experiments.evaluate import evaluate
+from phenolip_lib.experiments.experiment import Experiment
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
+from phenolip_lib.ontology.ontology import Ontology
 
 METHODS = ("clip", "clip_soft", "phenolip", "phenolip_soft")
 TEST = "test"

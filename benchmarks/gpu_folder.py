@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.storage import atomic_folder, read_json, sha256_file, write_json
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.storage import atomic_folder, read_json, sha256_file, write_json
 
 MIB = 2**20
 LIMIT = 56

@@ -26,15 +26,15 @@ from safetensors.torch import load_file
 
 from benchmarks.gpu_folder import LIMIT, MIB, PACKED, pack, rare_rows_alike, size_of, write_manifest, write_tar
 from benchmarks.gpu_report import commit
-from phenolip_lib import encoders
-from phenolip_lib.compat import open_clip
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.fitting import SQUASH
-from phenolip_lib.images import WHOLE, read_image
-from phenolip_lib.ontology import TABLES, Ontology
-from phenolip_lib.paths import Paths
-from phenolip_lib.phenokg import load_pairs
-from phenolip_lib.storage import atomic_folder
+from phenolip_lib.core.compat import open_clip
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.storage import atomic_folder
+from phenolip_lib.curation.phenokg import load_pairs
+from phenolip_lib.data.images import WHOLE, read_image
+from phenolip_lib.models import towers as encoders
+from phenolip_lib.models.preprocess import SQUASH
+from phenolip_lib.ontology.ontology import TABLES, Ontology
 
 SIDE = 224
 QUALITY = 85

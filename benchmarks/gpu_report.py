@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from phenolip_lib.paths import find_root
-from phenolip_lib.runtime import provenance
-from phenolip_lib.storage import atomic_path, code_digest, write_json, write_text
+from phenolip_lib.core.paths import find_root
+from phenolip_lib.core.runtime import provenance
+from phenolip_lib.core.storage import atomic_path, code_digest, write_json, write_text
 
 TITLES = {
     "checks": "Checks: the same losses, gradients and weights as on a CPU",

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from phenolip_lib import affinity
-from phenolip_lib.compat import open_clip
-from phenolip_lib.distributed import Group
-from phenolip_lib.encoders import TextTower, TwoTowers
-from phenolip_lib.fitting import Fit
-from phenolip_lib.params import Params
-from phenolip_lib.stage2 import Pretraining
-from phenolip_lib.student import Student
-from phenolip_lib.training_data import TrainingData
+from phenolip_lib.core.compat import open_clip
+from phenolip_lib.core.params import Params
+from phenolip_lib.models.preprocess import Fit
+from phenolip_lib.models.student import Student
+from phenolip_lib.models.towers import TextTower, TwoTowers
+from phenolip_lib.training import affinity
+from phenolip_lib.training.distributed import Group
+from phenolip_lib.training.inputs import TrainingData
+from phenolip_lib.training.stage2 import Pretraining
 
 ONTO_TOKENS = 48
 """Length of an ontology text, as `stage1.max_tokens`."""

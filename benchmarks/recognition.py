@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.table import Row, write
-from phenolip_lib import gold, reports
-from phenolip_lib.annotate import ontology, with_encoder
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.hpo import locate
-from phenolip_lib.params import load_params
-from phenolip_lib.paths import Paths
-from phenolip_lib.recognition import Recognizer
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import load_params
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.ontology.hpo import locate
+from phenolip_lib.recognition import gold
+from phenolip_lib.recognition.annotate import ontology, with_encoder
+from phenolip_lib.recognition.recognizer import Recognizer
+from phenolip_lib.reporting import reports
 
 THRESHOLDS = (0.84, 0.88, 0.9, 0.92, 0.96)
 

@@ -22,9 +22,9 @@ import torch
 from scipy.sparse import csr_matrix
 
 from benchmarks.table import Row, write
-from phenolip_lib.annotate import ontology
-from phenolip_lib.metrics import TIE, blocks, mutual_ranks
-from phenolip_lib.tasks.retrieval import TOP_K, Judge, Relations
+from phenolip_lib.evaluation.metrics import TIE, blocks, mutual_ranks
+from phenolip_lib.evaluation.tasks.retrieval import TOP_K, Judge, Relations
+from phenolip_lib.recognition.annotate import ontology
 
 PEER_ROWS = 8000
 CELLS = 2**24

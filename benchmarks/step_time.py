@@ -30,12 +30,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.random_case import FULL, ONTO_TOKENS, TINY, Size, case, setting, towers
-from phenolip_lib import runtime
-from phenolip_lib.compat import open_clip
-from phenolip_lib.distributed import Group, local_device, process_group
-from phenolip_lib.engine import Engine
-from phenolip_lib.params import Params, load_params
-from phenolip_lib.paths import find_root
+from phenolip_lib.core import runtime
+from phenolip_lib.core.compat import open_clip
+from phenolip_lib.core.params import Params, load_params
+from phenolip_lib.core.paths import find_root
+from phenolip_lib.training.distributed import Group, local_device, process_group
+from phenolip_lib.training.engine import Engine
 
 PEAKS = {"H200 NVL": 835e12, "H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "A100": 312e12}
 """Dense bf16 operations a second by part of the device's name, the first that fits; from the maker's data sheets."""

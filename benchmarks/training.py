@@ -20,17 +20,19 @@ import numpy as np
 import torch
 
 from benchmarks.table import Row, write
-from phenolip_lib import affinity, hpo, runtime, stage2
-from phenolip_lib.distributed import Group
-from phenolip_lib.encoders import PACKAGED_TEXT, _packaged, load_text_tower
-from phenolip_lib.engine import Engine
-from phenolip_lib.features import text_features
-from phenolip_lib.knowledge import attribute_texts
-from phenolip_lib.ontology import Ontology
-from phenolip_lib.params import Params, load_params
-from phenolip_lib.paths import find_root
-from phenolip_lib.student import build_student
-from phenolip_lib.training_data import TrainingData
+from phenolip_lib.core import runtime
+from phenolip_lib.core.params import Params, load_params
+from phenolip_lib.core.paths import find_root
+from phenolip_lib.models.features import text_features
+from phenolip_lib.models.student import build_student
+from phenolip_lib.models.towers import PACKAGED_TEXT, _packaged, load_text_tower
+from phenolip_lib.ontology import hpo
+from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.training import affinity, stage2
+from phenolip_lib.training.attribute_texts import attribute_texts
+from phenolip_lib.training.distributed import Group
+from phenolip_lib.training.engine import Engine
+from phenolip_lib.training.inputs import TrainingData
 
 
 def seconds(work: Callable[[], object]) -> float:

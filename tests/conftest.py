@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from phenolip_lib import compat, hpo, runtime  # noqa: F401  (compat: before any test imports torchvision)
-from phenolip_lib.ontology import Ontology
-from phenolip_lib.parallel import start_ray
-from phenolip_lib.params import Hpo, Params, load_params
+from phenolip_lib.core import runtime
+from phenolip_lib.core.parallel import start_ray
+from phenolip_lib.core.params import Hpo, Params, load_params
+from phenolip_lib.ontology import hpo
+from phenolip_lib.ontology.ontology import Ontology
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"

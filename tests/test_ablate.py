@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from phenolip_lib import ablate, evaluate, experiment
-from phenolip_lib.ablate import same_test
-from phenolip_lib.params import load_params
+from phenolip_lib.core.params import load_params
+from phenolip_lib.experiments import ablate, evaluate, experiment
+from phenolip_lib.experiments.ablate import same_test
 from tests.conftest import ROOT
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from phenolip_lib import adapters
-from phenolip_lib.adapters import Unavailable, load, load_or_reason
-from phenolip_lib.compat import open_clip
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.core.compat import open_clip
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.models import adapters
+from phenolip_lib.models.adapters import Unavailable, load, load_or_reason
 
 WORDS = ["large spleen", "small heart", "a much longer text about the shape of the fingers"]
 

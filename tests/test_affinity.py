@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from phenolip_lib import affinity
+from phenolip_lib.ontology import similarity
+from phenolip_lib.training import affinity
 
 SETS = [["HP:0001640"], ["HP:0001651", "HP:0001640"], [], ["HP:0001903"], ["HP:0001627", "HP:0001903"]]
 
@@ -32,7 +33,11 @@ def test_semantic_similarity_equals_the_formula(relations, sentences, toy, near)
     expected = np.zeros((5, 5))
     for i, own in enumerate(SETS):
         for j, other in enumerate(SETS):
-            weights = [(1.0 if a == b else float(toy.lin([a], [b])[0, 0]) if near else 0.0) for a in own for b in other]
+            weights = [
+                (1.0 if a == b else float(similarity.lin(toy, [a], [b])[0, 0]) if near else 0.0)
+                for a in own
+                for b in other
+            ]
             expected[i, j] = max([0.0, *weights]) * max(0.0, float(sentences[i] @ sentences[j]))
         expected[i, i] = 1.0
     rows = torch.arange(5)

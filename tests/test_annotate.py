@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from phenolip_lib import annotate as module
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.recognition import annotate as module
 
 TEXT = "Enlarged spleen,\r\nno ataxia. Possible scoliosis; café, short fingers and toes.\n"
 
@@ -80,7 +80,7 @@ def test_unknown_format_names_those_that_exist(note):
 
 
 def test_the_command_reads_standard_input():
-    command = [sys.executable, "-m", "phenolip_lib.cli", "annotate"]
+    command = [sys.executable, "-m", "phenolip_lib.pipeline.cli", "annotate"]
     done = subprocess.run(command, input=TEXT.encode(), capture_output=True, check=True)
     lines = done.stdout.decode().splitlines()
     assert lines[0].split("\t")[0] == "document"

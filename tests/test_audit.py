@@ -4,7 +4,7 @@ import pandas as pd
 import pandera.errors
 import pytest
 
-from phenolip_lib import audit, published
+from phenolip_lib.reporting.paper import audit, published
 
 
 @pytest.fixture(scope="module")

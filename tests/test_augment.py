@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phenolip_lib.augment import ANATOMY, MARGIN, OPERATIONS, Augment, build, names_side, picture_seed
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.records import MODALITIES
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.records import MODALITIES
+from phenolip_lib.training.augment import ANATOMY, MARGIN, OPERATIONS, Augment, build, names_side, picture_seed
 
 SIDE = 32
 

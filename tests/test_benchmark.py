@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenolip_lib.benchmark import Benchmark
-from phenolip_lib.metrics import recall_at_k
+from phenolip_lib.evaluation.benchmark import Benchmark
+from phenolip_lib.evaluation.metrics import recall_at_k
 from tests.task_case import settings_of
 
 TERMS = ["HP:0001640", "HP:0001651", "HP:0001744", "HP:0001903"]

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from phenolip_lib import book
-from phenolip_lib.book import links, markdown, outputs, search
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.paths import Paths
+from phenolip_lib.apps import book
+from phenolip_lib.apps.book import links, markdown, outputs, search
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.paths import Paths
 from tests.committed import committed
 
 

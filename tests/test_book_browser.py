@@ -8,9 +8,9 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from phenolip_lib import book
-from phenolip_lib.book import search
-from phenolip_lib.paths import Paths
+from phenolip_lib.apps import book
+from phenolip_lib.apps.book import search
+from phenolip_lib.core.paths import Paths
 from tests.browser import DESKTOP, PHONE, chromium, console_errors
 from tests.committed import committed
 

@@ -5,9 +5,9 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from phenolip_lib.cli import app
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.params import load_params
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import load_params
+from phenolip_lib.pipeline.cli import app
 from tests.conftest import ROOT
 
 

@@ -11,10 +11,11 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import StandardScaler
 
-from phenolip_lib import clusters, phenokg
-from phenolip_lib.curation import Ledger, Picture
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.params import parse_params
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import parse_params
+from phenolip_lib.curation import clusters, phenokg
+from phenolip_lib.curation.steps import Ledger, Picture
+from phenolip_lib.reporting import cluster_view
 from tests.test_curation import picture, record
 
 
@@ -212,14 +213,16 @@ def test_a_build_drops_clusters_and_close_copies(folder, toy, clustered):
 
 def test_features_are_computed_once(folder, toy, clustered, monkeypatch):
     before, settings, cache = clustered
-    monkeypatch.setattr("phenolip_lib.features.load_pixels", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("phenolip_lib.models.features.load_pixels", lambda *_: pytest.fail("computed again"))
     again = phenokg.build(folder[1], folder[0], toy, settings, cache)
     pd.testing.assert_frame_equal(again.clusters, before.clusters)
 
 
 def test_the_default_build_has_no_such_step(folder, toy, plain, tmp_path, monkeypatch):
     root, records = folder
-    monkeypatch.setattr("phenolip_lib.features.image_features", lambda *_, **__: pytest.fail("features computed"))
+    monkeypatch.setattr(
+        "phenolip_lib.models.features.image_features", lambda *_, **__: pytest.fail("features computed")
+    )
     kg = phenokg.build(records, root, toy, plain.model_copy(update={"duplicate_distance": 0}))
     assert plain.clusters is plain.embedding_duplicates is kg.clusters is None
     assert "drop clusters" not in set(kg.steps["step"])
@@ -254,7 +257,7 @@ def test_the_overview_counts_and_puts_pages_first(folder, toy, clustered):
     root, _ = folder
     kg = clustered[0]
     table = kg.clusters.assign(modality=["radiology", *["other"] * (len(kg.clusters) - 1)])
-    view = clusters.overview(table, kg.pairs, root, toy).set_index("cluster")
+    view = cluster_view.overview(table, kg.pairs, root, toy).set_index("cluster")
     assert view["pictures"].to_dict() == table["cluster"].value_counts().to_dict()
     assert view["medical"].round(1).is_monotonic_increasing
     own = table[table["cluster"] == table["cluster"][0]]
@@ -267,12 +270,12 @@ def test_the_overview_counts_and_puts_pages_first(folder, toy, clustered):
 def test_the_sheet_shows_members_from_the_centre_outwards(folder, toy, clustered):
     root, _ = folder
     kg = clustered[0]
-    view = clusters.overview(kg.clusters, kg.pairs, root, toy)
-    figure = clusters.contact_sheet(kg.clusters, view, root)
+    view = cluster_view.overview(kg.clusters, kg.pairs, root, toy)
+    figure = cluster_view.contact_sheet(kg.clusters, view, root)
     shown = [axis for axis in figure.axes if axis.images]
-    assert len(shown) == view["pictures"].clip(upper=clusters.PER_ROW).sum()
-    titles = [axis.texts[0].get_text().split(":")[0] for axis in figure.axes[:: clusters.PER_ROW]]
+    assert len(shown) == view["pictures"].clip(upper=cluster_view.PER_ROW).sum()
+    titles = [axis.texts[0].get_text().split(":")[0] for axis in figure.axes[:: cluster_view.PER_ROW]]
     assert titles == view["cluster"].tolist()
-    near = clusters.closest(kg.clusters, view["cluster"][0])
+    near = cluster_view.closest(kg.clusters, view["cluster"][0])
     assert near["distance"].is_monotonic_increasing
     assert near["distance"].iat[0] == kg.clusters["distance"][kg.clusters["cluster"] == view["cluster"][0]].min()

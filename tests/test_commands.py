@@ -10,14 +10,14 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from phenolip_lib import commands
-from phenolip_lib.encoders import load_text_tower
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.model_card import Card, model_card, results_table
-from phenolip_lib.phenolip import PhenoLIP
-from phenolip_lib.results import Result, load_results, write_result
-from phenolip_lib.stage1 import KnowledgeEncoder, make_projection
-from phenolip_lib.storage import write_json, write_parquet
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.storage import write_json, write_parquet
+from phenolip_lib.evaluation.results import Result, load_results, write_result
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder, make_projection
+from phenolip_lib.models.phenolip import PhenoLIP
+from phenolip_lib.models.towers import load_text_tower
+from phenolip_lib.pipeline import commands
+from phenolip_lib.reporting.model_card import Card, model_card, results_table
 from tests.test_encoders import make_pairs, tiny_checkpoint
 from tests.test_phenolip import save_run
 from tests.test_publish import tiny_teacher
@@ -215,8 +215,8 @@ def test_any_model_is_evaluated_and_what_cannot_be_had_is_said(monkeypatch, tmp_
         write_result(folder, "retrieval", Result(numbers=numbers), FACTS | {"method": "known", "seed": 0})
         return {"absent": "the hub cannot be reached"}
 
-    monkeypatch.setattr("phenolip_lib.experiment.Experiment", lambda params, source, paths: source)
-    monkeypatch.setattr("phenolip_lib.peers.evaluate_peers", evaluate_peers)
+    monkeypatch.setattr("phenolip_lib.experiments.experiment.Experiment", lambda params, source, paths: source)
+    monkeypatch.setattr("phenolip_lib.experiments.peers.evaluate_peers", evaluate_peers)
     printed = call("evaluate", "known", "absent", "--source", "phantom", "--to", tmp_path)
     assert "absent: not available here: the hub cannot be reached" in printed
     line = next(line for line in printed.splitlines() if line.startswith("known"))

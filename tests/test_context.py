@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from phenolip_lib.context import CUES, cues, expand, sentence_ends, statuses
+from phenolip_lib.recognition.assertion import CUES, cues, expand, sentence_ends, statuses
 
 
 def status(text: str, *surfaces: str):

@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from PIL import Image
 from ruamel.yaml import YAML
 
-from phenolip_lib import objectives, sources
-from phenolip_lib.distributed import Gathered
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.params import Stage2, load_params
-from phenolip_lib.records import Record, Reject
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import Stage2, load_params
+from phenolip_lib.data import sources
+from phenolip_lib.data.records import Record, Reject
+from phenolip_lib.training import objectives
+from phenolip_lib.training.distributed import Gathered
 from tests.conftest import ROOT
 from tests.test_pipeline import write_params
 

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from phenolip_lib import crossval
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.results import Result, write_result
-from phenolip_lib.storage import write_json
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.storage import write_json
+from phenolip_lib.evaluation.results import Result, write_result
+from phenolip_lib.experiments import crossval
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from phenolip_lib import phenokg, pictures
-from phenolip_lib.dedup import UnionFind, fingerprint, similar_pairs
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.images import read_image
-from phenolip_lib.params import Splits
-from phenolip_lib.records import Record, Reject
-from phenolip_lib.sources import pmc_oa
-from phenolip_lib.splits import assign_splits, leakage
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import Splits
+from phenolip_lib.core.union_find import UnionFind
+from phenolip_lib.curation import image_step, phenokg
+from phenolip_lib.curation.duplicates import fingerprint, similar_pairs
+from phenolip_lib.data.images import read_image
+from phenolip_lib.data.records import Record, Reject
+from phenolip_lib.data.sources import pmc_oa
+from phenolip_lib.data.splits import assign_splits, leakage
 from tests.test_sources_articles import article, package
 
 SHARES = Splits(train=0.7, val=0.1, test=0.2)
@@ -228,7 +229,7 @@ def test_a_second_run_reads_no_picture_again(source, toy, settings, tmp_path, mo
     root, records = source
     cache = tmp_path / "cache"
     first = phenokg.build(records, root, toy, settings, cache)
-    monkeypatch.setattr(pictures, "read_image", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(image_step, "read_image", lambda *_: pytest.fail("read again"))
     second = phenokg.build(records, root, toy, settings, cache)
     pd.testing.assert_frame_equal(first.pairs, second.pairs)
     monkeypatch.undo()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phenolip_lib.dedup import embedding_pairs
+from phenolip_lib.curation.duplicates import embedding_pairs
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

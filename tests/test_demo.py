@@ -11,19 +11,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from phenolip_lib import heatmaps
-from phenolip_lib.demo import page
-from phenolip_lib.demo import source as sources
-from phenolip_lib.demo.app import Session, uploads_only
-from phenolip_lib.demo.assistant import Assistant, View
-from phenolip_lib.demo.candidates import Candidates, system_paths
-from phenolip_lib.demo.overlay import data_uri, overlay
-from phenolip_lib.demo.uploads import read_upload, split_words
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY
-from phenolip_lib.paths import Paths
-from phenolip_lib.phenolip import PhenoLIP
-from phenolip_lib.storage import write_parquet
+from phenolip_lib.apps.demo import page
+from phenolip_lib.apps.demo import source as sources
+from phenolip_lib.apps.demo.app import Session, uploads_only
+from phenolip_lib.apps.demo.assistant import Assistant, View
+from phenolip_lib.apps.demo.candidates import Candidates, system_paths
+from phenolip_lib.apps.demo.overlay import data_uri, overlay
+from phenolip_lib.apps.demo.uploads import read_upload, split_words
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.storage import write_parquet
+from phenolip_lib.models import heatmaps
+from phenolip_lib.models.phenolip import PhenoLIP
+from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY
 from tests.conftest import ROOT
 from tests.test_encoders import tiny_checkpoint
 

@@ -15,8 +15,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from phenolip_lib.demo.app import serve
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.apps.demo.app import serve
+from phenolip_lib.core.errors import PhenoLIPError
 from tests.browser import PHONE, chromium, console_errors
 from tests.test_demo import make_assistant
 

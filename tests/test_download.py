@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.sources import DATASETS
-from phenolip_lib.sources.download import (
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.sources import DATASETS
+from phenolip_lib.data.sources.download import (
     DOWNLOADS,
     RETRIES,
     Archive,

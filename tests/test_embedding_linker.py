@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from phenolip_lib.embedding_linker import EmbeddingLinker
-from phenolip_lib.recognition import Recognizer
+from phenolip_lib.recognition.embedding_linker import EmbeddingLinker
+from phenolip_lib.recognition.recognizer import Recognizer
 
 
 def letters(texts) -> np.ndarray:

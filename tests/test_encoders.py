@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from phenolip_lib.compat import open_clip
-from phenolip_lib.encoders import load_efficientnet_lite0, load_text_tower, load_towers
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.features import Known, image_features, text_features
-from phenolip_lib.runtime import autocast, precision
-from phenolip_lib.storage import read_arrays
+from phenolip_lib.core.compat import open_clip
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.runtime import autocast, precision
+from phenolip_lib.core.storage import read_arrays
+from phenolip_lib.models.features import Known, image_features, text_features
+from phenolip_lib.models.towers import load_efficientnet_lite0, load_text_tower, load_towers
 
 
 @pytest.fixture(scope="module")

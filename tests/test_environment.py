@@ -28,8 +28,8 @@ OWNERS = (
 LOCKS = ("requirements.lock", "requirements-test.lock")
 OPTIONAL = {
     "benchmarks/retrieval.py": {"faiss"},  # a peer, left out where it is not installed
-    "phenolip_lib/parallel.py": {"ray"},  # an engine among three
-    "phenolip_lib/demo/app.py": {"gradio", "starlette"},  # the demo alone; `make demo` installs them
+    "phenolip_lib/core/parallel.py": {"ray"},  # an engine among three
+    "phenolip_lib/apps/demo/app.py": {"gradio", "starlette"},  # the demo alone; `make demo` installs them
 }
 NOT_IMPORTED = {
     "dvc": "runs the pipeline",

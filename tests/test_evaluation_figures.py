@@ -7,10 +7,10 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 
-from phenolip_lib import evaluation_figures, figures
-from phenolip_lib.figures import METHOD_COLORS
-from phenolip_lib.results import KEYS
-from phenolip_lib.tasks.calibration import reliability
+from phenolip_lib.evaluation.results import KEYS
+from phenolip_lib.evaluation.tasks.calibration import reliability
+from phenolip_lib.reporting import evaluation_figures, figures
+from phenolip_lib.reporting.figures import METHOD_COLORS
 
 SHARES = (0.01, 0.1, 1.0)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenolip_lib import evaluation_reports, tables
-from phenolip_lib.tables import difference_table
+from phenolip_lib.reporting import evaluation_reports, tables
+from phenolip_lib.reporting.tables import difference_table
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenolip_lib.experiment import Experiment
+from phenolip_lib.experiments.experiment import Experiment
 
 
 def content(**changes) -> str:

@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from phenolip_lib import explorer
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.explorer import images, neighbours, page
-from phenolip_lib.explorer.payload import K
-from phenolip_lib.graph import build_graph
-from phenolip_lib.ontology import Ontology
+from phenolip_lib.apps import explorer
+from phenolip_lib.apps.explorer import images, neighbours, page
+from phenolip_lib.apps.explorer.payload import K
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.graph.graph import build_graph
+from phenolip_lib.ontology import similarity
+from phenolip_lib.ontology.ontology import Ontology
 from tests.test_graph import no_mentions, pair
 
 CARDIOMEGALY, SPLENOMEGALY, HEART = "HP:0001640", "HP:0001744", "HP:0001627"
@@ -87,7 +88,7 @@ ROWS = [
 def nearest_by_lin(onto: Ontology, hpo_id: str, k: int) -> list[int]:
     """The rule of `lin_neighbours`, over all pairs."""
     ids = onto.phenotypes
-    lin = onto.lin([hpo_id], ids)[0]
+    lin = similarity.lin(onto, [hpo_id], ids)[0]
     ranked = sorted((-lin[i], onto.information_content[onto.index[h]], onto.index[h]) for i, h in enumerate(ids))
     return [place for score, _, place in ranked if score < 0 and onto.ids[place] != hpo_id][:k]
 
@@ -122,7 +123,7 @@ def test_lin_neighbours_equal_a_search_over_all_pairs(onto, k):
         expected = nearest_by_lin(onto, hpo_id, k) if hpo_id in phenotypes else []
         assert found[place].tolist() == expected + [neighbours.ABSENT] * (k - len(expected))
         assert lin[place, : len(expected)] == pytest.approx(
-            onto.lin([hpo_id], [onto.ids[e] for e in expected])[0] if expected else []
+            similarity.lin(onto, [hpo_id], [onto.ids[e] for e in expected])[0] if expected else []
         )
 
 
@@ -159,7 +160,7 @@ def test_cosine_neighbours_do_not_depend_on_the_blocks(monkeypatch):
 def test_values_of_pairs_equal_the_matrix(full):
     rng = np.random.default_rng(2)
     a, b = rng.integers(0, len(full), 60), rng.integers(0, len(full), 60)
-    expected = full.lin([full.ids[i] for i in a], [full.ids[i] for i in b]).diagonal()
+    expected = similarity.lin(full, [full.ids[i] for i in a], [full.ids[i] for i in b]).diagonal()
     assert neighbours.lin_of_pairs(full, a, b) == pytest.approx(expected)
     vectors = unit(rng, len(full))
     assert neighbours.cosine_of_pairs(vectors, a, b) == pytest.approx((vectors[a] @ vectors[b].T).diagonal(), abs=1e-6)
@@ -174,7 +175,7 @@ def test_both_lists_hold_both_values(toy, tmp_path):
         for place, count in enumerate(table["count"]):
             for i in range(at, at + count):
                 a, b = toy.ids[place], toy.ids[table["term"][i]]
-                assert table["lin"][i] == round(1000 * toy.lin([a], [b])[0, 0])
+                assert table["lin"][i] == round(1000 * similarity.lin(toy, [a], [b])[0, 0])
                 if SPLENOMEGALY in (a, b):  # no name of it was embedded
                     assert table["cosine"][i] is None
                 else:
@@ -366,7 +367,7 @@ def test_the_page_holds_all_it_needs_and_its_policy_names_its_scripts(toy, tmp_p
 
 
 def test_build_takes_what_is_there(tmp_path, toy, monkeypatch):
-    from phenolip_lib.paths import Paths
+    from phenolip_lib.core.paths import Paths
 
     project = Path(__file__).parent.parent
     text = (project / "params.yaml").read_text(encoding="utf-8")

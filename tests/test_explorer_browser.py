@@ -8,7 +8,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from phenolip_lib import explorer
+from phenolip_lib.apps import explorer
+from phenolip_lib.ontology import similarity
 from tests.browser import DESKTOP, PHONE, chromium, console_errors
 from tests.test_explorer import CARDIOMEGALY, HEART, HOSTILE, SPLENOMEGALY, make, unit
 from tests.test_graph import pair
@@ -235,7 +236,7 @@ def test_neighbours_stand_side_by_side(browser, page, full):
     lin, cosine = browser.find_elements(By.CSS_SELECTOR, "#neighbours table")
     assert [row.text for row in lin.find_elements(By.CSS_SELECTOR, "thead th")] == ["Term", "Cosine", "Lin"]
     ids = [a.get_attribute("href")[-10:] for a in lin.find_elements(By.TAG_NAME, "a")]
-    expected = full.lin([CARDIOMEGALY], ids)[0]
+    expected = similarity.lin(full, [CARDIOMEGALY], ids)[0]
     assert [float(e.text) for e in lin.find_elements(By.CSS_SELECTOR, "td:last-child")] == pytest.approx(
         expected, abs=0.0051
     )

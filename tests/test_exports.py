@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.exports import croissant, huggingface, kgx, phenobench, rdf, shards
-from phenolip_lib.graph import Graph, build_graph
-from phenolip_lib.images import read_image
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.images import read_image
+from phenolip_lib.graph.exports import croissant, huggingface, kgx, phenobench, rdf, shards
+from phenolip_lib.graph.graph import Graph, build_graph
 
 SPAN = ["pair_id", "field", "start", "end", "hpo_id", "surface", "negated", "uncertain", "family"]
 

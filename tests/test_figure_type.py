@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from phenolip_lib import figure_type
-from phenolip_lib.charts import KINDS, draw_chart
-from phenolip_lib.figure_type import COEFFICIENTS, MEASURES, fit, measures, phantom_pictures
-from phenolip_lib.figures import use_style
-from phenolip_lib.storage import read_json
+from phenolip_lib.core.storage import read_json
+from phenolip_lib.curation import figure_type
+from phenolip_lib.curation.charts import KINDS, draw_chart
+from phenolip_lib.curation.figure_type import COEFFICIENTS, MEASURES, fit, measures, phantom_pictures
+from phenolip_lib.reporting.figures import use_style
 from tests.test_sources import REAL
 
 UNSEEN = 90_000

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.folds import group_folds
-from phenolip_lib.splits import check_no_leakage
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.folds import group_folds
+from phenolip_lib.data.splits import check_no_leakage
 
 
 @settings(deadline=None)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from phenolip_lib import gold
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.recognition import Recognizer
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.recognition import gold
+from phenolip_lib.recognition.recognizer import Recognizer
 from tests.conftest import ROOT
 
 REAL = Path(os.environ.get("PHENOLIP_DATA", ROOT.parent / "shared" / "data")) / "recognition"

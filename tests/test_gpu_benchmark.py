@@ -13,11 +13,12 @@ from PIL import Image
 
 from benchmarks import gpu, gpu_checks, gpu_folder, gpu_prepare, gpu_report, step_time
 from benchmarks.random_case import MINI
-from phenolip_lib import encoders, runtime
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.knowledge import attribute_texts
-from phenolip_lib.stage1 import KnowledgeEncoder, make_projection
-from phenolip_lib.storage import sha256_file, write_parquet
+from phenolip_lib.core import runtime
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.storage import sha256_file, write_parquet
+from phenolip_lib.models import towers
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder, make_projection
+from phenolip_lib.training.attribute_texts import attribute_texts
 from tests.conftest import ROOT
 from tests.test_encoders import tiny_checkpoint
 from tests.training_case import BASE
@@ -50,12 +51,12 @@ def project(tmp_path_factory, toy):
     mentions = pd.DataFrame({"pair_id": pairs["pair_id"], "field": "caption", "hpo_id": pairs["phenotypes"].str[0]})
     write_parquet(root / "build/open/phenokg/mentions.parquet", mentions)
     name = f"local-dir:{root / 'tower' / 'text'}"
-    model = encoders.open_clip.model.CustomTextCLIP(
+    model = towers.open_clip.model.CustomTextCLIP(
         **json.loads((root / "tower/open_clip_config.json").read_text())["model_cfg"]
     )
     model.text.transformer.save_pretrained(root / "tower" / "text")
     torch.manual_seed(0)
-    teacher = KnowledgeEncoder(encoders.load_text_tower(name, 12), make_projection("linear", 32, 16), 12)
+    teacher = KnowledgeEncoder(towers.load_text_tower(name, 12), make_projection("linear", 32, 16), 12)
     teacher.save(root / "build/stage1", {"tower": "frozen", "teacher": name, "projection": "linear", "embed_dim": 16,
                                          "max_tokens": 12, "context_length": 12})  # fmt: skip
     write_parquet(root / "build/stage1/texts.parquet", attribute_texts(toy, ["name", "synonym", "definition"], 0.0, 0))
@@ -65,8 +66,8 @@ def project(tmp_path_factory, toy):
 @pytest.fixture
 def unpackaged(monkeypatch):
     """Without the packaged towers, which take half a minute to pack."""
-    monkeypatch.setattr(encoders, "PACKAGED_TEXT", {})
-    monkeypatch.setattr(encoders, "PACKAGED_VISION", {})
+    monkeypatch.setattr(towers, "PACKAGED_TEXT", {})
+    monkeypatch.setattr(towers, "PACKAGED_VISION", {})
 
 
 @pytest.fixture

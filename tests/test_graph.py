@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from phenolip_lib import graph_figures
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.graph import Graph, build_graph
-from phenolip_lib.graph_schema import EDGES, ENDS, NODES, node_id
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.graph.graph import Graph, build_graph
+from phenolip_lib.graph.schema import EDGES, ENDS, NODES, node_id
+from phenolip_lib.reporting import graph_figures
 
 SPAN = ["pair_id", "field", "start", "end", "hpo_id", "surface", "negated", "uncertain", "family"]
 

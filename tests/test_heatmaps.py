@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from phenolip_lib import heatmaps
-from phenolip_lib.encoders import load_towers
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.fitting import Fit
-from phenolip_lib.student import Student
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.models import heatmaps
+from phenolip_lib.models.preprocess import Fit
+from phenolip_lib.models.student import Student
+from phenolip_lib.models.towers import load_towers
 from tests.test_encoders import tiny_checkpoint
 
 SIDE = 64

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from phenolip_lib import images
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.images import members, read_image, read_member, split_container
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data import images
+from phenolip_lib.data.images import members, read_image, read_member, split_container
 
 SIDE = 24
 

@@ -13,13 +13,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from phenolip_lib import evaluate, storage
-from phenolip_lib.errors import DamagedError, PhenoLIPError, UnwritableError
-from phenolip_lib.features import cached
-from phenolip_lib.kept import is_whole, kept, read_value, write_value
-from phenolip_lib.params import load_params
-from phenolip_lib.refine import Answer, AnswerFile
-from phenolip_lib.results import Result, load_outcomes, load_results, write_result
+from phenolip_lib.core import storage
+from phenolip_lib.core.errors import DamagedError, PhenoLIPError, UnwritableError
+from phenolip_lib.core.kept import is_whole, kept, read_value, write_value
+from phenolip_lib.core.params import load_params
+from phenolip_lib.curation.captions.refine import Answer, AnswerFile
+from phenolip_lib.evaluation.results import Result, load_outcomes, load_results, write_result
+from phenolip_lib.experiments import evaluate
+from phenolip_lib.models.features import cached
 from tests.conftest import ROOT
 
 FEATURES = np.arange(60, dtype=np.float32).reshape(15, 4)

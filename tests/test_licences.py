@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.licences import PERMISSIONS, UNKNOWN, USES, allowed, spdx, use_allowed
-from phenolip_lib.records import Record, Reject
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.licences import PERMISSIONS, UNKNOWN, USES, allowed, spdx, use_allowed
+from phenolip_lib.data.records import Record, Reject
 
 TEXTS = {
     "CC BY-NC-SA": "CC-BY-NC-SA",

@@ -15,10 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from phenolip_lib.augment import Augment, picture_seed
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.features import load_pixels
-from phenolip_lib.loading import PictureBatches, Reader, read_pixels
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.models.features import load_pixels
+from phenolip_lib.training.augment import Augment, picture_seed
+from phenolip_lib.training.image_loader import PictureBatches, Reader, read_pixels
 
 SIDE = 24
 ROWS = [np.array([5, 0, 3]), np.array([1, 1]), np.array([9, 8, 7, 6]), np.array([2])]

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from phenolip_lib.localisation_figures import _draw, examples, typical
+from phenolip_lib.reporting.localisation_figures import _draw, examples, typical
 
 
 def outcomes_of():

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from phenolip_lib.compat import open_clip
-from phenolip_lib.distributed import Gathered
-from phenolip_lib.losses import clip_loss, siglip_loss, ssm_loss
+from phenolip_lib.core.compat import open_clip
+from phenolip_lib.training.distributed import Gathered
+from phenolip_lib.training.losses import clip_loss, siglip_loss, ssm_loss
 
 
 def unit(n, dim, seed):

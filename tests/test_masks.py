@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from phenolip_lib import masks
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.masks import COLUMNS, GRID, load_masked, shrunk
-from phenolip_lib.sources import idrid
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data import masks
+from phenolip_lib.data.masks import COLUMNS, GRID, load_masked, shrunk
+from phenolip_lib.data.sources import idrid
 
 NOTHING = pd.DataFrame(columns=["record_id", "step", "reason"]).astype(str)
 SPLEEN, LUNG = "HP:0001744", "HP:0002088"
@@ -124,6 +124,6 @@ def test_no_pixel_of_a_finding_is_lost_when_shrunk():
 
 
 def test_every_reader_is_of_a_dataset_that_exists():
-    from phenolip_lib.sources import phantom
+    from phenolip_lib.data.sources import phantom
 
     assert set(masks.READERS) == {idrid.NAME, phantom.DATASET}

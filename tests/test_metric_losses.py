@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from phenolip_lib.distributed import Gathered
-from phenolip_lib.metric_losses import METRIC_LOSSES, adasp, kad, two_view
+from phenolip_lib.training.distributed import Gathered
+from phenolip_lib.training.metric_losses import METRIC_LOSSES, adasp, kad, two_view
 
 SCALE = 1 / 0.04
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.metrics import balanced_accuracy_score
 
-from phenolip_lib import metrics
-from phenolip_lib.metrics import best_ranks, incidence, mean_per_class_recall, recall_at_k
+from phenolip_lib.evaluation import metrics
+from phenolip_lib.evaluation.metrics import best_ranks, incidence, mean_per_class_recall, recall_at_k
 
 
 def unit(rng, n, dim):

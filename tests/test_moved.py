@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from phenolip_lib import moved
-from phenolip_lib.cli import app
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.pipeline import moved
+from phenolip_lib.pipeline.cli import app
 
 SCORES = 'method,metric,score,beyond_chance,id\nclip,a,"80.7 [75.4, 85.0]",False,HP:01\nclip,b,"+1,200.5*",True,HP:02\n'
 

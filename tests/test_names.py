@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from phenolip_lib import stages, train
-from phenolip_lib.cli import app
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.names import name_fault
-from phenolip_lib.params import load_params, parse_params
-from phenolip_lib.paths import Paths
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.names import name_fault
+from phenolip_lib.core.params import load_params, parse_params
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.experiments import train
+from phenolip_lib.pipeline import stages
+from phenolip_lib.pipeline.cli import app
 from tests.conftest import ROOT
 
 HOSTILE = ["..", "../../x", "a/../../../x", "/x", "$(touch y)", "x; touch y #", "-x", "x\n", "x y", "", "Ångström", "."]

@@ -6,9 +6,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from phenolip_lib import notebooks
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.stages import NOTEBOOK_STAGES
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.pipeline import notebooks
+from phenolip_lib.pipeline.stages import NOTEBOOK_STAGES
 from tests.committed import committed
 from tests.conftest import ROOT
 
@@ -66,7 +66,7 @@ def test_a_parameter_the_notebook_lacks_is_refused(tmp_path):
 
 
 def test_a_users_mistake_inside_a_notebook_stays_one_line(tmp_path):
-    code = "from phenolip_lib.errors import PhenoLIPError\nraise PhenoLIPError('no such folder')"
+    code = "from phenolip_lib.core.errors import PhenoLIPError\nraise PhenoLIPError('no such folder')"
     source = write(tmp_path / "a.ipynb", new_code_cell(code))
     with pytest.raises(PhenoLIPError, match="^no such folder$"):
         notebooks.execute(source, tmp_path / "out.ipynb", {}, tmp_path)

@@ -5,9 +5,9 @@ import pytest
 import torch
 import transformers
 
-from phenolip_lib import panels
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.panel_detr import DetrPanels
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.curation.panels import classical
+from phenolip_lib.curation.panels.detr import DetrPanels
 
 WIDTH, HEIGHT = 90, 60
 
@@ -53,7 +53,7 @@ def test_detections_are_the_models_clipped_and_ranked(checkpoint, rgb):
         expected.append((confidence, tuple(map(round, box))))
     expected.sort(key=lambda item: -item[0])
     expected = [
-        item for k, item in enumerate(expected) if all(panels.panel_iou(item[1], o) <= 0.5 for _, o in expected[:k])
+        item for k, item in enumerate(expected) if all(classical.panel_iou(item[1], o) <= 0.5 for _, o in expected[:k])
     ]
     found = DetrPanels(checkpoint, threshold=0.0).detect(rgb)
     assert len(found) == len(expected) > 1
@@ -64,7 +64,7 @@ def test_detections_are_the_models_clipped_and_ranked(checkpoint, rgb):
 
 def test_it_stands_in_for_the_classical_cutter(checkpoint, rgb):
     boxes = DetrPanels(checkpoint, threshold=0.0)(rgb)
-    assert boxes == panels.reading_order(boxes)
+    assert boxes == classical.reading_order(boxes)
     for x0, y0, x1, y1 in boxes:
         assert 0 <= x0 < x1 <= WIDTH
         assert 0 <= y0 < y1 <= HEIGHT

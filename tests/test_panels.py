@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from phenolip_lib import panels
+from phenolip_lib.curation.panels import classical
 from phenolip_lib.phantom.atlas import DOMAINS, phenotypes
 from phenolip_lib.phantom.compound import draw_compound, jpeg
 
@@ -36,15 +36,15 @@ def figures():
 
 
 def test_panels_of_drawn_figures_are_found_in_order(figures):
-    predicted = [panels.split_panels(f.rgb) for f in figures]
+    predicted = [classical.split_panels(f.rgb) for f in figures]
     truth = [[p.box for p in f.panels] for f in figures]
-    scores = panels.score(predicted, truth)
+    scores = classical.score(predicted, truth)
     assert scores["exact"] >= 0.96
     assert scores["precision"] >= 0.97
     assert scores["recall"] >= 0.97
     for found, real in zip(predicted, truth, strict=True):
-        if panels.score([found], [real])["exact"] == 1:
-            assert all(panels.panel_iou(a, b) >= 0.5 for a, b in zip(found, real, strict=True))
+        if classical.score([found], [real])["exact"] == 1:
+            assert all(classical.panel_iou(a, b) >= 0.5 for a, b in zip(found, real, strict=True))
 
 
 def test_single_pictures_are_left_whole():
@@ -55,14 +55,14 @@ def test_single_pictures_are_left_whole():
             rng = np.random.default_rng([SINGLE_SEED, k])
             rgb = domain.render(subjects[k % len(subjects)], rng, 112).to_uint8()
             for picture in (rgb, jpeg(rgb, 60)):
-                split += len(panels.split_panels(picture)) > 1
+                split += len(classical.split_panels(picture)) > 1
                 n += 1
     assert split <= 0.01 * n, f"{split} of {n} single pictures were cut"
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_a_blank_picture_is_one_panel(value):
-    assert panels.split_panels(np.full((50, 80, 3), value, np.uint8)) == [(0, 0, 80, 50)]
+    assert classical.split_panels(np.full((50, 80, 3), value, np.uint8)) == [(0, 0, 80, 50)]
 
 
 def grid(rows: int, columns: int, gutter: int, side: int = 60, ground: int = 255) -> tuple[np.ndarray, list]:
@@ -81,36 +81,36 @@ def grid(rows: int, columns: int, gutter: int, side: int = 60, ground: int = 255
 @pytest.mark.parametrize("rows, columns", [(1, 2), (2, 1), (3, 3), (1, 5)])
 def test_grids_are_cut_to_the_pixel(rows, columns, ground):
     rgb, boxes = grid(rows, columns, 4, ground=ground)
-    assert panels.split_panels(rgb) == boxes
+    assert classical.split_panels(rgb) == boxes
 
 
 def test_letters_in_a_gutter_do_not_break_it():
     rgb, boxes = grid(2, 2, 14)
     rgb[62:72, 2:9] = 0  # the letter of the lower left panel
     rgb[62:72, 78:85] = 0
-    assert panels.split_panels(rgb) == boxes
+    assert classical.split_panels(rgb) == boxes
 
 
 def test_a_thin_line_and_a_caption_strip_are_no_panels():
     rgb, _ = grid(1, 1, 0, side=100)
     rgb[50] = 255
-    assert panels.split_panels(rgb) == [(0, 0, 100, 100)]
+    assert classical.split_panels(rgb) == [(0, 0, 100, 100)]
     strip = np.full((100, 100, 3), 255, np.uint8)
     strip[:80] = rgb[:80]
     strip[88:94, 10:60:3] = 0
-    assert len(panels.split_panels(strip)) == 1
+    assert len(classical.split_panels(strip)) == 1
 
 
 def test_other_arrays_are_refused():
     with pytest.raises(ValueError, match="uint8"):
-        panels.split_panels(np.zeros((4, 4, 3)))
+        classical.split_panels(np.zeros((4, 4, 3)))
 
 
 def test_reading_order_of_an_irregular_layout():
     large, upper, lower = (0, 0, 100, 100), (104, 0, 150, 48), (104, 52, 150, 100)
-    assert panels.reading_order([lower, upper, large]) == [large, upper, lower]
+    assert classical.reading_order([lower, upper, large]) == [large, upper, lower]
     below = [(0, 104, 70, 150), (74, 104, 150, 150)]
-    assert panels.assign_labels([below[1], upper, below[0], lower, large]) == dict(
+    assert classical.assign_labels([below[1], upper, below[0], lower, large]) == dict(
         zip("abcde", [large, upper, lower, *below], strict=True)
     )
 
@@ -120,13 +120,13 @@ def test_reading_order_of_an_irregular_layout():
 
 def test_scores_by_hand():
     a, b, far = (0, 0, 10, 10), (20, 0, 30, 10), (50, 50, 60, 60)
-    assert panels.panel_iou(a, (0, 0, 10, 5)) == 0.5
-    assert panels.panel_iou(a, b) == 0
-    assert panels.score([[b, a]], [[a, b]]) == {"exact": 1, "precision": 1, "recall": 1, "map": 1}
-    assert panels.score([[a, far], [a]], [[a, b], [a]]) == pytest.approx(
+    assert classical.panel_iou(a, (0, 0, 10, 5)) == 0.5
+    assert classical.panel_iou(a, b) == 0
+    assert classical.score([[b, a]], [[a, b]]) == {"exact": 1, "precision": 1, "recall": 1, "map": 1}
+    assert classical.score([[a, far], [a]], [[a, b], [a]]) == pytest.approx(
         {"exact": 0.5, "precision": 2 / 3, "recall": 2 / 3, "map": 4 / 9}
     )
-    assert panels.score([[a, a]], [[a]]) == {"exact": 0, "precision": 0.5, "recall": 1, "map": 0.5}
+    assert classical.score([[a, a]], [[a]]) == {"exact": 0, "precision": 0.5, "recall": 1, "map": 0.5}
 
 
 @given(
@@ -141,7 +141,7 @@ def test_average_precision_equals_scikit_learn(detections, n_missed):
     if not real:
         return
     sure = [confidence for _, confidence in detections]
-    ours = panels.average_precision([found], [real], [sure])
+    ours = classical.average_precision([found], [real], [sure])
     hits = np.array([hit for hit, _ in detections], float)
     theirs = average_precision_score(hits, sure) * hits.sum() / len(real) if hits.any() else 0.0
     assert ours == pytest.approx(theirs)
@@ -159,9 +159,9 @@ def slow_average_precision(predicted, truth, confidences):
                 if c < least:
                     continue
                 n += 1
-                good = [r for r in left if panels.panel_iou(box, r) >= 0.5]
+                good = [r for r in left if classical.panel_iou(box, r) >= 0.5]
                 if good:
-                    left.remove(max(good, key=lambda r: panels.panel_iou(box, r)))
+                    left.remove(max(good, key=lambda r: classical.panel_iou(box, r)))
                     hits += 1
         total += (hits / n_truth - recall) * hits / n
         recall = hits / n_truth
@@ -181,7 +181,7 @@ def test_average_precision_equals_its_definition_where_boxes_overlap():
             predicted.append([(int(x), int(y), int(x) + 10, int(y) + 10) for x, y in near])
             sure.append(rng.choice([0.3, 0.5, 0.6, 0.8, 0.9], len(near)).tolist())
         expected = slow_average_precision(predicted, truth, sure)
-        assert panels.score(predicted, truth, confidences=sure)["map"] == pytest.approx(expected)
+        assert classical.score(predicted, truth, confidences=sure)["map"] == pytest.approx(expected)
         some += 0.1 < expected < 0.9
     assert some > 20
 
@@ -189,5 +189,5 @@ def test_average_precision_equals_its_definition_where_boxes_overlap():
 def test_a_resized_figure_is_still_cut():
     rgb, boxes = grid(2, 2, 12)
     half = np.asarray(Image.fromarray(rgb).resize((rgb.shape[1] * 2 // 3, rgb.shape[0] * 2 // 3)))
-    found = panels.split_panels(half)
-    assert panels.score([found], [[tuple(v * 2 // 3 for v in box) for box in boxes]])["exact"] == 1
+    found = classical.split_panels(half)
+    assert classical.score([found], [[tuple(v * 2 // 3 for v in box) for box in boxes]])["exact"] == 1

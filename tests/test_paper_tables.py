@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from phenolip_lib import paper_tables, published, tables
-from phenolip_lib.results import Result, load_results, write_result
+from phenolip_lib.evaluation.results import Result, load_results, write_result
+from phenolip_lib.reporting import tables
+from phenolip_lib.reporting.paper import paper_tables, published
 
 BUILDERS = {
     "zero-shot": paper_tables.zero_shot,

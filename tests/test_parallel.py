@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from phenolip_lib import throughput
-from phenolip_lib.dedup import fingerprint
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.parallel import Pool, failure, map_batches
-from phenolip_lib.recognition import Recognizer, asserted
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.parallel import Pool, failure, map_batches
+from phenolip_lib.curation.duplicates import fingerprint
+from phenolip_lib.recognition.recognizer import Recognizer, asserted
+from phenolip_lib.reporting import throughput
 from tests.conftest import DATA, ROOT
 
 
 def toy_recognizer():
-    from phenolip_lib import hpo
-    from phenolip_lib.params import Hpo
+    from phenolip_lib.core.params import Hpo
+    from phenolip_lib.ontology import hpo
 
     return Recognizer(hpo.read_release(Hpo(obo=str(DATA / "toy.obo"), sha256=None, annotations=None), DATA))
 
@@ -128,7 +128,7 @@ def test_a_damaged_file_is_computed_anew(tmp_path, damage):
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     """SIGKILL to the whole run midway; the second run does only what is missing, and ends the same."""
     script = (
-        "from functools import partial; from pathlib import Path; from phenolip_lib.parallel import *\n"
+        "from functools import partial; from pathlib import Path; from phenolip_lib.core.parallel import *\n"
         "from tests.test_parallel import slow\n"
         f"pool = Pool(engine='serial', batch_size=2, cache=Path({str(tmp_path / 'cache')!r}))\n"
         "items = [f'i{n}' for n in range(24)]\n"

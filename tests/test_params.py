@@ -2,8 +2,8 @@
 
 import pytest
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.params import load_params, parse_params
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import load_params, parse_params
 
 
 def test_unknown_key_names_the_nearest_valid_one(params):

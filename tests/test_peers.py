@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from phenolip_lib import peers
-from phenolip_lib.adapters import Adapter
-from phenolip_lib.benchmark import Benchmark
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.paths import Paths
-from phenolip_lib.results import load_results
-from phenolip_lib.tasks.retrieval import Relations
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.evaluation.benchmark import Benchmark
+from phenolip_lib.evaluation.results import load_results
+from phenolip_lib.evaluation.tasks.retrieval import Relations
+from phenolip_lib.experiments import peers
+from phenolip_lib.models.adapters import Adapter
 from tests.task_case import pairs_of, settings_of
 
 

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.records import MODALITIES
+from phenolip_lib.data.sources import phantom
 from phenolip_lib.phantom import captions, frames
 from phenolip_lib.phantom.atlas import DOMAINS, build, phenotypes
 from phenolip_lib.phantom.captions import in_sentence, write_caption
 from phenolip_lib.phantom.compound import draw_compound
 from phenolip_lib.phantom.names import caption_names
 from phenolip_lib.phantom.plan import long_tail
-from phenolip_lib.records import MODALITIES
-from phenolip_lib.sources import phantom
 
 SMALL = {
     "subjects_per_finding": 2, "size": 64, "compound_share": 0.15, "duplicate_share": 0.1, "normal_share": 0.1,

@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from phenolip_lib.compat import open_clip
-from phenolip_lib.encoders import load_towers
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.features import load_pixels
-from phenolip_lib.loading import PictureBatches
-from phenolip_lib.ontology import Ontology
-from phenolip_lib.phenolip import PhenoLIP
-from phenolip_lib.publish import save_open_clip
-from phenolip_lib.stage1 import make_projection
-from phenolip_lib.student import Student, save_student
+from phenolip_lib.core.compat import open_clip
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.models.export import save_open_clip
+from phenolip_lib.models.features import load_pixels
+from phenolip_lib.models.knowledge_encoder import make_projection
+from phenolip_lib.models.phenolip import PhenoLIP
+from phenolip_lib.models.student import Student, save_student
+from phenolip_lib.models.towers import load_towers
+from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.training.image_loader import PictureBatches
 from tests.test_encoders import make_pairs, tiny_checkpoint
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from phenolip_lib import hpo
-from phenolip_lib.ontology import Ontology
+from phenolip_lib.ontology import hpo
+from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.phantom.atlas import phenotypes
 from tests.conftest import ROOT
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from phenolip_lib import progress
+from phenolip_lib.core import progress
 
 
 @pytest.fixture

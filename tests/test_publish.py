@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 
-from phenolip_lib.encoders import load_text_tower, load_towers
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.features import load_pixels
-from phenolip_lib.model_card import MOVED
-from phenolip_lib.publish import dense_layers, save_open_clip, save_sentence_transformers
-from phenolip_lib.stage1 import KnowledgeEncoder, make_projection
-from phenolip_lib.student import Student
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.models.export import dense_layers, save_open_clip, save_sentence_transformers
+from phenolip_lib.models.features import load_pixels
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder, make_projection
+from phenolip_lib.models.student import Student
+from phenolip_lib.models.towers import load_text_tower, load_towers
+from phenolip_lib.reporting.model_card import MOVED
 from tests.test_encoders import make_pairs, tiny_checkpoint
 
 TEXTS = [
@@ -32,7 +32,7 @@ TEXTS = [
     "a large spleen and a large heart " * 60,
 ]
 
-# torchvision of the package index does not import beside a CPU build of torch (see phenolip_lib.compat),
+# torchvision of the package index does not import beside a CPU build of torch (see phenolip_lib.core.compat),
 # and this process must not import phenolip_lib: the same two declarations stand here.
 TORCHVISION = """
 import torch
@@ -145,7 +145,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def students(student, root):
     """One of each kind; what the last two were made from is gone when they are read again."""
-    from phenolip_lib import encoders
+    from phenolip_lib.models import towers as encoders
 
     tiny_checkpoint(root / "base")
     checkpoint = make_student(f"local-dir:{root / 'base'}", bias=-10.0)

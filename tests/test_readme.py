@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from phenolip_lib import tables
-from phenolip_lib.params import load_params
+from phenolip_lib.core.params import load_params
+from phenolip_lib.reporting import tables
 from tests.committed import committed
 from tests.conftest import ROOT
 
@@ -124,7 +124,7 @@ def test_the_towers_of_the_paper_are_parameters_that_fit_together():
     told = YAML(typ="safe", pure=True).load(text)
     flat = {f"{name}.{key}": value for name, own in told.items() for key, value in own.items()}
     params = load_params(ROOT / "params.yaml").with_overrides(flat)
-    config = json.loads((ROOT / "phenolip_lib/configs/phenolip-vit-b-16.json").read_text())
+    config = json.loads((ROOT / "phenolip_lib/models/configs/phenolip-vit-b-16.json").read_text())
     assert params.stage1.embed_dim == config["embed_dim"]
     assert params.encoders.image_size == config["vision_cfg"]["image_size"]
     (batch,) = re.findall(r"stage2\.batch_size=(\d+)", README)

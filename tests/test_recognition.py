@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phenolip_lib import reading
-from phenolip_lib.recognition import Recognizer, asserted
-from phenolip_lib.wording import lemma
+from phenolip_lib.recognition import tokens
+from phenolip_lib.recognition.recognizer import Recognizer, asserted
+from phenolip_lib.recognition.vocabulary import lemma
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_batches_of_any_size_remember_nothing_wrong(recognize, monkeypatch):
     """The memory of chunks may be emptied at any time without changing what is found."""
     texts = [f"case {i}: enlarged spleen, no ataxia, short fingers and toes {i}" for i in range(40)]
     expected = [recognize(text) for text in texts]
-    monkeypatch.setattr(reading, "MAX_CHUNKS", 3)
+    monkeypatch.setattr(tokens, "MAX_CHUNKS", 3)
     assert [recognize(text) for text in texts] == expected
 
 

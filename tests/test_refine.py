@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phenolip_lib import refine
-from phenolip_lib.caption_rules import clean_caption
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.language_models import LocalModel, OpenAICompatible, Unanswered
-from phenolip_lib.recognition import Recognizer
-from phenolip_lib.refine import Item
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.curation.captions import refine
+from phenolip_lib.curation.captions.refine import Item
+from phenolip_lib.curation.captions.rules import clean_caption
+from phenolip_lib.models.language_models import LocalModel, OpenAICompatible, Unanswered
+from phenolip_lib.recognition.recognizer import Recognizer
 
 SPLEEN, HEART = "HP:0001744", "HP:0001640"
 
@@ -371,7 +371,7 @@ def tiny_model(tmp_path_factory):
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    from phenolip_lib.compat import transformers
+    from phenolip_lib.core.compat import transformers
 
     torch.manual_seed(0)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from phenolip_lib import hpo, releases
-from phenolip_lib.ontology import Ontology
-from phenolip_lib.params import Hpo
+from phenolip_lib.core.params import Hpo
+from phenolip_lib.ontology import hpo, releases
+from phenolip_lib.ontology.ontology import Ontology
 from tests.conftest import DATA
 
 SPLEEN = """[Term]

@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.results import Result, load_outcomes, load_results, write_result
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.evaluation.results import Result, load_outcomes, load_results, write_result
 
 FACTS = {"source": "phantom", "method": "ssm_ontology", "seed": 2, "n_train": 5, "provenance": {"torch": "x"}}
 

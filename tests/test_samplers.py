@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from phenolip_lib.samplers import ConceptSampler
+from phenolip_lib.training.samplers import ConceptSampler
 
 
 def rows_of(counts):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.by import By
 
-from phenolip_lib.demo.app import serve
-from phenolip_lib.demo.assistant import Assistant
-from phenolip_lib.paths import Paths
+from phenolip_lib.apps.demo.app import serve
+from phenolip_lib.apps.demo.assistant import Assistant
+from phenolip_lib.core.paths import Paths
 from tests.browser import DESKTOP, PHONE, chromium, console_errors
 from tests.conftest import ROOT
 from tests.test_demo_browser import rows, upload, wait

@@ -13,8 +13,8 @@ import psutil
 import pytest
 import torch
 
-from phenolip_lib import runtime, side_by_side
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.core import runtime, side_by_side
+from phenolip_lib.core.errors import PhenoLIPError
 from tests.conftest import ROOT
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phenolip_lib import oracles, similarity
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.obographs import write_obographs
-from phenolip_lib.ontology import ROOT, Ontology
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.ontology import oracles, similarity
+from phenolip_lib.ontology.obographs import write_obographs
+from phenolip_lib.ontology.ontology import ROOT, Ontology
 
 MEASURES = [similarity.resnik, similarity.lin, similarity.jiang_conrath]
 
@@ -72,21 +72,21 @@ def test_disease_information_content_of_one_database_by_counting(heart):
         above = {}
         for disease, hpo_id in zip(table["disease_id"], table["hpo_id"], strict=True):
             above.setdefault(disease, set()).update(heart.ancestors(hpo_id))
-        ic = similarity.disease_information_content(heart, database)
+        ic = heart.disease_information_content(database)
         for hpo_id in heart.ids[::25]:
             count = sum(hpo_id in found for found in above.values())
             assert ic[heart.index[hpo_id]] == pytest.approx(-math.log(max(count, 1) / len(above)))
 
 
 def test_databases_differ_and_all_is_the_default(heart):
-    default = similarity.disease_information_content(heart)
+    default = heart.disease_information_content()
     np.testing.assert_array_equal(default, heart.information_content)
-    assert not np.allclose(default, similarity.disease_information_content(heart, "OMIM"))
+    assert not np.allclose(default, heart.disease_information_content("OMIM"))
 
 
 def test_unknown_database_lists_the_known(toy):
     with pytest.raises(PhenoLIPError, match="no annotated disease of 'ORPHA' .* there are: OMIM"):
-        similarity.disease_information_content(toy, "ORPHA")
+        toy.disease_information_content("ORPHA")
 
 
 def test_intrinsic_information_content_by_hand(toy):
@@ -268,7 +268,7 @@ def test_information_content_against_hpo_toolkit(spleen):
 
     onto, theirs = spleen
     table = onto.tables["annotations"].assign(disease_id=lambda t: [f"OMIM:{i}" for i in range(len(t))])
-    ours = similarity.disease_information_content(Ontology(dict(onto.tables, annotations=table), "single"))
+    ours = Ontology.disease_information_content((dict(onto.tables, annotations=table), "single"))
     items = Items(
         SimpleNamespace(annotations=[SimpleNamespace(is_present=True, identifier=TermId.from_curie(hpo_id))])
         for hpo_id in table["hpo_id"]

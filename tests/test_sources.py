@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.sources import DATASETS, chula, ham10000, idrid, medpix, open_records
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.sources import DATASETS, chula, ham10000, idrid, medpix, open_records
 from tests.conftest import ROOT
 
 REAL = Path(os.environ.get("PHENOLIP_DATA", ROOT.parent / "shared" / "data"))

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.images import read_image
-from phenolip_lib.records import Record, Reject
-from phenolip_lib.sources import jats, pmc_oa
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.images import read_image
+from phenolip_lib.data.records import Record, Reject
+from phenolip_lib.data.sources import jats, pmc_oa
 
 HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE article PUBLIC "-//NLM//DTD JATS (Z39.96) Journal Archiving DTD v1.3//EN" "JATS-archivearticle1.dtd">

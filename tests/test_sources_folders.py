@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.images import read_image
-from phenolip_lib.records import Record, Reject
-from phenolip_lib.sources import DATASETS, covid, medmnist, open_records
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.images import read_image
+from phenolip_lib.data.records import Record, Reject
+from phenolip_lib.data.sources import DATASETS, covid, medmnist, open_records
 
 FILLED = ["covid-chestxray", "roco", "medmnist", "pmc-oa", "phenobench", "webdataset", "folder"]
 

@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from phenolip_lib.curation import Ledger, Picture, admit, resolve_labels
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.exports import phenobench as phenobench_export
-from phenolip_lib.exports import shards
-from phenolip_lib.images import read_image
-from phenolip_lib.records import Record, Reject
-from phenolip_lib.sources import DATASETS, folder, open_records
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.curation.steps import Ledger, Picture, admit, resolve_labels
+from phenolip_lib.data.images import read_image
+from phenolip_lib.data.records import Record, Reject
+from phenolip_lib.data.sources import DATASETS, folder, open_records
+from phenolip_lib.graph.exports import phenobench as phenobench_export
+from phenolip_lib.graph.exports import shards
 
 ENTRY = {"pmc_id": "PMC9", "figure_id": "F2", "bbox_id": 1, "image_path": "9.jpg", "modality": "X-ray",
          "enhanced_description": "Large heart.", "phenotypes": ["Cardiomegaly"]}  # fmt: skip

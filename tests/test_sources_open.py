@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.records import Record, Reject
-from phenolip_lib.runtime import log
-from phenolip_lib.sources import DATASETS, chula, ham10000, idrid, medpix, open_records
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.runtime import log
+from phenolip_lib.data.records import Record, Reject
+from phenolip_lib.data.sources import DATASETS, chula, ham10000, idrid, medpix, open_records
 from tests.conftest import ROOT
 
 REAL = Path(os.environ.get("PHENOLIP_DATA", ROOT.parent / "shared" / "data"))

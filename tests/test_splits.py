@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.folds import group_folds
-from phenolip_lib.params import Splits
-from phenolip_lib.splits import assign_splits, check_no_leakage, leakage, phenotype_balance, whole_groups
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import Splits
+from phenolip_lib.data.folds import group_folds
+from phenolip_lib.data.splits import assign_splits, check_no_leakage, leakage, phenotype_balance, whole_groups
 
 SHARES = Splits(train=0.7, val=0.1, test=0.2)
 

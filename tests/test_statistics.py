@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from phenolip_lib import statistics
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.statistics import (
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.evaluation import statistics
+from phenolip_lib.evaluation.statistics import (
     bootstrap_statistic,
     differences,
     group_bootstrap,

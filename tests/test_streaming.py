@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from phenolip_lib.augment import Augment
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.exports import shards
-from phenolip_lib.loading import PictureBatches
-from phenolip_lib.streaming import ShardStream, buffer_shuffle, rows_of, samples
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.graph.exports import shards
+from phenolip_lib.training.augment import Augment
+from phenolip_lib.training.image_loader import PictureBatches
+from phenolip_lib.training.streaming import ShardStream, buffer_shuffle, rows_of, samples
 
 SIDE = 16
 N = 43
@@ -116,7 +116,7 @@ def test_resumption_gives_what_an_unbroken_run_gives(exported, workers, rank):
 def test_resumption_reads_no_picture_before_its_step(exported, monkeypatch):
     read = []
     monkeypatch.setattr(
-        "phenolip_lib.streaming.read_pixels",
+        "phenolip_lib.training.streaming.read_pixels",
         lambda *names, **_: read.append(names) or torch.zeros(3, SIDE, SIDE, dtype=torch.uint8),
     )
     (last,) = stream(exported, start=12)
@@ -153,7 +153,7 @@ def test_any_shards_are_shared_out_evenly(counts, world, batch_size, buffer, see
     options = {"seed": seed, "world": world, "workers": 0, "shuffle_buffer": buffer, "verify": False}
     with pytest.MonkeyPatch.context() as patch:
         found = (Path(), [entry["shard"] for entry in entries], entries)
-        patch.setattr("phenolip_lib.streaming.find_shards", lambda *_: found)
+        patch.setattr("phenolip_lib.training.streaming.find_shards", lambda *_: found)
         if sum(counts) < batch_size * world:
             with pytest.raises(PhenoLIPError, match=f"needs {batch_size * world}"):
                 ShardStream("x", None, SIDE, batch_size, **options)

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from phenolip_lib import tables
-from phenolip_lib.results import Result, load_results, write_result
+from phenolip_lib.evaluation.results import Result, load_results, write_result
+from phenolip_lib.reporting import tables
 
 
 @pytest.fixture

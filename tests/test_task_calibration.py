@@ -12,9 +12,17 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.tasks.calibration import SCALES, adaptive_ece, calibration, ece, fit_scale, per_image, reliability
-from phenolip_lib.tasks.zero_shot import problems
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.evaluation.tasks.calibration import (
+    SCALES,
+    adaptive_ece,
+    calibration,
+    ece,
+    fit_scale,
+    per_image,
+    reliability,
+)
+from phenolip_lib.evaluation.tasks.zero_shot import problems
 from tests.task_case import bench_of, embedded_of, pairs_of
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from phenolip_lib.benchmark import Benchmark
-from phenolip_lib.experiment import Embedded
-from phenolip_lib.tasks.candidates import by_candidates
-from phenolip_lib.tasks.retrieval import retrieval
+from phenolip_lib.evaluation.benchmark import Benchmark
+from phenolip_lib.evaluation.tasks.candidates import by_candidates
+from phenolip_lib.evaluation.tasks.retrieval import retrieval
+from phenolip_lib.experiments.experiment import Embedded
 from tests.test_task_retrieval import pairs_of, settings_of, unit
 
 

@@ -9,10 +9,10 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.probe_sets import cell_crops, rsna
-from phenolip_lib.runtime import log
-from phenolip_lib.tasks.linear_probe import GRID, TooSmall, linear_probe, probe_arrays, stratified_subset
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.runtime import log
+from phenolip_lib.data.probe_sets import cell_crops, rsna
+from phenolip_lib.evaluation.tasks.linear_probe import GRID, TooSmall, linear_probe, probe_arrays, stratified_subset
 from tests.task_case import bench_of, embedded_of, pairs_of, settings_of
 
 CLASSES = ["bcc", "mel", "nv"]

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, jaccard_score
 
-from phenolip_lib.masks import Masked
-from phenolip_lib.tasks import localisation as task
-from phenolip_lib.tasks.localisation import METRICS, centre, distance, ious, localisation, pixel_ap, scores
+from phenolip_lib.data.masks import Masked
+from phenolip_lib.evaluation.tasks import localisation as task
+from phenolip_lib.evaluation.tasks.localisation import METRICS, centre, distance, ious, localisation, pixel_ap, scores
 
 SEEDS = st.integers(0, 10_000)
 
@@ -108,7 +108,7 @@ class _Head:
 
 @pytest.fixture
 def case(full):
-    from phenolip_lib.fitting import Fit
+    from phenolip_lib.models.preprocess import Fit
 
     rng = np.random.default_rng(0)
     directions = np.eye(8, dtype=np.float32)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.sparse import csr_matrix
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.tasks import matching as task
-from phenolip_lib.tasks.matching import (
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.evaluation.tasks import matching as task
+from phenolip_lib.evaluation.tasks.matching import (
     at_threshold,
     best_threshold,
     candidates,

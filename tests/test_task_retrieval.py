@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from phenolip_lib.benchmark import Benchmark
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.metrics import best_ranks, incidence, mutual_ranks
-from phenolip_lib.ontology import PHENOTYPIC_ABNORMALITY, ROOT
-from phenolip_lib.params import Evaluation, load_params
-from phenolip_lib.tasks import retrieval as task
-from phenolip_lib.tasks.retrieval import CLIP_BENCHMARK_NAMES, Judge, Relations, retrieval
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import Evaluation, load_params
+from phenolip_lib.evaluation.benchmark import Benchmark
+from phenolip_lib.evaluation.metrics import best_ranks, incidence, mutual_ranks
+from phenolip_lib.evaluation.results import CLIP_BENCHMARK_NAMES
+from phenolip_lib.evaluation.tasks import retrieval as task
+from phenolip_lib.evaluation.tasks.retrieval import Judge, Relations, retrieval
+from phenolip_lib.ontology import similarity
+from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, ROOT
 
 
 def settings_of(candidates):
@@ -196,7 +198,7 @@ def test_ndcg_equals_scikit_learn_where_nothing_ties(full):
     for k in (10, 50):
         values = found[found["metric"] == f"i2p_ndcg@{k}"].set_index("query")["value"]
         for i, pair_id in enumerate(bench.pairs["pair_id"]):
-            gain = full.lin(bench.pairs["phenotypes"][i], bench.candidates).max(axis=0)
+            gain = similarity.lin(full, bench.pairs["phenotypes"][i], bench.candidates).max(axis=0)
             assert values[pair_id] == pytest.approx(ndcg_score(gain[None], scores[i : i + 1], k=k), abs=1e-6)
 
 
@@ -217,7 +219,7 @@ def test_the_first_candidate_is_judged_as_in_networkx(full):
         common = len(predicted & true)
         assert found["i2p_hierarchical_precision@1", pair_id] == pytest.approx(common / len(predicted))
         assert found["i2p_hierarchical_recall@1", pair_id] == pytest.approx(common / len(true))
-        assert found["i2p_lin@1", pair_id] == pytest.approx(full.lin([first], own).max(), abs=1e-6)
+        assert found["i2p_lin@1", pair_id] == pytest.approx(similarity.lin(full, [first], own).max(), abs=1e-6)
 
 
 def naive_top(scores, gains, k):

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenolip_lib import task_tables
-from phenolip_lib.results import load_results, write_result
-from phenolip_lib.tasks.calibration import calibration
-from phenolip_lib.tasks.linear_probe import linear_probe
-from phenolip_lib.tasks.matching import matching
-from phenolip_lib.tasks.zero_shot import zero_shot
+from phenolip_lib.evaluation.results import load_results, write_result
+from phenolip_lib.evaluation.tasks.calibration import calibration
+from phenolip_lib.evaluation.tasks.linear_probe import linear_probe
+from phenolip_lib.evaluation.tasks.matching import matching
+from phenolip_lib.evaluation.tasks.zero_shot import zero_shot
+from phenolip_lib.reporting import task_tables
 from tests.task_case import FACE, bench_of, embedded_of, pairs_of
 
 

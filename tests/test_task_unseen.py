@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from phenolip_lib.benchmark import Benchmark
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.params import Evaluation, load_params
-from phenolip_lib.splits import leakage
-from phenolip_lib.tasks.retrieval import retrieval
-from phenolip_lib.tasks.unseen import (
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import Evaluation, load_params
+from phenolip_lib.data.splits import leakage
+from phenolip_lib.evaluation.benchmark import Benchmark
+from phenolip_lib.evaluation.tasks.retrieval import retrieval
+from phenolip_lib.evaluation.tasks.unseen import (
     BUCKETS,
     by_system,
     by_training_images,

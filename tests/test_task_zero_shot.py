@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.records import MODALITIES
-from phenolip_lib.tasks import zero_shot as task
-from phenolip_lib.tasks.zero_shot import COLUMNS, PHENOBENCH, class_mean, class_ranks, macro_auc, problems, zero_shot
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.records import MODALITIES
+from phenolip_lib.evaluation.tasks import zero_shot as task
+from phenolip_lib.evaluation.tasks.zero_shot import (
+    COLUMNS,
+    PHENOBENCH,
+    class_mean,
+    class_ranks,
+    macro_auc,
+    problems,
+    zero_shot,
+)
 from tests.task_case import HPO, bench_of, embedded_of, pairs_of, unit
 
 

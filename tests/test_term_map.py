@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from phenolip_lib import figures, term_map
-from phenolip_lib.figures import COLORS
+from phenolip_lib.reporting import figures, term_map
+from phenolip_lib.reporting.figures import COLORS
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,9 @@
 
 import re
 
-from phenolip_lib.licences import use_allowed
-from phenolip_lib.params import load_params
-from phenolip_lib.sources import chula, ham10000, idrid, medpix
+from phenolip_lib.core.params import load_params
+from phenolip_lib.data.licences import use_allowed
+from phenolip_lib.data.sources import chula, ham10000, idrid, medpix
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "THIRD_PARTY.md").read_text(encoding="utf-8")

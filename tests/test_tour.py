@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from phenolip_lib import tour
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.ontology import similarity
+from phenolip_lib.reporting import tour
 from tests.task_case import bench_of, embedded_of, pairs_of
 
 HEART = "HP:0001640"
@@ -48,7 +49,7 @@ def test_neighbours_are_the_nearest_names_with_their_similarity(full, monkeypatc
     for name, own in spaces.items():
         order = sorted((i for i in range(50) if i != 7), key=lambda i: -(own[i] @ own[7]))[:3]
         assert table[name].tolist() == [full[ids[i]].name for i in order]
-        lin = [full.lin([ids[7]], [ids[i]])[0, 0] for i in order]
+        lin = [similarity.lin(full, [ids[7]], [ids[i]])[0, 0] for i in order]
         assert table[f"Lin ({name})"].tolist() == pytest.approx(lin, abs=0.005)
     with pytest.raises(PhenoLIPError, match="is no phenotype of HPO"):
         tour.neighbours(full, "HP:0000001", both)

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from phenolip_lib import stage1, stage2, training_data
-from phenolip_lib.encoders import load_towers
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.knowledge import attribute_texts, related_terms
-from phenolip_lib.linking import held_out_ranks, tfidf_ranks
-from phenolip_lib.stage1 import KnowledgeEncoder
-from phenolip_lib.student import build_student, load_student, save_student
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.evaluation.linking import held_out_ranks, tfidf_ranks
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
+from phenolip_lib.models.student import build_student, load_student, save_student
+from phenolip_lib.models.towers import load_towers
+from phenolip_lib.training import inputs, stage1, stage2
+from phenolip_lib.training.attribute_texts import attribute_texts, related_terms
 from tests.test_encoders import make_pairs, tiny_checkpoint
 
 SMALL = {
@@ -44,7 +44,7 @@ def data(small, trained, tmp_path_factory):
     pairs["split"] = ["train"] * 16 + ["val"] * 4 + ["test"] * 4
     encoder, texts, _ = trained
     towers = load_towers("phenolip-tiny", 64, 256)
-    return training_data.prepare(small, pairs, folder, towers, encoder, texts, None)
+    return inputs.prepare(small, pairs, folder, towers, encoder, texts, None)
 
 
 # --- stage 1 ------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_students_learn_and_repeat_bit_by_bit(small, data, trained):
 def test_without_lambda_the_teacher_changes_nothing(small, data, trained):
     plain = small.with_overrides({"stage2.lambda_kd": 0.0})
     model, history = stage2.train(plain, data, trained[0], seed=0)
-    scrambled = training_data.TrainingData(**{**vars(data), "teacher": data.teacher[::-1].copy()})
+    scrambled = inputs.TrainingData(**{**vars(data), "teacher": data.teacher[::-1].copy()})
     again, _ = stage2.train(plain, scrambled, trained[0], seed=0)
     np.testing.assert_array_equal(model.embed_texts(data.texts), again.embed_texts(data.texts))
     assert "loss_kd" not in history
@@ -164,7 +164,7 @@ def test_frozen_features_and_running_the_tower_agree_before_training(small, data
     """One code path: a tower that is run gives what the cache holds, up to bf16 batches."""
     p = small.with_overrides({"stage2.image_tower": "finetune", "stage2.text_tower": "finetune", "stage2.epochs": 0})
     model, _ = stage2.train(p, data, trained[0], seed=0)
-    images, texts = training_data.student_features(p, model, data)
+    images, texts = inputs.student_features(p, model, data)
     np.testing.assert_allclose(images, data.images, atol=0.05)
     np.testing.assert_allclose(texts, data.texts, atol=0.05)
 
@@ -212,7 +212,7 @@ def test_biomedclips_kind_of_checkpoint_trains_through_the_same_code(params, toy
     towers = load_towers(p.encoders.student, 64, 256)
     pairs = make_pairs(tmp_path, n=8).assign(caption="large spleen", split="train")
     pairs["phenotypes"] = [["HP:0001744"]] * 8
-    found = training_data.prepare(p, pairs, tmp_path, towers, encoder, texts, None)
+    found = inputs.prepare(p, pairs, tmp_path, towers, encoder, texts, None)
     model, history = stage2.train(p, found, encoder, seed=0)
     assert model.embed_images(found.images).shape == (8, 16)
     assert np.isfinite(history["loss"]).all()
@@ -221,13 +221,13 @@ def test_biomedclips_kind_of_checkpoint_trains_through_the_same_code(params, toy
 
 
 def test_one_pair_is_too_few(small, data, trained):
-    lonely = training_data.TrainingData(**{**vars(data), "pairs": data.pairs.assign(split=["train"] + ["test"] * 23)})
+    lonely = inputs.TrainingData(**{**vars(data), "pairs": data.pairs.assign(split=["train"] + ["test"] * 23)})
     with pytest.raises(PhenoLIPError, match="1 training pairs; contrast needs at least 2"):
         stage2.train(small, lonely, trained[0], seed=0)
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice(small, data, trained):
-    bad = training_data.TrainingData(**{**vars(data), "images": np.full_like(data.images, np.nan)})
+    bad = inputs.TrainingData(**{**vars(data), "images": np.full_like(data.images, np.nan)})
     with pytest.raises(PhenoLIPError, match="the loss is nan at step 1; lower stage2.learning_rate"):
         stage2.train(small, bad, trained[0], seed=0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenolip_lib.trainset import UNUSED, Order, prepared
+from phenolip_lib.training.subset import UNUSED, Order, prepared
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from phenolip_lib.curation.visibility import BRANCHES, filter_visible, visible, visible_terms
+from phenolip_lib.data.records import MODALITIES
 from phenolip_lib.phantom.atlas import phenotypes
-from phenolip_lib.records import MODALITIES
-from phenolip_lib.visibility import BRANCHES, filter_visible, visible, visible_terms
 
 FEVER, PAIN, VOICE, SEIZURE, HIGH_GLUCOSE = "HP:0001945", "HP:0012531", "HP:0001608", "HP:0001250", "HP:0003074"
 
@@ -49,7 +49,7 @@ def test_modalities_show_their_own(full, name, where, elsewhere):
 
 def test_the_table_is_the_rule_for_each_term(full):
     """One modality against a walk up from each term."""
-    from phenolip_lib.visibility import NEVER_SEEN, SEEN_NEVERTHELESS
+    from phenolip_lib.curation.visibility import NEVER_SEEN, SEEN_NEVERTHELESS
 
     shown = visible_terms(full, "other")
     for hpo_id in full.phenotypes[::37]:

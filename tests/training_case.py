@@ -17,14 +17,16 @@ import pandas as pd
 from safetensors.torch import save_file
 from torch import nn
 
-from phenolip_lib import affinity, runtime, stage2, student, training_data
-from phenolip_lib.checkpoints import Checkpoints
-from phenolip_lib.distributed import local_device, process_group
-from phenolip_lib.encoders import load_towers
-from phenolip_lib.engine import Engine
-from phenolip_lib.errors import PhenoLIPError
-from phenolip_lib.features import image_features, text_features
-from phenolip_lib.params import load_params
+from phenolip_lib.core import runtime
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import load_params
+from phenolip_lib.models import student
+from phenolip_lib.models.features import image_features, text_features
+from phenolip_lib.models.towers import load_towers
+from phenolip_lib.training import affinity, inputs, stage2
+from phenolip_lib.training.checkpoints import Checkpoints
+from phenolip_lib.training.distributed import local_device, process_group
+from phenolip_lib.training.engine import Engine
 from tests.test_encoders import make_pairs, tiny_checkpoint
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +57,7 @@ def params(folder: Path, overrides: dict):
     return load_params(ROOT / "params.yaml").with_overrides(BASE | student_name | overrides)
 
 
-def data(folder: Path, settings) -> training_data.TrainingData:
+def data(folder: Path, settings) -> inputs.TrainingData:
     """Features of the pictures, and a teacher of random directions."""
     rng = np.random.default_rng(0)
     towers = load_towers(settings.encoders.student, settings.encoders.image_size, settings.encoders.context_length)
@@ -73,7 +75,7 @@ def data(folder: Path, settings) -> training_data.TrainingData:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     texts = text_features(towers.text, pairs["caption"].tolist())
-    return training_data.TrainingData(
+    return inputs.TrainingData(
         pairs, folder, image_features(towers, pairs, folder), texts, unit(24), strings,
         text_features(towers.text, list(WORDS)), unit(len(WORDS)),
         affinity.build(pairs["phenotypes"].tolist(), texts, None),

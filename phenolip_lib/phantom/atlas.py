@@ -29,14 +29,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from phenolip_lib.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.progress import track
+from phenolip_lib.core.storage import atomic_folder, write_json
 from phenolip_lib.phantom import dermatology, face, hematology, histology, ophthalmology, pathology, radiology
 from phenolip_lib.phantom.captions import Mention, Names, reworded, write_caption
 from phenolip_lib.phantom.compound import Panel, bitfield, draw_compound, jpeg
 from phenolip_lib.phantom.domain import Domain
 from phenolip_lib.phantom.plan import Plan, plan_figures
-from phenolip_lib.progress import track
-from phenolip_lib.storage import atomic_folder, write_json
 
 FORMAT = 1
 LICENCE = "CC0-1.0"

@@ -1,6 +1,6 @@
 """Compound figures: several pictures in a grid, lettered, under one shared caption.
 
-Most figures of the literature are of this kind, and cutting them (`phenolip_lib.panels`) is the
+Most figures of the literature are of this kind, and cutting them (`phenolip_lib.curation.panels.classical`) is the
 first step of making image-text pairs of them. Panels are lettered in reading order.
 """
 

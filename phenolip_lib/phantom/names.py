@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from phenolip_lib.ontology import Ontology
+from phenolip_lib.ontology.ontology import Ontology
 
 MAX_WORDS = 6
 

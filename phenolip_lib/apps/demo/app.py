@@ -1,0 +1,240 @@
+"""The Gradio application: a thin page around `Assistant`.
+
+What leaves and stays: the server listens on this computer alone unless told otherwise, makes no public link, and
+Gradio's analytics and the browser's run history are off. A content security policy lets the page load from its own
+address only. Pictures go to the browser within HTML, so no file is served; uploads lie in a folder of this process,
+are deleted when read, and the folder with it at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio can ask for it
+
+import gradio as gr
+from gradio.themes import Base
+from starlette.middleware import Middleware
+
+from phenolip_lib.apps.demo import page
+from phenolip_lib.apps.demo.assistant import Assistant, View
+from phenolip_lib.apps.demo.overlay import overlay
+from phenolip_lib.apps.demo.uploads import MAX_BYTES, megabytes, read_upload, split_words
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.runtime import configure, log
+from phenolip_lib.data.images import PICTURE_SUFFIXES
+
+HOST, PORT = "127.0.0.1", 7860
+FORGET_AFTER = 600
+"""Seconds after which uploads that no request followed are deleted."""
+WAITING, SESSIONS = 16, 32
+"""Requests that may wait, further ones are refused; pages remembered, the oldest is forgotten for a new one."""
+NO_MAP = "off"
+UNLIKE = "This picture is unlike the training pictures: take the ranking for a guess in the dark."
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # Gradio compiles its templates in the browser
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+class Headers:
+    """ASGI middleware that adds the security headers to every answer."""
+
+    def __init__(self, app) -> None:
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        async def sending(message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", POLICY.encode()),
+                    (b"referrer-policy", b"no-referrer"),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        await self.app(scope, receive, sending if scope["type"] == "http" else send)
+
+
+def uploads_only(file: gr.File) -> gr.File:
+    """The field without Gradio's other way in: it would fetch an address that a request names."""
+    take = file.async_move_resource_to_block_cache
+
+    async def guarded(name):
+        if "://" in str(name):
+            raise gr.Error("Addresses are not fetched; upload the file", print_exception=False)
+        return await take(name)
+
+    file.async_move_resource_to_block_cache = guarded
+    return file
+
+
+class Session:
+    """What the page does; every method answers a request and never raises a `PhenoLIPError`."""
+
+    def __init__(self, assistant: Assistant, max_bytes: int = MAX_BYTES) -> None:
+        self.assistant, self.max_bytes = assistant, max_bytes
+
+    def take(self, path: str, system: str, words: str, kind: str):
+        """A new picture: (file field, view, chosen row, status, picture, ranking, similar pictures)."""
+        try:
+            view = self.assistant.look(read_upload(Path(path), self.max_bytes))
+            similar = page.pictures(self.assistant, *self.assistant.similar(view), "Similar pictures")
+        except PhenoLIPError as error:
+            return None, None, "", page.status(str(error), refused=True), "", "", ""
+        return None, view, *self._answer(view, system, words, kind, ""), similar
+
+    def rerank(self, view: View | None, system: str, words: str, kind: str, chosen: str):
+        """Another organ system, map or words: (chosen row, status, picture, ranking)."""
+        if view is not None:
+            return self._answer(view, system, words, kind, chosen)
+        note = page.status("No picture is in memory; upload one, also if you did before.") if chosen else ""
+        return chosen, note, gr.skip(), gr.skip()
+
+    def choose(self, view: View | None, system: str, words: str, kind: str, event: gr.EventData):
+        """Another row pressed: as `rerank`."""
+        return self.rerank(view, system, words, kind, str(event.key))
+
+    def search(self, text: str) -> str:
+        """Training pictures for a text."""
+        try:
+            (wanted,) = split_words(text.replace(",", " ").replace(";", " ")) or [""]
+            return page.pictures(self.assistant, *self.assistant.search(wanted), wanted) if wanted else ""
+        except PhenoLIPError as error:
+            return page.status(str(error), refused=True)
+
+    def _answer(self, view: View, system: str, words: str, kind: str, chosen: str) -> tuple[str, str, str, str]:
+        try:
+            table = self.assistant.rank(view, system, split_words(words))
+        except PhenoLIPError as error:
+            return chosen, page.status(str(error), refused=True), page.picture(view.picture), ""
+        keys = [page.key_of(row) for row in table.itertuples(index=False)]
+        chosen = chosen if chosen in keys else keys[0]
+        note = UNLIKE if self.assistant.unlike(view) else ""
+        ranking = page.ranking(table, self.assistant, chosen)
+        return chosen, page.status(note), self._picture(view, chosen, kind), ranking
+
+    def _picture(self, view: View, chosen: str, kind: str) -> str:
+        if kind == NO_MAP:
+            return page.picture(view.picture)
+        try:
+            heat = self.assistant.heat(view, chosen, kind)
+        except PhenoLIPError as error:
+            return page.picture(view.picture) + page.muted(str(error))
+        onto = self.assistant.candidates.onto
+        return page.picture(overlay(view.picture, heat), onto[chosen].name if chosen in onto else chosen)
+
+
+def build(assistant: Assistant, max_bytes: int = MAX_BYTES) -> gr.Blocks:
+    """The page of an assistant."""
+    session = Session(assistant, max_bytes)
+    systems = [(f"{name} ({n})", hpo_id) for hpo_id, name, n in assistant.candidates.systems()]
+    maps = [*assistant.map_names, NO_MAP]
+    with gr.Blocks(title=page.TITLE, analytics_enabled=False, delete_cache=(60, FORGET_AFTER)) as blocks:
+        gr.HTML(f"<h1>{page.TITLE}</h1><div class='notice' role='note'>{page.NOTICE}</div>")
+        view = gr.State(None)
+        chosen = gr.State("")
+        with gr.Tab("A picture"):
+            with gr.Row():
+                with gr.Column(min_width=320):
+                    limit = f"Picture, up to {megabytes(max_bytes)}"
+                    file = gr.File(label=limit, file_types=list(PICTURE_SUFFIXES), height=140, elem_id="upload")
+                    file = uploads_only(file)
+                    status = gr.HTML(elem_id="status")
+                    shown = gr.HTML(elem_id="picture")
+                    kind = gr.Radio(maps, value=maps[0], label="Heat map", info=page.MAPS_INFO, elem_id="map")
+                with gr.Column(min_width=320):
+                    system = gr.Dropdown([("all", ""), *systems], value="", label="Organ system", elem_id="system")
+                    words = gr.Textbox(
+                        "", label="Your own words beside them, separated by commas; Enter adds them",
+                        placeholder="large heart, broken bone", max_length=1000, elem_id="words",
+                    )  # fmt: skip
+                    hint = page.muted(f"Upload a picture to rank {len(assistant.candidates)} phenotypes by it.")
+                    ranking = gr.HTML(hint, js_on_load=page.CHOOSE, elem_id="ranking")
+            similar = gr.HTML(elem_id="similar")
+        with gr.Tab("Pictures for a text"):
+            query = gr.Textbox("", label="A phenotype or any words; Enter searches", elem_id="query", max_length=200)
+            results = gr.HTML(elem_id="results")
+        gr.HTML(page.about(assistant))
+
+        asked = {"api_visibility": "private", "concurrency_id": "model", "show_progress": "minimal"}
+        answer = [chosen, status, shown, ranking]
+        file.upload(session.take, [file, system, words, kind], [file, view, *answer, similar], **asked)
+        for event in (system.change, words.submit, kind.change):
+            event(session.rerank, [view, system, words, kind, chosen], answer, **asked)
+        ranking.choose(session.choose, [view, system, words, kind], answer, **asked)
+        query.submit(session.search, query, results, **asked)
+    return blocks.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+
+
+def serve(
+    assistant: Assistant, host: str = HOST, port: int = PORT, max_bytes: int = MAX_BYTES
+) -> tuple[gr.Blocks, str]:
+    """Start the server in a thread of its own.
+
+    Args:
+        host: ``127.0.0.1`` is this computer alone; any other address opens the demo to others.
+        port: 0 takes a free one from 7860 on.
+        max_bytes: of an uploaded file.
+
+    Returns:
+        the running page, which its `close` ends, and its address.
+
+    Raises:
+        PhenoLIPError: the port is taken.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="phenolip-demo-")
+    os.environ["GRADIO_TEMP_DIR"] = folder.name
+    blocks = build(assistant, max_bytes)
+    blocks.uploads = folder  # lives as long as the page
+    try:
+        _, url, _ = blocks.launch(
+            server_name=host, server_port=port or None, share=False, quiet=True, prevent_thread_lock=True,
+            max_file_size=max_bytes, allowed_paths=[], footer_links=[], run_history=False, enable_monitoring=False,
+            ssr_mode=False, pwa=False, mcp_server=False, state_session_capacity=SESSIONS, show_error=False,
+            theme=Base(font=["sans-serif"], font_mono=["monospace"]), css=page.CSS,
+            app_kwargs={"middleware": [Middleware(Headers)], "docs_url": None, "redoc_url": None, "openapi_url": None},
+        )  # fmt: skip
+    except OSError:
+        folder.cleanup()
+        raise PhenoLIPError(f"port {port} of {host} cannot be had; choose another one") from None
+    return blocks, url
+
+
+def launch(
+    model: str | Path, source: str | None = "phantom", host: str = HOST, port: int = PORT, *,
+    paths: Paths | None = None, device: str = "auto", candidates: str = "shown", threads: int = 2,
+) -> None:  # fmt: skip
+    """Serve a model until interrupted.
+
+    Args:
+        model, source, device, candidates: see `Assistant.load`.
+        host, port: see `serve`.
+        paths: of the project with the ontology and the source; the one around the working directory by default.
+
+    Raises:
+        PhenoLIPError: no such model, no ontology, or the port is taken.
+    """
+    configure(threads)
+    assistant = Assistant.load(model, source, paths or Paths(), device, candidates)
+    if host not in (HOST, "localhost", "::1"):
+        log.info("demo: %s opens the page to other computers, without a password; let nobody upload patient data", host)
+    blocks, url = serve(assistant, host, port)
+    log.info("demo: %s (Ctrl+C ends it)", url)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an orderly end also here, for the folder of uploads
+    blocks.block_thread()

@@ -1,0 +1,54 @@
+"""The picture's way in: a file from someone else's hand, checked before it is decoded, deleted after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.images import FORMATS, read_image
+
+MAX_BYTES = 10 << 20
+MAX_WORDS, MAX_LENGTH = 8, 200
+"""Texts one may ask for at once, and characters of each."""
+
+
+def read_upload(path: Path, max_bytes: int = MAX_BYTES) -> Image.Image:
+    """An uploaded picture as upright RGB; the file is gone afterwards, also if it was refused.
+
+    Raises:
+        PhenoLIPError: too many bytes or pixels, too small, or no picture.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise PhenoLIPError(f"it has {megabytes(size)}, and at most {megabytes(max_bytes)} are read")
+        return read_image(path.parent, path.name)
+    except FileNotFoundError:
+        raise PhenoLIPError("The upload is gone; please upload the picture again") from None
+    except PhenoLIPError as error:
+        raise PhenoLIPError(f"{path.name} was not read: {error}. Pictures may be {', '.join(FORMATS)}") from None
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def split_words(text: str) -> list[str]:
+    """The texts of a field, which commas, semicolons or line breaks separate, each once.
+
+    Raises:
+        PhenoLIPError: more or longer ones than can be asked.
+    """
+    for mark in (";", "\n"):
+        text = text.replace(mark, ",")
+    found = list(dict.fromkeys(filter(None, (" ".join(part.split()) for part in text.split(",")))))
+    if len(found) > MAX_WORDS:
+        raise PhenoLIPError(f"{len(found)} texts; at most {MAX_WORDS} can be asked at once")
+    if long := [part for part in found if len(part) > MAX_LENGTH]:
+        raise PhenoLIPError(f"{long[0][:40]}...: a text may have {MAX_LENGTH} characters")
+    return found
+
+
+def megabytes(size: int) -> str:
+    return f"{size / (1 << 20):.3g} MB"

@@ -1,0 +1,404 @@
+"""params.yaml as a typed object: read once, every key known, every value checked.
+
+An unknown key is refused with the nearest valid name; a wrong value is reported with the key's
+full path and what is allowed.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from ruamel.yaml import YAML
+
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.names import SOURCES, name_fault
+from phenolip_lib.core.storage import digest
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+HpoId = Annotated[str, Field(pattern=r"^HP:\d{7}$")]
+BAD_NAME = "bad_name"
+
+
+def _check_names(value: Any) -> Any:
+    """The keys of a mapping or the entries of a list, each a name; anything else is left to pydantic."""
+    for name in value if isinstance(value, (Mapping, list)) else ():
+        if fault := name_fault(name):
+            raise PydanticCustomError(BAD_NAME, "{fault}", {"fault": fault})
+    return value
+
+
+Names = BeforeValidator(_check_names)
+"""Marks the fields whose keys or entries become folders or words of a command."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Runtime(Section):
+    threads: Count
+    workers: Count
+    processes: Count
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+
+
+class Hpo(Section):
+    """Which ontology release, from where."""
+
+    obo: str
+    sha256: str | None
+    annotations: str | None
+
+
+class Atlas(Section):
+    """Size and mix of the synthetic data set."""
+
+    seed: int
+    image_size: Annotated[int, Field(ge=64, le=1024)]
+    subjects_per_finding: Count
+    normal_share: Share
+    second_finding_share: Share
+    compound_share: Share
+    duplicate_share: Share
+    workers: Count
+
+
+class Open(Section):
+    """Which public data sets of the folder ``data/open`` are used."""
+
+    datasets: Annotated[list[str], Field(min_length=1)]
+
+
+class Splits(Section):
+    train: Share
+    val: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _whole(self):
+        if abs(self.train + self.val + self.test - 1.0) > 1e-6:
+            raise ValueError("train + val + test must be 1")
+        return self
+
+
+class PhenoKG(Section):
+    """Curation of records into image-text pairs."""
+
+    seed: int
+    use: Literal["any", "redistribution", "commercial"]
+    link: Literal["caption", "caption+context"]
+    visible_only: bool
+    min_medical: Share
+    split_compound: bool
+    panel_detector: str | None
+    clusters: Annotated[list[Count], Field(min_length=2, max_length=2)] | None
+    drop_clusters: dict[str, list[str]]
+    embedding_duplicates: Annotated[float, Field(gt=0, le=1)] | None
+    image_encoder: str
+    refine: Annotated[str, Field(pattern=r"^(none|rules|local:.+|openai:https?://.+#.+)$")]
+    duplicate_distance: Annotated[int, Field(ge=0, le=32)]
+    mask_banners: bool
+    balance_phenotypes: bool
+    splits: Splits
+    exports: list[Literal["kgx", "rdf", "webdataset", "huggingface", "phenobench"]]
+    engine: Literal["serial", "processes", "ray"]
+    workers: Count
+    batch_size: Count
+
+    @model_validator(mode="after")
+    def _clusters_to_drop(self):
+        if self.drop_clusters and self.clusters is None:
+            raise ValueError("drop_clusters names clusters, but clusters is null: give the counts it was decided with")
+        return self
+
+
+class Encoders(Section):
+    """The towers: named configurations, or open_clip checkpoints."""
+
+    student: str
+    teacher: str
+    image_size: Annotated[int, Field(ge=32)]
+    context_length: Annotated[int, Field(ge=8)]
+
+
+class Stage1(Section):
+    """The knowledge encoder."""
+
+    texts: Annotated[
+        list[Literal["name", "synonym", "definition", "comment", "relation", "annotation"]], Field(min_length=1)
+    ]
+    max_tokens: Annotated[int, Field(ge=8)]
+    held_out_share: Share
+    held_out_definitions: Share
+    tower: Literal["frozen", "finetune"]
+    projection: Literal["linear", "mlp", "residual"]
+    embed_dim: Count
+    loss: Literal["two_view", "adasp", "kad"]
+    texts_per_concept: Annotated[int, Field(ge=2, multiple_of=2)]
+    hard_share: Annotated[float, Field(ge=0, lt=1)]
+    temperature: Positive
+    learn_temperature: bool
+    near_terms: Literal["negatives", "masked", "softened"]
+    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Annotated[int, Field(ge=0)]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    seed: int
+
+
+class Training(Section):
+    """The engine of both stages."""
+
+    precision: Literal["bf16", "float32"]
+    accumulation: Count
+    gradient_checkpointing: bool
+    compile: bool
+    local_loss: bool
+    gather_with_grad: bool
+    max_gradient_norm: Positive | None
+    checkpoint_steps: Count
+    log_steps: Count
+    loader_workers: Annotated[int, Field(ge=0)]
+
+
+class Stage2(Section):
+    """Distilled image-text pretraining."""
+
+    objective: Literal["clip", "siglip", "ssm", "ssm_ontology"]
+    ontology_weight: Annotated[float, Field(ge=0)]
+    lambda_kd: Annotated[float, Field(ge=0)]
+    kd_texts: Literal["captions", "captions+ontology"]
+    kd_ontology_batch: Count
+    student_text_init: Literal["pretrained", "teacher"]
+    shared_phenotypes: Literal["negatives", "masked"]
+    image_tower: Literal["frozen", "finetune"]
+    text_tower: Literal["frozen", "finetune"]
+    frozen_epochs: Annotated[int, Field(ge=0)]
+    init_temperature: Positive
+    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Annotated[int, Field(ge=0)]
+    learning_rate: Positive
+    tower_learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup_share: Share
+    head_dropout: Annotated[float, Field(ge=0, lt=1)]
+    sampling: Literal["uniform", "balanced"]
+    train_share: Annotated[float, Field(gt=0, le=1)]
+    caption_noise: Share
+    caption_words: Count | None
+    augment: Literal["none", "anatomy"] | dict[str, list[str]]
+    augment_strength: Annotated[float, Field(ge=0, le=2)]
+    shards: str | None
+    shuffle_buffer: Count
+    validations: Count
+    early_stopping: Count | None
+
+
+class Evaluation(Section):
+    candidates: Count
+    candidate_sets: list[Count]
+    face_candidates: Count
+    localisation_side: Annotated[int, Field(ge=32)]
+    folds: dict[Literal["phantom", "open"], Annotated[int, Field(ge=0)]]
+    unseen_share: dict[Literal["phantom", "open"], Share]
+    cross_validated: Annotated[list[str], Field(min_length=1), Names]
+    split_seed: int
+    resamples: Count
+    probe_seeds: Annotated[list[int], Field(min_length=1)]
+    probe_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    probe_min_per_class: Count
+    cells_per_class: Count
+    peers: list[str]
+
+
+class Tour(Section):
+    """The phenotype that notebook 0 follows, for each source."""
+
+    phantom: HpoId
+    open: HpoId
+
+
+class Ablations(Section):
+    """Named overrides of other sections; `run` lists those of the default pipeline."""
+
+    run: Annotated[list[str], Names]
+    overrides: Annotated[dict[str, dict[str, Any]], Names]
+
+
+class Params(Section):
+    sources: Annotated[list[Literal[SOURCES]], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)]
+    methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1), Names]
+    runtime: Runtime
+    hpo: Hpo
+    atlas: Atlas
+    open: Open
+    phenokg: PhenoKG
+    encoders: Encoders
+    training: Training
+    stage1: Stage1
+    stage2: Stage2
+    evaluation: Evaluation
+    tour: Tour
+    ablations: Ablations
+
+    @model_validator(mode="after")
+    def _ablations_exist(self):
+        for name in self.ablations.run:
+            if name not in self.ablations.overrides:
+                known = ", ".join(self.ablations.overrides)
+                raise ValueError(f"ablations.run names {name!r}, which is not under ablations.overrides ({known})")
+        return self
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Params:
+        """A checked copy with dotted keys replaced, e.g. ``{"stage2.lambda_kd": 0.0}``.
+
+        Raises:
+            PhenoLIPError: for a key that does not exist or a value that is not allowed.
+        """
+        tree = copy.deepcopy(self.model_dump())
+        for dotted, value in overrides.items():
+            node, parts = tree, dotted.split(".")
+            for depth, part in enumerate(parts):
+                if not isinstance(node, dict) or part not in node:
+                    raise PhenoLIPError(_unknown_key(".".join(parts[: depth + 1]), node))
+                if depth == len(parts) - 1:
+                    node[part] = value
+                else:
+                    node = node[part]
+        return parse_params(tree, "overrides")
+
+    def method(self, name: str) -> Params:
+        """The parameters of one compared method."""
+        if name not in self.methods:
+            raise PhenoLIPError(_unknown_key(f"methods.{name}", self.methods))
+        return self.with_overrides(self.methods[name])
+
+    def ablated(self, name: str) -> Params:
+        """The parameters of one named ablation."""
+        if name not in self.ablations.overrides:
+            raise PhenoLIPError(_unknown_key(f"ablations.overrides.{name}", self.ablations.overrides))
+        return self.with_overrides(self.ablations.overrides[name])
+
+    def fingerprint(self, *sections: str) -> str:
+        """A short hash of the named sections, for provenance and cache keys."""
+        dump = self.model_dump()
+        return digest({name: dump[name] for name in sections})
+
+
+def _unknown_key(path: str, siblings: Any) -> str:
+    parent, _, key = path.rpartition(".")
+    names = list(siblings) if isinstance(siblings, Mapping) else []
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(names) or 'nothing here'}"
+    return f"unknown parameter {path!r}; {hint}"
+
+
+def _fields_at(location: tuple) -> dict[str, Any]:
+    """Names allowed in the section that holds the last part of a pydantic error location."""
+    model: Any = Params
+    for part in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return {}
+        model = field.annotation
+    return dict(getattr(model, "model_fields", {}))
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for item in error.errors():
+        path = " ".join(".".join(map(str, item["loc"])).split())  # one line, whatever a key holds
+        if item["type"] == "extra_forbidden":
+            lines.append(_unknown_key(path, _fields_at(item["loc"])))
+        elif item["type"] == "missing":
+            lines.append(f"missing parameter {path!r}")
+        elif item["type"] == BAD_NAME:
+            lines.append(f"{path}: {item['msg']}")
+        else:
+            lines.append(f"{path}: {item['msg']}" + (f", got {item['input']!r}" if path else ""))
+    return f"{where}: " + "; ".join(lines)
+
+
+def _check_keys(tree: Any, where: str, path: str = "") -> None:
+    """Raise `PhenoLIPError` for a key that is no text: YAML reads 1, true and null as something else."""
+    for key, value in tree.items() if isinstance(tree, Mapping) else ():
+        if not isinstance(key, str):
+            word = json.dumps(key, default=str).strip('"')
+            place = f" under {path!r}" if path else ""
+            raise PhenoLIPError(f"{where}: the key {word}{place} is no text; write it in quotes, '{word}'")
+        _check_keys(value, where, f"{path}.{key}" if path else key)
+
+
+def parse_params(tree: Any, where: str = "params") -> Params:
+    """Check a tree of plain values; one `PhenoLIPError` names everything wrong in it."""
+    _check_keys(tree, where)
+    try:
+        params = Params.model_validate(tree)
+    except ValidationError as error:
+        raise PhenoLIPError(_explain(error, where)) from None
+    return params
+
+
+def read_yaml(content: bytes, where: str, yaml: YAML | None = None) -> Any:
+    """The value of a YAML text in UTF-8.
+
+    Raises:
+        PhenoLIPError: it is no such text; one line that names `where` and the line.
+    """
+    try:
+        return (yaml or YAML(typ="safe", pure=True)).load(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise PhenoLIPError(f"{where}: line {line} is not UTF-8; save the file as UTF-8") from None
+    except RecursionError:
+        raise PhenoLIPError(f"{where}: not valid YAML: it is nested too deep; check its brackets") from None
+    except Exception as error:  # values that are no numbers or dates raise errors of Python's own
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise PhenoLIPError(f"{where}: not valid YAML{line}: {reason}") from None
+
+
+def load_params(path: Path, *, check_ablations: bool = False) -> Params:
+    """Read a params file (YAML 1.2, so ``1e-4`` is a number).
+
+    Args:
+        check_ablations: also check that methods and ablations name existing keys and allowed values.
+
+    Raises:
+        PhenoLIPError: missing or unreadable file, broken YAML, unknown key, wrong value.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise PhenoLIPError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise PhenoLIPError(
+            f"{path}: cannot be read ({error.strerror}); put a params.yaml you may read there"
+        ) from None
+    tree = read_yaml(content, str(path))
+    if not isinstance(tree, Mapping):
+        raise PhenoLIPError(f"{path}: empty, or no sections with keys; take the repository's params.yaml again")
+    params = parse_params(tree, path.name)
+    if check_ablations:
+        for kind, names, apply in (
+            ("method", params.methods, params.method),
+            ("ablation", params.ablations.overrides, params.ablated),
+        ):
+            for name in names:
+                try:
+                    apply(name)
+                except PhenoLIPError as error:
+                    raise PhenoLIPError(f"{path.name}: {kind} {name!r}: {error}") from None
+    return params

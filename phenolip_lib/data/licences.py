@@ -1,0 +1,114 @@
+"""Licences: free texts to SPDX ids, and what each licence allows.
+
+The table is a declared reading for choosing data, not legal advice: an unknown licence allows nothing
+beyond looking at what one already has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.data.records import Record, Reject
+
+USES = ("any", "redistribution", "commercial")
+"""``any``: research on one's own copy; ``redistribution``: passing adapted data on; ``commercial``: commercial use."""
+UNKNOWN = "NOASSERTION"
+"""SPDX's word for a licence nobody stated."""
+
+_FREE = frozenset({"redistribution", "commercial"})
+PERMISSIONS: dict[str, frozenset[str]] = {
+    "CC0": _FREE,
+    "CC-PDM": _FREE,
+    "CC-BY": _FREE,
+    "CC-BY-SA": _FREE,
+    "CC-BY-NC": frozenset({"redistribution"}),
+    "CC-BY-NC-SA": frozenset({"redistribution"}),
+    # Crops, panels and rewritten captions are adaptations, which ND does not let one pass on.
+    "CC-BY-ND": frozenset({"commercial"}),
+    "CC-BY-NC-ND": frozenset(),
+    "MIT": _FREE,
+    "Apache": _FREE,
+    "LicenseRef-public-domain": _FREE,
+    "LicenseRef-NLM-MedPix": frozenset(),
+    UNKNOWN: frozenset(),
+}
+"""Licence without its version -> uses it allows beside ``any``; one that is not here allows ``any`` alone."""
+
+_CC_URL = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d\.\d))?", re.IGNORECASE)
+_CC_SHORT = re.compile(
+    r"\bCC[\s_-]*(BY(?:[\s_-]*(?:NC|ND|SA))*)(?![a-z])[\s_-]*(?:licen[cs]e)?[\s,]*(?:v(?:ersion)?\.?\s*)?([1-4](?:\.\d)?)?\b",
+    re.IGNORECASE,
+)
+_CC0 = re.compile(r"\bCC[\s_-]?0\b|\bCC[\s_-]?zero\b|creative commons (?:zero|0)\b", re.IGNORECASE)
+_VERSION = re.compile(r"\b([1-4]\.\d)\b")
+_ORDER = ("NC", "ND", "SA")
+_WORDS = {"NC": r"non[\s-]?commercial", "ND": r"no[\s-]?deriv", "SA": r"share[\s-]?alike"}
+
+
+def spdx(text: str | None) -> str:
+    """The SPDX id a free text or address names.
+
+    ``CC BY-NC-SA`` without a version stays without one (``CC-BY-NC-SA``): no version is made up.
+    An id that is already one, also a ``LicenseRef-``, comes back as it is; what is not understood
+    becomes ``NOASSERTION``.
+
+    >>> spdx("https://creativecommons.org/licenses/by-nc/4.0/")
+    'CC-BY-NC-4.0'
+    >>> spdx("Creative Commons Attribution 4.0")
+    'CC-BY-4.0'
+    """
+    text = " ".join((text or "").split())
+    if re.fullmatch(r"LicenseRef-[A-Za-z0-9.-]+|CC-PDM-1\.0", text):
+        return text
+    # Articles under an attribution licence often say that their data are CC0: attribution goes first.
+    for match in sorted(_CC_URL.finditer(text), key=lambda m: m[1].lower() == "publicdomain"):
+        kind, code, version = match[1].lower(), match[2].lower(), match[3]
+        if kind == "publicdomain":
+            return {"zero": "CC0-1.0", "mark": "CC-PDM-1.0"}.get(code, UNKNOWN)
+        return _creative_commons(code.upper(), version)
+    if match := _CC_SHORT.search(text):
+        return _creative_commons(match[1].upper(), match[2])
+    if re.search(r"creative commons", text, re.IGNORECASE) and re.search(r"attribution", text, re.IGNORECASE):
+        parts = [part for part, words in _WORDS.items() if re.search(words, text, re.IGNORECASE)]
+        version = _VERSION.search(text)
+        return _creative_commons("-".join(["BY", *parts]), version[1] if version else None)
+    if _CC0.search(text):
+        return "CC0-1.0"
+    if re.search(r"\bpublic[\s-]domain\b", text, re.IGNORECASE):
+        return "LicenseRef-public-domain"
+    if re.fullmatch(r"(?:the )?MIT(?:[\s-]licen[cs]e)?", text, re.IGNORECASE):
+        return "MIT"
+    if re.fullmatch(r"Apache(?:[\s-]licen[cs]e)?(?:,? ?(?:v|version )?|-)2(?:\.0)?", text, re.IGNORECASE):
+        return "Apache-2.0"
+    return UNKNOWN
+
+
+def _creative_commons(code: str, version: str | None) -> str:
+    parts = set(re.findall(r"BY|NC|ND|SA", code))
+    if "BY" not in parts or {"ND", "SA"} <= parts:
+        return UNKNOWN
+    if version and "." not in version:
+        version += ".0"
+    return "-".join(["CC-BY", *(p for p in _ORDER if p in parts), *([version] if version else [])])
+
+
+def use_allowed(licence: str, use: str) -> bool:
+    """Whether a licence allows a use; a CC or Apache id counts with any version, also without one.
+
+    Raises:
+        PhenoLIPError: the use is not one of `USES`.
+    """
+    if use not in USES:
+        raise PhenoLIPError(f"unknown use {use!r} of data; there are {', '.join(USES)}")
+    return use == "any" or use in PERMISSIONS.get(re.sub(r"-\d\.\d$", "", licence), frozenset())
+
+
+def allowed(found: Iterable[Record | Reject], use: str) -> Iterator[Record | Reject]:
+    """Records whose licence allows the use; the others as rejects of the step ``licence``."""
+    for item in found:
+        if isinstance(item, Record) and not use_allowed(item.licence, use):
+            yield Reject(item.record_id, "licence", f"{item.licence} does not allow {use}")
+        else:
+            yield item

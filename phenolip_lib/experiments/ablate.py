@@ -1,0 +1,122 @@
+"""One named ablation: the full model with some parameters changed, trained and evaluated with every seed.
+
+A change of stage 1 trains its own teacher, a change of PhenoKG builds its own training pairs. Every
+ablation is tested on the same images and candidates as the full model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from phenolip_lib.core.kept import kept
+from phenolip_lib.core.params import Params
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.runtime import log
+from phenolip_lib.core.storage import code_digest, digest, read_parquet, sha256_file, write_parquet
+from phenolip_lib.curation import phenokg
+from phenolip_lib.data.records import DUPLICATE
+from phenolip_lib.data.sources import source_records
+from phenolip_lib.data.splits import identities
+from phenolip_lib.experiments.evaluate import evaluate
+from phenolip_lib.experiments.experiment import Experiment
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
+from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.recognition import recognizer
+from phenolip_lib.training import stage1
+
+TASKS = ("retrieval", "zero_shot")
+TEACHER_CODE = ("encoders.py", "engine.py", "features.py", "knowledge.py", "metric_losses.py", "runtime.py",
+                "samplers.py", "schedule.py", "stage1.py")  # fmt: skip
+PAIRS_CODE = (*recognizer.CODE, "caption_rules.py", "captions.py", "clusters.py", "curation.py", "dedup.py",
+              "encoders.py", "features.py", "figure_type.*", "fitting.py", "images.py", "language_models.py",
+              "licences.py", "panel*.py", "phenokg.py", "pictures.py", "records.py", "refine.py", "sources/*.py",
+              "splits.py", "visibility.py")  # fmt: skip
+"""Files whose change makes kept teachers and pairs stale."""
+FULL = "phenolip"
+"""The method that ablations change."""
+
+
+def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
+    """Train and evaluate one named override of params with every seed, under ``build/<source>/ablations/<name>``.
+
+    Raises:
+        PhenoLIPError: no such ablation, or what its stages refuse.
+    """
+    ablated, onto = params.ablated(name), Ontology.load(paths.hpo)
+    teacher = None
+    if _differ(params, ablated, "stage1") or params.encoders.teacher != ablated.encoders.teacher:
+        log.info("ablation %s changes stage 1: its own teacher", name)
+        teacher = _teacher(ablated, onto, paths)
+    pairs = phenokg.load_pairs(paths.phenokg(source))
+    if _differ(params, ablated, "phenokg"):
+        log.info("ablation %s changes PhenoKG: its own training pairs", name)
+        quarantine = read_parquet(paths.phenokg(source) / "quarantine.parquet")
+        pairs = same_test(pairs, _rebuilt(ablated, source, onto, paths), quarantine)
+    experiment = Experiment(ablated, source, paths, teacher, pairs=pairs)
+    out = paths.ablation(source, name)
+    out.mkdir(parents=True, exist_ok=True)
+    for _ in experiment.side_by_side(
+        _train_and_evaluate, [(name, seed, out) for seed in ablated.seeds], "ablated runs"
+    ):
+        pass
+
+
+def _train_and_evaluate(experiment: Experiment, job: tuple[str, int, Path]) -> None:
+    """One seed of `run_ablation`."""
+    name, seed, out = job
+    evaluate(experiment, experiment.trained(FULL, seed), name, seed, out, TASKS)
+
+
+def same_test(reference: pd.DataFrame, rebuilt: pd.DataFrame, quarantine: pd.DataFrame) -> pd.DataFrame:
+    """Validation and test of the reference with the training pairs of another build.
+
+    Of the other build every pair goes whose picture, article or patient, or that of a pair of its group, is held out in
+    the reference, or was set aside there as a copy of one.
+    """
+    held = reference[reference["split"].isin(["val", "test"])]
+    copies = quarantine[quarantine["reason"].str.startswith(DUPLICATE)]
+    copies = copies["record_id"][_figure(copies["reason"].str.removeprefix(DUPLICATE)).isin(_figure(held["record_id"]))]
+    out = rebuilt["image"].isin(set(held["image"])) | _figure(rebuilt["record_id"]).isin(_figure(copies))
+    kept = identities(held)
+    for kind, ids in identities(rebuilt).items():
+        out |= ids.isin(set(kept[kind].dropna()))
+    train = rebuilt[~rebuilt["group"].isin(set(rebuilt["group"][out]))].assign(split="train")
+    return pd.concat([held, train], ignore_index=True)[list(reference.columns)]
+
+
+def _figure(record_ids: pd.Series) -> pd.Series:
+    """Record ids of whole figures, for those of panels."""
+    return record_ids.str.split("#", n=1).str[0]
+
+
+def _differ(params: Params, ablated: Params, section: str) -> bool:
+    return params.fingerprint(section) != ablated.fingerprint(section)
+
+
+def _teacher(params: Params, onto: Ontology, paths: Paths) -> KnowledgeEncoder:
+    """The knowledge encoder of these parameters, trained once."""
+    config = stage1.teacher_config(params)
+    key = digest(config["fingerprint"], params.fingerprint("training"), onto.release, code_digest(TEACHER_CODE))
+    return kept(
+        paths.cache / "teachers" / key,
+        lambda: stage1.train(params, onto, paths.cache)[0],
+        lambda folder, encoder: encoder.save(folder, config),
+        KnowledgeEncoder.load,
+    )
+
+
+def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.DataFrame:
+    """The pairs of these parameters, built once."""
+    folder = paths.cache / "ablated-pairs" / digest(
+        source, onto.release, params.fingerprint("phenokg", "open"), code_digest(PAIRS_CODE),
+        sha256_file(paths.phenokg(source) / "pairs.parquet"),
+    )  # fmt: skip
+
+    def build() -> pd.DataFrame:
+        root = paths.data(source)
+        records = list(source_records(source, root, params))
+        return phenokg.build(records, root, onto, params.phenokg, paths.cache / "phenokg" / source).pairs
+
+    return kept(folder, build, lambda target, pairs: write_parquet(target / "pairs.parquet", pairs), phenokg.load_pairs)

@@ -1,0 +1,131 @@
+"""The same methods on other splits: case-grouped folds, and leaf phenotypes that training never saw.
+
+A fixed test split of a small source cannot resolve what methods differ in. Over the folds every image is a
+test image once; the groups (patient, case, article) stay whole. No setting is chosen here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from phenolip_lib.core import side_by_side
+from phenolip_lib.core.params import Params
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.runtime import configure, log, pick_device
+from phenolip_lib.core.storage import read_json, read_parquet, write_json
+from phenolip_lib.curation.phenokg import load_pairs
+from phenolip_lib.data.folds import group_folds
+from phenolip_lib.data.splits import check_no_leakage
+from phenolip_lib.evaluation.results import load_outcomes
+from phenolip_lib.evaluation.tasks.unseen import check_held_out, hold_out_leaves
+from phenolip_lib.experiments.evaluate import evaluate
+from phenolip_lib.experiments.experiment import Experiment
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
+from phenolip_lib.ontology.ontology import Ontology
+
+TASKS = ("retrieval", "candidates", "training_images", "systems")
+UNSEEN = "unseen"
+HELD_OUT = "held_out.json"
+"""The phenotypes that the split `UNSEEN` keeps out of training."""
+
+
+def splits_of(
+    pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology, params: Params, source: str
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The other splits of a source by name, each the whole pairs table with its split column.
+
+    ``fold0`` to ``fold<k-1>``: a fold is test, the rest is train. ``unseen``: leaf phenotypes out of training.
+
+    Returns:
+        the splits; the phenotypes that ``unseen`` holds out.
+
+    Raises:
+        PhenoLIPError: more folds than groups, or a group, article, patient or held-out phenotype that crosses.
+    """
+    e, found, phenotypes = params.evaluation, {}, []
+    folds = e.folds.get(source, 0)
+    if folds:
+        number = group_folds(pairs["group"], folds, e.split_seed, pairs["phenotypes"].map(list))
+        check_no_leakage(pairs.assign(split=number))
+        for k in range(folds):
+            found[f"fold{k}"] = pairs.assign(split=["test" if own == k else "train" for own in number])
+    if share := e.unseen_share.get(source, 0.0):
+        held = hold_out_leaves(pairs, onto, share=share, seed=e.split_seed, mentions=mentions)
+        changed = pairs.assign(split=held.split)
+        check_held_out(changed, onto, held.phenotypes, mentions)
+        check_no_leakage(changed)
+        found[UNSEEN], phenotypes = changed, held.phenotypes
+    return found, phenotypes
+
+
+def run(params: Params, source: str, paths: Paths, out: Path) -> None:
+    """Train and evaluate ``evaluation.cross_validated`` on every other split; results under ``<out>/<split>``."""
+    onto, folder = Ontology.load(paths.hpo), paths.phenokg(source)
+    pairs, mentions = load_pairs(folder), read_parquet(folder / "mentions.parquet")
+    out.mkdir(parents=True, exist_ok=True)
+    splits, phenotypes = splits_of(pairs, mentions, onto, params, source)
+    for name, table in splits.items():
+        log.info("%s %s: %s", source, name, table["split"].value_counts().sort_index().to_dict())
+    write_json(out / HELD_OUT, {"phenotypes": phenotypes})
+    methods = params.evaluation.cross_validated
+    jobs = [(out, name, method, seed) for name in splits for method in methods for seed in params.seeds]
+    workers = params.runtime.workers if pick_device(params.runtime.device).type == "cpu" else 1
+    for _ in side_by_side.run(_one, jobs, partial(_Splits, params, source, paths.root, splits), workers, "runs"):
+        pass
+
+
+class _Splits:
+    """The splits of a source, one open at a time: they differ in who trains, so features are read once."""
+
+    def __init__(self, params: Params, source: str, root: Path, splits: dict[str, pd.DataFrame]) -> None:
+        configure(params.runtime.threads)
+        self.params, self.source, self.paths, self.splits = params, source, Paths(root), splits
+        self.teacher = KnowledgeEncoder.load(self.paths.stage1)
+        self.name, self.experiment = "", None
+
+    def open(self, name: str) -> Experiment:
+        if name != self.name:
+            before = self.experiment
+            self.name = name
+            self.experiment = Experiment(self.params, self.source, self.paths, self.teacher, pairs=self.splits[name])
+            if before is not None and before.pairs["caption"].equals(self.experiment.pairs["caption"]):
+                self.experiment.data = replace(before.data, pairs=self.experiment.pairs)
+        return self.experiment
+
+
+def _one(splits: _Splits, job: tuple[Path, str, str, int]) -> None:
+    """One run of one split."""
+    out, name, method, seed = job
+    experiment = splits.open(name)
+    evaluate(experiment, experiment.trained(method, seed), method, seed, out / name, TASKS)
+
+
+def unseen_outcomes(folder: Path) -> pd.DataFrame:
+    """Outcomes of the queries that ask for a held-out phenotype, in the split `UNSEEN`; empty if there is none.
+
+    Other phenotypes without a training image, which are rare but not held out, are no part of it: captions of
+    training may mention them.
+    """
+    found = outcomes(folder, "training_images", UNSEEN)
+    if not len(found):
+        return found
+    held = read_json(Path(folder) / HELD_OUT, ("phenotypes",))["phenotypes"]
+    asked = found["query"].str.extract(rf"(HP:\d+)(?:\|{UNSEEN})?$", expand=False)
+    return found[asked.isin(held)].assign(dataset="")
+
+
+def outcomes(folder: Path, task: str, splits: str = "fold*") -> pd.DataFrame:
+    """Outcomes of one task over all splits of a kind, as one table; empty if there are none.
+
+    A phenotype asks once in every fold; those are queries of their own, and one group.
+    """
+    parts = []
+    for place in sorted(Path(folder).glob(splits)):
+        own = load_outcomes(place, [task])
+        again = own["query"] == own["group"]
+        parts.append(own.assign(query=own["query"].where(~again, own["query"] + f"|{place.name}")))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

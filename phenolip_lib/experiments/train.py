@@ -1,0 +1,103 @@
+"""Both stages as a module call, alone or under torchrun; notebooks and command line call the same function.
+
+python -m phenolip_lib.experiments.train --params params.yaml --source open --out runs/open
+torchrun --nproc-per-node 8 -m phenolip_lib.experiments.train --params params.yaml --source open --out runs/open
+
+The source ``ontology`` is stage 1, any other is stage 2 on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from phenolip_lib.core import runtime
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import Params, load_params
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.storage import digest, write_json, write_parquet
+from phenolip_lib.experiments.experiment import Experiment
+from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.training import distributed, stage1
+from phenolip_lib.training.checkpoints import Checkpoints
+from phenolip_lib.training.distributed import Group, local_device, process_group
+
+ONTOLOGY = "ontology"
+
+
+def start(params: Params, source: str, out: Path, paths: Paths) -> None:
+    """Train into `out`: here, or in ``runtime.processes`` of torchrun.
+
+    With the source ``ontology`` this is the knowledge encoder, else every method with every seed of
+    `params` on the source. A run that was killed goes on from its last checkpoint.
+
+    Raises:
+        PhenoLIPError: whatever the training reports.
+    """
+    if params.runtime.processes == 1:
+        train(params, source, out, paths)
+        return
+    # The processes read what this one was given, overrides and all; JSON is YAML.
+    write_json(out / "params.json", params.model_dump(mode="json"))
+    arguments = ["--source", source, "--out", str(out), "--root", str(paths.root)]
+    distributed.launch(
+        params.runtime.processes, "phenolip_lib.experiments.train", ["--params", str(out / "params.json"), *arguments]
+    )
+
+
+def train(params: Params, source: str, out: Path, paths: Paths) -> None:
+    """The same in this process, which may be one of torchrun's."""
+    t = params.training
+    device = local_device(params.runtime.device)
+    with process_group(device, local_loss=t.local_loss, gather_with_grad=t.gather_with_grad) as group:
+        params = params.with_overrides({"runtime.processes": group.size})
+        if source == ONTOLOGY:
+            train_encoder(params, out, paths, group, device)
+        else:
+            Experiment(params, source, paths, group=group).train_all(out)
+        group.wait()
+
+
+def train_encoder(params: Params, out: Path, paths: Paths, group: Group, device: torch.device) -> None:
+    """Stage 1: writes the encoder, its attribute texts and the training history."""
+    onto = Ontology.load(paths.hpo)
+    config = stage1.teacher_config(params)
+    runs = Checkpoints(
+        paths.cache / "runs" / f"{ONTOLOGY}-{digest(config['fingerprint'], params.fingerprint('training'))}"
+    )
+    encoder, texts, history = stage1.train(
+        params, onto, paths.cache, group=group, device=device, checkpoints=runs, curves=out / "curves" / "stage1"
+    )
+    if group.main:
+        encoder.save(out, config)
+        write_parquet(out / "texts.parquet", texts)
+        write_parquet(out / "history.parquet", history)
+        runs.clear()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; a user's mistake is one line and status 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m phenolip_lib.experiments.train", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--source", required=True, help="ontology (stage 1), phantom or open")
+    parser.add_argument("--out", required=True, type=Path, help="folder for models, history and curves")
+    parser.add_argument("--params", type=Path, help="params.yaml of the project by default")
+    parser.add_argument("--root", type=Path, help="the project's folder; found from here by default")
+    options = parser.parse_args(arguments)
+    try:
+        paths = Paths(options.root)
+        params = load_params(options.params or paths.params, check_ablations=True)
+        runtime.configure(params.runtime.threads)
+        train(params, options.source, options.out, paths)
+    except PhenoLIPError as error:
+        print(f"phenolip: {error}", flush=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""The student of stage 2: two towers, two heads, and the temperatures that are learned with them."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import nn
+
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import Params
+from phenolip_lib.core.runtime import autocast
+from phenolip_lib.core.storage import atomic_path, read_json, write_json
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
+from phenolip_lib.models.towers import TwoTowers, load_towers
+from phenolip_lib.models.weights import read_weights
+
+MAX_SCALE = math.log(100)
+START_BIAS = -10.0
+"""Of SigLIP's logits and of soft labels: nearly all pairs of a batch are unlike (Zhai et al. 2023)."""
+
+
+class Student(nn.Module):
+    """Towers and heads with their temperatures.
+
+    Args:
+        towers: an open_clip model taken apart.
+        init_temperature: of both contrastive terms.
+        dropout: on the trunks' features, before the heads.
+        bias: start of the logits' bias, for SigLIP.
+    """
+
+    def __init__(self, towers: TwoTowers, init_temperature: float, dropout: float, bias: float = 0.0) -> None:
+        super().__init__()
+        self.towers = towers
+        self.image_head = towers.image_head
+        self.text_head = towers.text_head
+        self.image_trunk = towers.model.visual.trunk
+        self.text_trunk = towers.model.text.transformer
+        self.dropout = nn.Dropout(dropout)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / init_temperature)))
+        self.logit_scale_kd = nn.Parameter(torch.tensor(math.log(1 / init_temperature)))
+        self.logit_bias = nn.Parameter(torch.tensor(bias))
+        self.label_bias = nn.Parameter(torch.tensor(START_BIAS))
+        self.live: tuple[nn.Module, ...] = ()
+
+    def train(self, mode: bool = True) -> Student:
+        """Heads train; so do the towers in `live`, whose batch norms keep their pretrained statistics."""
+        super().train(mode)
+        for trunk in (self.image_trunk, self.text_trunk):
+            trunk.train(mode and trunk in self.live)
+            for module in trunk.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def image(self, features: torch.Tensor) -> torch.Tensor:
+        """L2-normalised embeddings of image trunk features ``(n, width)``."""
+        return F.normalize(self.image_head(self.dropout(features)), dim=-1)
+
+    def text(self, features: torch.Tensor) -> torch.Tensor:
+        """L2-normalised embeddings of text trunk features ``(n, width)``."""
+        return F.normalize(self.text_head(self.dropout(features)), dim=-1)
+
+    def forward(
+        self, image: torch.Tensor, text: torch.Tensor, further: torch.Tensor | None = None, bf16: bool = False
+    ) -> dict[str, torch.Tensor]:
+        """Embeddings of one part of a batch, and the temperatures.
+
+        Args:
+            image: trunk features, or pixels (uint8) to run the image tower on.
+            text, further: trunk features, or token ids (integers) to run the text tower on.
+            bf16: autocast of the towers, where the processor has it; heads and losses stay in float32.
+        """
+        with autocast(image.device, "bf16" if bf16 else "float32"):
+            h_image = self.towers.image_trunk(image) if image.dtype == torch.uint8 else image
+            h_text, h_further = (
+                self.towers.text.trunk(h) if h is not None and not h.is_floating_point() else h for h in (text, further)
+            )
+        output = {"image": self.image(h_image.float()), "text": self.text(h_text.float())}
+        if h_further is not None:
+            output["further"] = self.text(h_further.float())
+        return output | {
+            "scale": self.logit_scale.exp(),
+            "scale_kd": self.logit_scale_kd.exp(),
+            "bias": self.logit_bias + 0.0,
+            "label_bias": self.label_bias + 0.0,
+        }
+
+    @torch.no_grad()
+    def embed_images(self, features: np.ndarray) -> np.ndarray:
+        """Embeddings of image trunk features, float32 ``(n, embed_dim)``."""
+        self.eval()
+        return self.image(torch.from_numpy(features).to(self.logit_scale.device)).cpu().numpy()
+
+    @torch.no_grad()
+    def embed_texts(self, features: np.ndarray) -> np.ndarray:
+        """Embeddings of text trunk features, float32 ``(n, embed_dim)``."""
+        self.eval()
+        return self.text(torch.from_numpy(features).to(self.logit_scale.device)).cpu().numpy()
+
+
+def build_student(params: Params, seed: int, teacher: KnowledgeEncoder | None = None) -> Student:
+    """A student with heads initialised by `seed`.
+
+    Raises:
+        PhenoLIPError: the student's text head cannot take the teacher's weights or dimension.
+    """
+    p, e = params.stage2, params.encoders
+    towers = load_towers(e.student, e.image_size, e.context_length, seed)
+    if teacher is not None and p.lambda_kd > 0 and params.stage1.embed_dim != towers.embed_dim:
+        raise PhenoLIPError(
+            f"stage1.embed_dim is {params.stage1.embed_dim} and {e.student} embeds in {towers.embed_dim} dimensions; "
+            "distillation compares them, so they must be equal"
+        )
+    if p.student_text_init == "teacher":
+        if teacher is None or teacher.tower.width != towers.text.width:
+            raise PhenoLIPError("stage2.student_text_init 'teacher' needs the same text tower in both stages")
+        if params.stage1.tower == "finetune":
+            raise PhenoLIPError("stage2.student_text_init 'teacher' copies a projection; set stage1.tower to frozen")
+        towers.model.text.proj = copy.deepcopy(teacher.projection).requires_grad_(True)
+    bias = START_BIAS if p.objective == "siglip" else 0.0
+    return Student(towers, p.init_temperature, p.head_dropout, bias)
+
+
+def save_student(folder: Path, name: str, student: Student, config: dict[str, Any]) -> None:
+    """``<name>.safetensors`` and ``<name>.json``; frozen trunks are named, not copied."""
+    stage2 = config["stage2"]
+    kept = ["image_head.", "text_head.", "logit_"]
+    kept += ["image_trunk."] * (stage2["image_tower"] == "finetune")
+    kept += ["text_trunk."] * (stage2["text_tower"] == "finetune")
+    state = {k: v.contiguous() for k, v in student.state_dict().items() if k.startswith(tuple(kept))}
+    with atomic_path(folder / f"{name}.safetensors") as temporary:
+        save_file(state, temporary)
+    write_json(folder / f"{name}.json", config)
+
+
+def load_student(folder: Path, name: str, params: Params, teacher: KnowledgeEncoder | None, seed: int) -> Student:
+    """Read what `save_student` wrote.
+
+    Raises:
+        PhenoLIPError: absent, or made for other towers.
+    """
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        raise PhenoLIPError(f"{path}: not trained yet; run `dvc repro`")
+    config = read_json(folder / f"{name}.json", ("student",))
+    if config["student"] != params.encoders.student:
+        raise PhenoLIPError(f"{path}: trained with {config['student']}, params say {params.encoders.student}")
+    student, state = build_student(params, seed, teacher), read_weights(path)
+    try:
+        found = student.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise PhenoLIPError(f"{path}: a checkpoint of another architecture: {first}") from None
+    if found.unexpected_keys:
+        raise PhenoLIPError(f"{path}: a checkpoint of another architecture: it holds {found.unexpected_keys[0]}")
+    return student.eval().requires_grad_(False)

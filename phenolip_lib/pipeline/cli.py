@@ -1,0 +1,243 @@
+"""The console command ``phenolip``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from ruamel.yaml import YAML
+
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.names import ONTOLOGY, check_source
+from phenolip_lib.core.params import load_params, read_yaml
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.storage import atomic_path, is_full
+from phenolip_lib.pipeline import commands
+
+app = typer.Typer(
+    help="PhenoLIP: phenotype-ontology-informed vision-language pretraining.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(commands.app)
+
+
+@app.command()
+def run(
+    stage: Annotated[str, typer.Argument(help="A stage of dvc.yaml, e.g. hpo, phenokg, stage2, evaluation.")],
+    source: Annotated[str, typer.Option(help="phantom or open (ontology for `report`).")] = "phantom",
+    name: Annotated[str, typer.Option(help="The ablation, for `ablate`.")] = "",
+) -> None:
+    """Run one stage, as `dvc repro` does."""
+    from phenolip_lib.pipeline import stages
+
+    stages.run(stage, source, name)
+
+
+@app.command()
+def check() -> None:
+    """Check params.yaml with every ablation, and that the data of each source can be read."""
+    from phenolip_lib.data.records import Record
+    from phenolip_lib.data.sources import source_records
+
+    paths = Paths()
+    params = load_params(paths.params, check_ablations=True)
+    typer.echo(f"params.yaml: ok, {len(params.ablations.overrides)} ablations")
+    for source in params.sources:
+        root = paths.data(source)
+        if source == "phantom" and not root.is_dir():
+            typer.echo("phantom: not drawn yet; `dvc repro` draws it")
+            continue
+        found = list(source_records(source, root, params))
+        records = [item for item in found if isinstance(item, Record)]
+        if not records:
+            raise PhenoLIPError(f"{source}: {root} holds no records")
+        absent = sum(not (root / record.image.partition("::")[0]).is_file() for record in records)
+        unusable = f", {len(found) - len(records)} unusable" if len(found) > len(records) else ""
+        typer.echo(f"{source}: {len(records)} records, {absent} without their image file{unusable}")
+
+
+@app.command()
+def use(
+    source: Annotated[str, typer.Argument(help="The source to add to `sources` in params.yaml.")],
+    data: Annotated[Path | None, typer.Option(help="Folder that holds its data; linked as data/<source>.")] = None,
+) -> None:
+    """Add a source to params.yaml, and link its data folder into the project."""
+    paths = Paths()
+    check_source(source)
+    if data is not None:
+        link_data(paths.data(source), data.expanduser())
+    if source not in load_params(paths.params).sources:
+        with _edited(paths.params) as tree:
+            tree["sources"].append(source)
+        typer.echo(f"params.yaml: sources now names {source}")
+
+
+@app.command()
+def moved(source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom") -> None:
+    """Say what the tables under reports/ say other than those git has committed, and by how much."""
+    from phenolip_lib.pipeline.moved import lines
+
+    if source not in ("phantom", "open"):
+        raise PhenoLIPError(f"unknown source {source!r}; there are phantom and open")
+    typer.echo("\n".join(lines(Paths().root, source)))
+
+
+@app.command()
+def grid(
+    names: Annotated[list[str] | None, typer.Argument(help="Ablations of params.yaml to add; all by default.")] = None,
+) -> None:
+    """Add ablations to `ablations.run` in params.yaml; the next `dvc repro` trains those that are new."""
+    paths = Paths()
+    known = load_params(paths.params).ablations
+    for name in names or []:
+        if name not in known.overrides:
+            raise PhenoLIPError(f"no ablation {name!r} in params.yaml; there are {', '.join(known.overrides)}")
+    added = [name for name in names or known.overrides if name not in known.run]
+    with _edited(paths.params) as tree:
+        tree["ablations"]["run"].extend(added)
+    typer.echo(f"params.yaml: ablations.run names {len(known.run) + len(added)}, {len(added)} of them new")
+
+
+@contextmanager
+def _edited(path: Path) -> Iterator[dict]:
+    """The tree of params.yaml to change in place; comments stay, and the result is checked."""
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 120
+    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
+    tree = read_yaml(path.read_bytes(), path.name, yaml)
+    yield tree
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        yaml.dump(tree, file, transform=_without_trailing_spaces)
+    load_params(path)
+
+
+def _without_trailing_spaces(text: str) -> str:
+    """ruamel.yaml leaves a space where it folds a line."""
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+def link_data(link: Path, target: Path) -> None:
+    """Make `link` a symbolic link to the folder `target`; a link may be changed, a folder never."""
+    if not target.is_dir():
+        raise PhenoLIPError(f"{target}: there is no such folder")
+    if link.is_symlink():
+        link.unlink()
+    elif link.exists():
+        raise PhenoLIPError(f"{link} is a folder of its own; move it away to use {target}")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(target.resolve(), target_is_directory=True)
+
+
+@app.command()
+def download(
+    dataset: Annotated[str, typer.Argument(help="medpix-2.0, ham10000, idrid or chula-rbc-12.")],
+    to: Annotated[Path | None, typer.Option(help="Where to put it; data/open by default.")] = None,
+) -> None:
+    """Fetch a public data set into its upstream layout."""
+    from phenolip_lib.core.runtime import setup_logging
+    from phenolip_lib.data.sources.download import download as fetch
+
+    setup_logging()
+    fetch(dataset, to or Paths().data("open"))
+
+
+@app.command()
+def export(
+    output_format: Annotated[str, typer.Argument(help="kgx, rdf, webdataset, huggingface or phenobench.")],
+    source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom",
+    to: Annotated[Path | None, typer.Option(help="Folder to write; exports/<source>/<format> by default.")] = None,
+) -> None:
+    """Write the built PhenoKG in a format other tools read."""
+    from phenolip_lib.curation.phenokg import load_pairs
+    from phenolip_lib.graph.exports.registry import Export
+    from phenolip_lib.graph.exports.registry import export as write
+    from phenolip_lib.graph.graph import Graph
+    from phenolip_lib.ontology.ontology import Ontology
+
+    paths = Paths()
+    check_source(source)
+    folder, onto = paths.phenokg(source), Ontology.load(paths.hpo)
+    what = Export(load_pairs(folder), Graph.load(folder / "graph", onto), paths.data(source))
+    target = to or paths.root / "exports" / source
+    table = write(what, [output_format], target)
+    typer.echo(f"{target / output_format}: {table['files'][0]} files, {table['megabytes'][0]} MB")
+
+
+@app.command()
+def annotate(
+    files: Annotated[list[str] | None, typer.Argument(help="Text files; standard input if there are none.")] = None,
+    output_format: Annotated[str, typer.Option("--format", help="tsv, jsonl or phenopacket.")] = "tsv",
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder of a stage-1 encoder, e.g. build/stage1: also link what no name covers.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Least cosine for a link by the encoder.")] = 0.9,
+) -> None:
+    """Find HPO terms in texts, with offsets, negation and uncertainty."""
+    from phenolip_lib.recognition.annotate import annotate as lines
+
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=False)
+    for line in lines(files or [], output_format, encoder, threshold):
+        sys.stdout.write(line + "\n")
+
+
+@app.command()
+def train(
+    source: Annotated[str, typer.Argument(help="ontology (stage 1), phantom, open.")] = "phantom",
+    method: Annotated[list[str] | None, typer.Option(help="A method of params.yaml; repeat; all by default.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="A seed; repeat; those of params.yaml by default.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Processes under torchrun, one a GPU.", min=1)] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", "-S", help="KEY=VALUE over params.yaml, e.g. stage2.epochs=2; repeat.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder to write; runs/<source> by default.")] = None,
+) -> None:
+    """Train outside the pipeline, with curves and checkpoints; started again, it goes on."""
+    from phenolip_lib.core.runtime import configure
+    from phenolip_lib.experiments.train import start
+
+    check_source(source, ONTOLOGY)
+    paths = Paths()
+    overrides = dict(_setting(item) for item in set_ or [])
+    if processes is not None:
+        overrides["runtime.processes"] = processes
+    params = load_params(paths.params, check_ablations=True).with_overrides(overrides)
+    if method:
+        params = params.with_overrides(
+            {"methods": {name: params.method(name) and params.methods[name] for name in method}}
+        )
+    if seed:
+        params = params.with_overrides({"seeds": seed})
+    configure(params.runtime.threads)
+    start(params, source, to or paths.root / "runs" / source, paths)
+
+
+def _setting(text: str) -> tuple[str, object]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise PhenoLIPError(f"--set {text}: write KEY=VALUE, e.g. stage2.epochs=2")
+    return key.strip(), read_yaml(value.encode(), f"--set {text}")
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on standard error and exit status 2."""
+    try:
+        app()
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
+        sys.stderr.close()
+        sys.exit(0)
+    except (PhenoLIPError, OSError) as error:
+        if not isinstance(error, PhenoLIPError) and not is_full(error):
+            raise
+        where = "" if isinstance(error, PhenoLIPError) else "the disk is full, free space and start again: "
+        print(f"phenolip: {where}{error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The pipeline's stages by name: what `phenolip run STAGE` does and dvc.yaml chains."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from phenolip_lib.core import runtime
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.names import ONTOLOGY, check_source
+from phenolip_lib.core.params import load_params
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.storage import atomic_folder, write_text
+from phenolip_lib.pipeline import notebooks
+
+NOTEBOOK_STAGES = {
+    "hpo": "01_hpo_parsing",
+    "phenokg": "02_phenokg_build",
+    "stage1": "03_stage1_knowledge_encoder",
+    "stage2": "04_stage2_pretraining",
+    "evaluation": "05_evaluation",
+    "ablations": "06_ablations",
+    "tour": "00_tour",
+}
+PER_SOURCE = ("phenokg", "stage2", "crossval", "evaluation", "ablations", "ablate", "tour", "report")
+TITLES = {
+    "ontology": "The ontology and the knowledge encoder",
+    "phantom": "Synthetic images: the phantom atlas",
+    "open": "Real images: MedPix 2.0, HAM10000, IDRiD and Chula-RBC-12",
+}
+
+
+def _folder(stage: str, source: str, paths: Paths) -> Path:
+    place = getattr(paths, stage)
+    return place(source) if stage in PER_SOURCE else place
+
+
+def run_notebook(stage: str, source: str, paths: Paths) -> None:
+    """Execute the stage's notebook into its folder under ``build/``."""
+    name = NOTEBOOK_STAGES[stage]
+    folder = _folder(stage, source, paths)
+    stripped = paths.build / "notebooks" / f"{name}.ipynb"
+    if not stripped.is_file():
+        notebooks.strip_folder(paths.notebooks, paths.build / "notebooks")
+    parameters = {"source": source} if stage in PER_SOURCE else {}
+    notebooks.execute(stripped, folder / f"{name}.ipynb", parameters, paths.root)
+
+
+def run_notebooks(source: str, name: str, paths: Paths) -> None:
+    """Write the stripped copies that the other stages depend on."""
+    notebooks.strip_folder(paths.notebooks, paths.build / "notebooks")
+
+
+def run_atlas(source: str, name: str, paths: Paths) -> None:
+    """Draw the phantom atlas into ``data/phantom``."""
+    from phenolip_lib.ontology.ontology import Ontology
+    from phenolip_lib.phantom.atlas import build, phenotypes
+    from phenolip_lib.phantom.names import caption_names
+
+    params = load_params(paths.params).atlas
+    onto = Ontology.load(paths.hpo)
+    names = caption_names(onto, phenotypes()["hpo_id"].tolist())
+    settings = params.model_dump()
+    settings["size"] = settings.pop("image_size")
+    counts = build(paths.data("phantom"), names, **settings)
+    runtime.log.info("phantom atlas: %s", counts)
+
+
+def run_ablate(source: str, name: str, paths: Paths) -> None:
+    """Train and evaluate one named ablation."""
+    from phenolip_lib.experiments.ablate import run_ablation
+
+    params = load_params(paths.params)
+    runtime.configure(params.runtime.threads)
+    run_ablation(params, source, name, paths)
+
+
+def run_crossval(source: str, name: str, paths: Paths) -> None:
+    """Train and evaluate on the other splits of a source."""
+    from phenolip_lib.experiments import crossval
+
+    params = load_params(paths.params)
+    runtime.configure(params.runtime.threads)
+    crossval.run(params, source, paths, paths.crossval(source))
+
+
+def run_report(source: str, name: str, paths: Paths) -> None:
+    """Collect tables, figures and executed notebooks of a source (or of the ontology) for git.
+
+    With the name ``grid`` only the ablations, under ``reports/grid/<source>``: what git keeps of a run of all of them
+    beside the results of the default run.
+    """
+    from phenolip_lib.reporting.cards import write_cards
+
+    stages = ("hpo", "stage1") if source == ONTOLOGY else ("tour", "phenokg", "stage2", "evaluation", "ablations")
+    stages = ("ablations",) if name == "grid" else stages
+    with atomic_folder(paths.reports / name / source) as target:
+        sections = []
+        for stage in stages:
+            folder = _folder(stage, source, paths)
+            for kind in ("tables", "figures"):
+                if (folder / kind).is_dir():
+                    shutil.copytree(folder / kind, target / kind, dirs_exist_ok=True)
+            executed = folder / f"{NOTEBOOK_STAGES[stage]}.ipynb"
+            (target / "notebooks").mkdir(exist_ok=True)
+            shutil.copy(executed, target / "notebooks" / executed.name)
+            sections.append(_section(stage, folder))
+        cards = ""
+        if "stage2" in stages:
+            write_cards(source, load_params(paths.params), paths, target)
+            cards = " Cards: [the data](DATASET_CARD.md), [the model](MODEL_CARD.md)."
+        title = TITLES.get(source, source)
+        write_text(
+            target / "README.md",
+            f"# {title}\n\nWritten by `dvc repro`; do not edit.{cards}\n\n" + "\n".join(sections),
+        )
+
+
+def _section(stage: str, folder: Path) -> str:
+    """Markdown of one stage: a link to its notebook, its tables, its figures."""
+    name = NOTEBOOK_STAGES[stage]
+    lines = [f"## {name.replace('_', ' ')}\n", f"Notebook: [{name}.ipynb](notebooks/{name}.ipynb)\n"]
+    lines += [path.read_text(encoding="utf-8") for path in sorted((folder / "tables").glob("*.md"))]
+    lines += [f"![{path.stem}](figures/{path.name})\n" for path in sorted((folder / "figures").glob("*.png"))]
+    return "\n".join(lines)
+
+
+def run_book(source: str, name: str, paths: Paths) -> None:
+    """Build the site of a source from its report, and say what there is to read."""
+    from phenolip_lib.apps import book, explorer
+    from phenolip_lib.reporting.summary import summary
+
+    with tempfile.TemporaryDirectory() as folder:
+        page = explorer.build(source, paths, Path(folder) / "explorer.html", book="index.html")
+        book.build(source, paths, extra={"PhenoKG explorer": page})
+    for line in summary(paths, source):
+        runtime.log.info(line)
+
+
+SPECIAL: dict[str, Callable[[str, str, Paths], None]] = {
+    "notebooks": run_notebooks,
+    "atlas": run_atlas,
+    "ablate": run_ablate,
+    "crossval": run_crossval,
+    "report": run_report,
+    "book": run_book,
+}
+NAMES = (*NOTEBOOK_STAGES, *SPECIAL)
+
+
+def run(stage: str, source: str = "phantom", name: str = "", root: Path | None = None) -> None:
+    """Run one stage.
+
+    Raises:
+        PhenoLIPError: unknown stage, source or name, before any folder is made; bad parameters, or what the
+            stage itself reports.
+    """
+    paths = Paths(root)
+    runtime.setup_logging()
+    if stage not in NAMES:
+        raise PhenoLIPError(f"unknown stage {stage!r}; there are {', '.join(NAMES)}")
+    check_source(source, *[ONTOLOGY] * (stage == "report"))
+    if stage == "ablate" and not name:
+        raise PhenoLIPError("`phenolip run ablate` needs --name, one of ablations.overrides in params.yaml")
+    if stage != "ablate" and name and (stage, name) != ("report", "grid"):
+        raise PhenoLIPError(f"`phenolip run {stage}` takes no --name {name!r}: ablate takes an ablation, report grid")
+    params = load_params(paths.params, check_ablations=True)
+    if stage == "ablate":
+        params.ablated(name)
+    if stage in SPECIAL:
+        SPECIAL[stage](source, name, paths)
+    else:
+        run_notebook(stage, source, paths)

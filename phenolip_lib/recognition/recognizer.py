@@ -1,0 +1,300 @@
+"""Find HPO terms in free text: the dictionary tier.
+
+A text is read as characters, one a word (`reading`). Windows of content words are looked up in the
+`Lexicon` by their word families, whatever their order; the longest match wins.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate, compress, repeat
+from operator import contains, ne
+from typing import NamedTuple
+
+from phenolip_lib.core.storage import code_digest, digest
+from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.recognition.abbreviations import expand_abbreviations
+from phenolip_lib.recognition.assertion import statuses
+from phenolip_lib.recognition.families import NEVER, Form
+from phenolip_lib.recognition.lexicon import Entry, Lexicon
+from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, MODIFIER, OR, OTHER, SKIP, Reader
+from phenolip_lib.recognition.vocabulary import AMBIGUOUS_ACRONYMS, FILLERS, HEADINGS, MODIFIERS, SIZES, STOP_FORMS
+
+MAX_WORDS = 8
+CODE = (
+    "abbreviations.py",
+    "context.py",
+    "lexicon.py",
+    "reading.py",
+    "recognition.py",
+    "word_families.py",
+    "wording.py",
+)
+"""Files whose change may change what is found."""
+_ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
+_MARKS = BREAK + COMMA + AND + OR
+_mark = re.compile(f"[{_MARKS}]")
+_SHARING = 5
+"""Words on each side of an "and" that may share some."""
+
+
+class Mention(NamedTuple):
+    """One phenotype in a text; ``text[start:end] == surface``."""
+
+    start: int
+    end: int
+    hpo_id: str
+    surface: str
+    negated: bool
+    uncertain: bool
+    family: bool = False
+    """Said of a relative, not of the patient."""
+
+
+class _Match(NamedTuple):
+    """A key found over some words of a text, by their positions."""
+
+    positions: tuple[int, ...]
+    shared: int
+    """Words at the beginning (positive) or end (negative) that the other side of an "and" has too."""
+    entries: tuple[Entry, ...]
+
+    @property
+    def own(self) -> Sequence[int]:
+        """Positions no other mention may have."""
+        if self.shared > 0:
+            return self.positions[self.shared :]
+        if self.shared < 0:
+            return self.positions[: self.shared]
+        return range(self.positions[0], self.positions[-1] + 1)
+
+
+class Recognizer:
+    """Dictionary tier of phenotype recognition.
+
+    Args:
+        onto: the ontology; terms below Phenotypic abnormality are found.
+    """
+
+    def __init__(self, onto: Ontology) -> None:
+        self.lexicon = Lexicon(onto, STOP_FORMS)
+        self._reader = Reader(self.lexicon)
+        of, symbol, together = self.lexicon.families.of, self.lexicon.symbol, self.lexicon.together
+        self._skippable = {MODIFIER, *(symbol[of[w]] for w in MODIFIERS | FILLERS if w in of)}
+        self._negations = {symbol[w] for w in NEVER if w in symbol}
+        self._sizes = {symbol[w] for w in SIZES if w in symbol}
+        self._lemma = {character: word for word, character in symbol.items()}
+        # What may follow the first word of a window, for every character a text can hold.
+        self._follows = dict.fromkeys((*_MARKS, SKIP, OTHER, MODIFIER, *self._lemma), frozenset())
+        self._follows |= {first: partners | self._skippable for first, partners in together.items()}
+        self._single = re.compile(f"[{''.join(self.lexicon.single)}]" if self.lexicon.single else r"(?!)")
+        self._exact = self._names_with_punctuation()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the rules and of the dictionary, for cache keys."""
+        return digest(code_digest(CODE), [(f.hpo_id, f.original) for f in self.lexicon.forms])
+
+    def _names_with_punctuation(self) -> dict[str, list[tuple[str, int, Entry]]]:
+        """Names that windows would be cut in ("Abnormal CD4:CD8 ratio"), by their first mark and the words around it.
+
+        Each as a sequence of families, with the place of the mark in it.
+        """
+        best: dict[str, Entry] = {}
+        for form in self.lexicon.forms:
+            symbols = "".join(map(self._reader.__getitem__, form.original.split(" ")))
+            sequence = symbols.translate(self.lexicon.to_family).strip(_MARKS + SKIP)
+            if _mark.search(sequence) and OTHER not in sequence:
+                held = best.get(sequence)
+                if held is None or (form.rank, form.hpo_id) < (held.form.rank, held.form.hpo_id):
+                    best[sequence] = Entry(0.0, form)
+        found: dict[str, list[tuple[str, int, Entry]]] = {}
+        for sequence, entry in best.items():
+            at = _mark.search(sequence).start()
+            found.setdefault(sequence[at - 1 : at + 2], []).append((sequence, at, entry))
+        return found
+
+    # --- text -----------------------------------------------------------------------------------
+
+    def __call__(self, text: str) -> list[Mention]:
+        """Mentions in `text`, in order, longest match first where they overlap."""
+        chunks = text.split(" ")
+        pieces = list(map(self._reader.__getitem__, chunks))
+        symbols = "".join(pieces)
+        families = symbols.translate(self.lexicon.to_family)
+        single = self.lexicon.single
+        matches = [_Match((m.start(),), 0, single[m.group()]) for m in self._single.finditer(symbols)]
+        self._windows(families, matches)
+        for mark in _mark.finditer(families):
+            at = mark.start()
+            for sequence, before, entry in self._exact.get(families[at - 1 : at + 2], ()):
+                if before <= at and families.startswith(sequence, at - before):
+                    matches.append(_Match(tuple(range(at - before, at - before + len(sequence))), 0, (entry,)))
+            if mark.group() in (AND, OR):
+                self._coordinated(families, at, matches)
+        return self._mentions(text, chunks, pieces, symbols, matches) if matches else []
+
+    def _windows(self, families: str, matches: list[_Match]) -> None:
+        """Matches of two content words or more that nothing but modifiers part, added to `matches`."""
+        words = families.replace(SKIP, "")
+        starts = list(compress(range(len(words)), map(contains, map(self._follows.__getitem__, words), words[1:])))
+        if not starts:
+            return
+        entries, together, skippable = self.lexicon.entries, self.lexicon.together, self._skippable
+        places = range(len(words))
+        if len(words) < len(families):
+            places = list(compress(range(len(families)), map(ne, families, repeat(SKIP))))
+        for at in starts:
+            first = words[at]
+            partners = together[first]
+            # `core` leaves out what may be left out ("left", "mild"), `whole` only what no key has.
+            whole, core = [at], None if first in skippable else [at]
+            for j in range(at + 1, len(words)):
+                character = words[j]
+                known, skipped = character in partners, character in skippable
+                if not (known or skipped):
+                    break
+                if known:
+                    whole.append(j)
+                    if len(whole) > MAX_WORDS:
+                        break
+                    if found := entries.get(_key(words, whole)):
+                        matches.append(_Match(tuple([places[k] for k in whole]), 0, found))
+                if core and not skipped:
+                    core.append(j)
+                    if len(core) < len(whole) and (found := entries.get(_key(words, core))):
+                        matches.append(_Match(tuple([places[k] for k in core]), 0, found))
+
+    def _coordinated(self, families: str, at: int, matches: list[_Match]) -> None:
+        """Findings that share words over the "and" at `at`: "short fingers and toes", "hearing and visual loss"."""
+        right = _beside(families, range(at + 1, len(families)))
+        left = _beside(families, range(at - 1, -1, -1))[::-1] if right else right
+        entries = self.lexicon.entries
+        if not left or not right:
+            return
+        # One side must be a finding by itself; the other then has as many words in place of its end or beginning.
+        for i in range(len(left) - 1):
+            whole = left[i:]
+            if _key(families, whole) in entries:
+                for keep in range(1, len(whole)):
+                    for take in range(1, min(len(right), len(whole) - keep + 1) + 1):
+                        self._try(families, (*whole[:keep], *right[:take]), keep, matches)
+        for end in range(2, len(right) + 1):
+            whole = right[:end]
+            if _key(families, whole) in entries:
+                for take in range(1, len(whole)):
+                    for keep in range(1, min(len(left), take + 1) + 1):
+                        self._try(families, (*left[-keep:], *whole[take:]), take - len(whole), matches)
+
+    def _try(self, families: str, chosen: tuple[int, ...], shared: int, matches: list[_Match]) -> None:
+        key = _key(families, chosen)
+        if len(key) == len(chosen) and (found := self.lexicon.entries.get(key)):
+            matches.append(_Match(chosen, shared, found))
+
+    # --- choice ---------------------------------------------------------------------------------
+
+    def _mentions(
+        self, text: str, chunks: list[str], pieces: list[str], symbols: str, matches: list[_Match]
+    ) -> list[Mention]:
+        """Longest matches first, none twice over the same words, with what the context says of them."""
+        matches.sort(key=lambda m: (m.shared != 0, -len(m.positions), m.entries[0].cost, m.positions))
+        first_symbol = list(accumulate(map(len, pieces), initial=0))
+        first_character = list(accumulate(map(len, chunks), initial=0))  # blanks between chunks left out
+
+        def span(position: int) -> tuple[int, int]:
+            at = bisect_right(first_symbol, position) - 1
+            start, end = self._reader.span(chunks[at], position - first_symbol[at])
+            return first_character[at] + at + start, first_character[at] + at + end
+
+        taken: set[int] = set()
+        kept: dict[tuple[int, int, str], None] = {}
+        for match in matches:
+            if not taken.isdisjoint(match.own):
+                continue
+            entry = self._best(match, symbols)
+            start, end = span(match.positions[0])
+            if len(match.positions) > 1:
+                end = span(match.positions[-1])[1]
+            if self._dangling(match, entry, symbols) or not _as_written(entry.form, text[start:end]):
+                continue
+            if len(match.positions) == 1 and _is_heading(text, start, end, entry.form.words[0]):
+                continue
+            taken.update(match.own)
+            kept[start, end, entry.form.hpo_id] = None
+        if "(" in text:
+            kept = expand_abbreviations(text, kept)
+        spans = sorted(kept)
+        states = statuses(text, [(start, end) for start, end, _ in spans])
+        return [
+            Mention(start, end, hpo_id, text[start:end], *state)
+            for (start, end, hpo_id), state in zip(spans, states, strict=True)
+        ]
+
+    def _dangling(self, match: _Match, entry: Entry, symbols: str) -> bool:
+        """Whether a match ends in an adjective whose noun follows outside it ("aplasia of the ulnar nerve")."""
+        last = match.positions[-1]
+        if len(match.positions) == 1 or last + 1 >= len(symbols) or symbols[last + 1] < OTHER:
+            return False
+        word, form = self._lemma.get(symbols[last], ""), entry.form
+        if symbols[last + 1] in self._negations or (word == form.words[-1] and "," not in form.original):
+            return False
+        return word.endswith(_ADJECTIVAL) or symbols[last] in self._sizes
+
+    def _best(self, match: _Match, symbols: str) -> Entry:
+        """The entry whose wording is nearest to the text's, among those that share the key."""
+        if len(match.entries) == 1:
+            return match.entries[0]
+        found = tuple(self._lemma.get(symbols[i], "") for i in match.positions)
+        return min(
+            match.entries,
+            key=lambda e: (e.form.words != found, -len({*e.form.words} & {*found}), e.form.rank, e.form.hpo_id),
+        )
+
+
+def _beside(families: str, places: range) -> list[int]:
+    """The nearest content words of a clause, in the order of `places`."""
+    found: list[int] = []
+    for i in places:
+        character = families[i]
+        if character > MODIFIER:
+            found.append(i)
+            if len(found) == _SHARING:
+                break
+        elif character not in (SKIP, MODIFIER):
+            break
+    return found
+
+
+def _key(families: str, chosen: Sequence[int]) -> str:
+    """The dictionary's key of some words."""
+    if len(chosen) == 2:  # most often, and twice as fast
+        first, second = families[chosen[0]], families[chosen[1]]
+        return first + second if first < second else second + first if second < first else first
+    return "".join(sorted({families[k] for k in chosen}))
+
+
+def _as_written(form: Form, surface: str) -> bool:
+    """Acronyms count only as written: "ALL" is a leukaemia, "all" is not, and "PICA" is an artery."""
+    if len(form.words) > 1:
+        return True
+    if form.original.isupper():
+        return surface.isupper() and surface not in AMBIGUOUS_ACRONYMS
+    return not (len(surface) <= 4 and surface.isupper())
+
+
+def _is_heading(text: str, start: int, end: int, word: str) -> bool:
+    """Whether a word that is also a subject heading stands alone on its line, or before a colon."""
+    if word not in HEADINGS:
+        return False
+    line_end = text.find("\n", end)
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    after = text[end : line_end if line_end >= 0 else len(text)].strip()
+    return not before.strip(" -*\t") and (not after or after[0] in ":;,/|")
+
+
+def asserted(mentions: Iterable[Mention]) -> list[str]:
+    """Ids of the phenotypes a text affirms of the patient, sorted."""
+    return sorted({m.hpo_id for m in mentions if not (m.negated or m.uncertain or m.family)})

@@ -1,0 +1,211 @@
+"""Figures of the notebooks: one look, colour-blind safe, units on every axis, fixed file bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from phenolip_lib.core.storage import atomic_path
+from phenolip_lib.data.images import read_image
+from phenolip_lib.evaluation.tasks.unseen import BUCKETS
+from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.reporting.tables import METHOD_NAMES, method_order, metric_name, summarise
+
+# Okabe and Ito's palette, safe for the common colour-vision deficiencies.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+METHOD_COLORS = {
+    "untrained": "#999999", "clip": "#E69F00", "clip_soft": "#B8A000", "siglip": "#009E73", "ssm": "#CC79A7",
+    "ssm_ontology": "#D55E00", "phenolip": "#0072B2", "phenolip_soft": "#56B4E9",
+}  # fmt: skip
+WIDTH = 8.0
+
+
+def use_style() -> None:
+    """Matplotlib settings of all figures."""
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 110, "savefig.dpi": 110, "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold",
+            "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+            "axes.axisbelow": True, "axes.prop_cycle": mpl.cycler(color=COLORS), "legend.frameon": False,
+            "figure.constrained_layout.use": True, "svg.hashsalt": "phenolip",
+        }
+    )  # fmt: skip
+
+
+def save(figure: Figure, path: Path) -> Figure:
+    """Write a PNG without software or time stamps; returns the figure for display."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+    plt.close(figure)
+    return figure
+
+
+def ontology_overview(onto: Ontology) -> Figure:
+    """Phenotypes by depth, and by organ system."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH * 1.25, 4.6), width_ratios=(1, 1.25))
+    depths = pd.Series([onto.depth[h] for h in onto.phenotypes]).value_counts().sort_index()
+    left.bar(depths.index, depths.values)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.set(xlabel="depth below the root (is_a steps)", ylabel="phenotypes", title="Where the terms are")
+    systems = pd.Series([s for h in onto.phenotypes for s in onto.systems.get(h, ())]).value_counts().sort_values()
+    names = [
+        s.removeprefix("Abnormality of the ").removeprefix("Abnormality of ").removeprefix("Abnormal ")
+        for s in systems.index
+    ]
+    right.barh(names, systems.values, color=COLORS[2])
+    right.tick_params(axis="y", labelsize=7)
+    right.grid(axis="y", visible=False)
+    right.set(xlabel="phenotypes (a term may belong to several)", title="Organ systems")
+    return figure
+
+
+def contact_sheet(pairs: pd.DataFrame, root: Path, onto: Ontology, per_row: int = 6, seed: int = 0) -> Figure:
+    """A row of pictures a modality with one of their phenotypes as title."""
+    modalities = sorted(pairs["modality"].unique())
+    figure, axes = plt.subplots(len(modalities), per_row, figsize=(WIDTH * 1.25, 1.75 * len(modalities)), squeeze=False)
+    for row, modality in zip(axes, modalities, strict=True):
+        table = pairs[pairs["modality"] == modality]
+        own = table[table["phenotypes"].map(len) > 0]
+        own = (own if len(own) else table).sample(frac=1, random_state=seed)
+        first = own["phenotypes"].map(lambda found: found[0] if len(found) else "")
+        own = own[~first.duplicated()].head(per_row)
+        for axis in row:
+            axis.axis("off")
+        for axis, item in zip(row, own.itertuples(index=False), strict=False):
+            axis.imshow(read_image(root, item.image, (item.left, item.top, item.right, item.bottom)).resize((128, 128)))
+            title = onto[item.phenotypes[0]].name if item.phenotypes else "no phenotype"
+            axis.set_title(title if len(title) < 24 else title[:22] + "…", fontsize=7, fontweight="normal")
+        row[0].text(-0.08, 0.5, modality, transform=row[0].transAxes, rotation=90, va="center", ha="right", fontsize=9)
+    return figure
+
+
+def training_curves(history: pd.DataFrame, infonce: Sequence[str]) -> Figure:
+    """Losses and validation numbers by epoch, mean over seeds with the range shaded.
+
+    Args:
+        infonce: methods whose image-text loss is InfoNCE; losses of others are of another scale.
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(WIDTH * 1.25, 5.4))
+    panels = (
+        ("loss_m", "image-text loss L_m (nats)"), ("loss_kd", "distillation loss L_kd (nats)"),
+        ("val_i2p_recall@10", "validation I2P R@10"), ("val_alignment", "validation alignment"),
+    )  # fmt: skip
+    lines = {}
+    for axis, (column, label) in zip(axes.flat, panels, strict=True):
+        for method in method_order(history["method"]):
+            own = history[history["method"] == method]
+            if column not in own or own[column].isna().all() or (column == "loss_m" and method not in infonce):
+                continue
+            line = own.dropna(subset=[column]).groupby("epoch")[column].agg(["mean", "min", "max"])
+            color = METHOD_COLORS.get(method, COLORS[-1])
+            (lines[METHOD_NAMES.get(method, method)],) = axis.plot(line.index, line["mean"], color=color)
+            axis.fill_between(line.index, line["min"], line["max"], color=color, alpha=0.15, linewidth=0)
+        axis.set(xlabel="epoch", ylabel=label)
+    figure.legend(lines.values(), lines.keys(), fontsize=8, ncols=4, loc="outside upper left")
+    return figure
+
+
+def method_bars(summary: pd.DataFrame, metrics: Sequence[str], labels: Sequence[str], ylabel: str) -> Figure:
+    """Grouped bars of the methods over metrics, seed standard deviation as whiskers.
+
+    Args:
+        summary: rows of `tables.summarise` with one value per (method, metric).
+    """
+    methods = method_order(summary["method"])
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    x, width = np.arange(len(metrics)), 0.8 / len(methods)
+    for i, method in enumerate(methods):
+        own = summary[summary["method"] == method].set_index("metric").reindex(metrics)
+        axis.bar(x + (i - (len(methods) - 1) / 2) * width, 100 * own["mean"], width, yerr=100 * own["sd"],
+                 color=METHOD_COLORS.get(method, COLORS[-1]), label=METHOD_NAMES.get(method, method),
+                 error_kw={"linewidth": 1})  # fmt: skip
+    axis.set_xticks(x, labels)
+    axis.grid(axis="x", visible=False)
+    axis.set(ylabel=ylabel)
+    axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(len(methods), 4))
+    return figure
+
+
+def retrieval_bars(results: pd.DataFrame) -> Figure:
+    """Recall@10 of the four retrieval tasks by method."""
+    metrics = [f"{task}_recall@10" for task in ("i2t", "t2i", "i2p", "p2i")]
+    summary = summarise(results[(results["task"] == "retrieval") & results["metric"].isin(metrics)])
+    labels = ("image → caption", "caption → image", "image → phenotype", "phenotype → image")
+    return method_bars(summary, metrics, labels, "recall@10 (%), ± sd over seeds")
+
+
+def loss_curve(history: pd.DataFrame, ylabel: str) -> Figure:
+    """Training loss by epoch."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.6, 2.8))
+    axis.plot(history["epoch"], history["loss"])
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set(xlabel="epoch", ylabel=ylabel)
+    return figure
+
+
+def forest(table: pd.DataFrame, metrics: Sequence[str], baseline: str) -> Figure:
+    """Differences to `baseline` with their 95% intervals, a panel a metric; hollow points are within chance.
+
+    Args:
+        table: of `tables.difference_table`, one data set.
+    """
+    methods = list(dict.fromkeys(table["method"]))[::-1]
+    figure, axes = plt.subplots(
+        1, len(metrics), figsize=(WIDTH * 1.25, 0.38 * len(methods) + 1.4), sharey=True, squeeze=False
+    )
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        own = table[table["metric"] == metric].set_index("method").reindex(methods)
+        y = np.arange(len(methods))
+        axis.axvline(0, color="black", linewidth=0.8)
+        bars = np.stack([own["difference"] - own["low"], own["high"] - own["difference"]])
+        axis.errorbar(own["difference"], y, xerr=bars.clip(0), fmt="none", color=COLORS[0], capsize=3)
+        faces = [COLORS[0] if sure is True or sure is np.True_ else "white" for sure in own["beyond_chance"]]
+        axis.scatter(own["difference"], y, c=faces, edgecolors=COLORS[0], zorder=3)
+        axis.set_yticks(y, [METHOD_NAMES.get(m, m) for m in methods])
+        axis.grid(axis="y", visible=False)
+        axis.set(title=metric_name(metric), xlabel="percentage points")
+    figure.supxlabel(f"difference to {METHOD_NAMES.get(baseline, baseline)}, 95% interval", fontsize=9)
+    return figure
+
+
+def long_tail(intervals: pd.DataFrame, metric: str) -> Figure:
+    """A metric by how many training images the phenotype has, a line a method, with 95% intervals.
+
+    Args:
+        intervals: of `statistics.intervals`, data sets are the buckets.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.8, 3.4))
+    own = intervals[intervals["metric"] == metric]
+    buckets = [bucket for bucket in BUCKETS if bucket in set(own["dataset"])]
+    methods = method_order(own["method"])
+    for i, method in enumerate(methods):
+        line = own[own["method"] == method].set_index("dataset").reindex(buckets)
+        x = np.arange(len(buckets)) + (i - (len(methods) - 1) / 2) * 0.06
+        bars = 100 * np.stack([line["mean"] - line["low"], line["high"] - line["mean"]])
+        axis.errorbar(x, 100 * line["mean"], yerr=bars.clip(0), marker="o", capsize=2,
+                      color=METHOD_COLORS.get(method, COLORS[-1]), label=METHOD_NAMES.get(method, method))  # fmt: skip
+    queries = own.groupby("dataset")["queries"].max()
+    axis.set_xticks(np.arange(len(buckets)), [f"{b}\n({queries[b]} queries)" for b in buckets])
+    axis.set(xlabel="training images of the phenotype", ylabel=f"{metric_name(metric)} (%)")
+    axis.legend(fontsize=8, ncols=2)
+    return figure
+
+
+def lin_against_cosine(lin: np.ndarray, before: np.ndarray, after: np.ndarray) -> Figure:
+    """Does embedding similarity follow ontology similarity? Mean cosine in bins of Lin similarity."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 3.2))
+    edges = np.linspace(0, 1, 11)
+    which = np.clip(np.digitize(lin, edges) - 1, 0, 9)
+    for values, label, color in ((before, "untrained encoder", "#999999"), (after, "knowledge encoder", COLORS[0])):
+        stats = pd.DataFrame({"bin": which, "value": values}).groupby("bin")["value"].agg(["mean", "std"])
+        axis.errorbar((stats.index + 0.5) / 10, stats["mean"], yerr=stats["std"], label=label, color=color, capsize=2)
+    axis.set(xlabel="Lin similarity of two phenotypes", ylabel="cosine of their names (mean ± sd)")
+    axis.legend()
+    return figure

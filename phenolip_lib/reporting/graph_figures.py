@@ -1,0 +1,204 @@
+"""Figures of the graph: coverage by organ system, the long tail, the neighbourhood of one phenotype."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.ticker import LogLocator, NullLocator
+
+from phenolip_lib.data.images import read_image
+from phenolip_lib.graph.graph import Graph
+from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY
+from phenolip_lib.reporting.figures import COLORS, WIDTH
+
+BUCKET_COLORS = {"1-4": COLORS[3], "5-19": COLORS[1], "20+": COLORS[0]}
+MIN_HEIGHT = 0.016
+"""Height of an icicle cell that holds a line of text, as a share of the figure."""
+
+
+def short_name(name: str) -> str:
+    """An organ system's name without its frame: "Abnormality of the eye" gives "eye"."""
+    for frame in ("Abnormality of the ", "Abnormality of ", "Abnormal "):
+        name = name.removeprefix(frame)
+    return name
+
+
+# --- coverage -----------------------------------------------------------------------------------
+
+
+def coverage_cells(graph: Graph) -> pd.DataFrame:
+    """The cells of `coverage_icicle`.
+
+    Returns:
+        table (level, hpo_id, parent, name, images, top, height): organ systems with images (level 1), most
+        images first, and their children (level 2). A system's height is its share of the images,
+        but never below a line of text; its children share it by their images, so that cells nest though
+        an image may show several of them. Children too small for a line become one cell without id.
+    """
+    onto, counts = graph.onto, graph.image_counts["images"]
+    systems = graph.coverage().query("images > 0")
+    heights = np.maximum(systems["images"] / max(systems["images"].sum(), 1), MIN_HEIGHT)
+    heights /= max(heights.sum(), 1)
+    rows, top = [], 0.0
+    for system, height in zip(systems.itertuples(index=False), heights, strict=True):
+        rows.append((1, system.hpo_id, PHENOTYPIC_ABNORMALITY, short_name(system.system), system.images, top, height))
+        children = sorted((h for h in onto.children.get(system.hpo_id, ()) if counts[h]), key=lambda h: (-counts[h], h))
+        share = height / max(sum(counts[h] for h in children), 1)
+        own = [(h, short_name(onto[h].name), int(counts[h])) for h in children]
+        small = [cell for cell in own if cell[2] * share < MIN_HEIGHT]
+        sizes = [cell[2] for cell in own]
+        if len(small) > 1:
+            sizes[-len(small) :] = [sum(cell[2] for cell in small)]
+            own[-len(small) :] = [("", f"{len(small)} more terms, each up to", small[0][2])]
+        inner = top
+        for (hpo_id, name, images), size in zip(own, sizes, strict=True):
+            rows.append((2, hpo_id, system.hpo_id, name, images, inner, size * share))
+            inner += size * share
+        top += height
+    return pd.DataFrame(rows, columns=["level", "hpo_id", "parent", "name", "images", "top", "height"])
+
+
+def coverage_icicle(graph: Graph) -> Figure:
+    """Icicle of the organ systems (left) and the terms right below them (right), with image counts.
+
+    An image that shows several systems counts in each; systems without any image are named below.
+    """
+    cells = coverage_cells(graph)
+    figure, axis = plt.subplots(figsize=(WIDTH, 8.5))
+    norm = LogNorm(cells["images"].min(), max(cells["images"].max(), 2)) if len(cells) else LogNorm(1, 2)
+    for cell in cells.itertuples(index=False):
+        left, width = ((0, 1), (1.01, 1.2))[cell.level - 1]
+        _cell(axis, (left, cell.top, width, cell.height), cell.name, cell.images, norm)
+    axis.set(xlim=(0, 2.21), ylim=(1, 0), ylabel="share of images, summed over organ systems")
+    axis.set_xticks([0.5, 1.61], ["organ system: images", "term below it: images"])
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+    coverage = graph.coverage()
+    empty = [short_name(name) for name in coverage["system"][coverage["images"] == 0]]
+    axis.set_xlabel(textwrap.fill(f"no image: {', '.join(empty) or 'every organ system has one'}", 95), fontsize=8)
+    colors = plt.cm.ScalarMappable(norm=norm, cmap="cividis_r")
+    figure.colorbar(colors, ax=axis, label="images, with descendants", shrink=0.5, aspect=30)
+    return figure
+
+
+def _cell(axis: Axes, box: tuple[float, float, float, float], name: str, images: int, norm: LogNorm) -> None:
+    x, y, width, height = box
+    color = plt.get_cmap("cividis_r")(norm(max(images, 1)))
+    axis.add_patch(Rectangle((x, y), width, height, facecolor=color, edgecolor="white", linewidth=0.6))
+    if height >= 0.7 * MIN_HEIGHT:
+        text = f"{textwrap.shorten(name, 40, placeholder=' …')}  {images:,}"
+        dark = np.dot(color[:3], (0.299, 0.587, 0.114)) < 0.55
+        axis.text(x + 0.015, y + height / 2, text, va="center", fontsize=7, color="white" if dark else "black")
+
+
+# --- long tail ----------------------------------------------------------------------------------
+
+
+def long_tail(graph: Graph) -> Figure:
+    """Images per phenotype by rank, both axes logarithmic, and phenotypes and images of each bucket."""
+    table = graph.long_tail()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.4), width_ratios=(1.5, 1))
+    for bucket, color in BUCKET_COLORS.items():
+        own = table[table["bucket"] == bucket]
+        left.plot(own["rank"], own["images"], "o", markersize=3.5, color=color, label=f"{bucket} images")
+    left.set(xscale="log", yscale="log", xlabel="phenotype, by rank", ylabel="images", title="Images per phenotype")
+    for axis, longest in ((left.xaxis, len(table)), (left.yaxis, table["images"].max())):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if longest < 500 else (1,)))
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_locator(NullLocator())
+    left.legend(title="phenotype has")
+    x, width = np.arange(len(BUCKET_COLORS)), 0.38
+    parts = [table[table["bucket"] == bucket]["images"] for bucket in BUCKET_COLORS]
+    total = max(len(table), 1), max(int(table["images"].sum()), 1)
+    series = (("phenotypes", [len(p) for p in parts], total[0], -0.5, ""), ("images", [p.sum() for p in parts],
+              total[1], 0.5, "//"))  # fmt: skip
+    for name, values, whole, side, hatch in series:
+        heights = [100 * v / whole for v in values]
+        bars = right.bar(x + side * width, heights, width, color="white" if hatch else "#999999", edgecolor="#555555",
+                         hatch=hatch, label=name)  # fmt: skip
+        right.bar_label(bars, [f"{int(v):,}" for v in values], fontsize=8)
+    right.set_xticks(x, list(BUCKET_COLORS))
+    right.grid(axis="x", visible=False)
+    right.margins(y=0.12)
+    right.set(xlabel="images a phenotype has", ylabel="share (%)", title="Share of the tail")
+    right.legend(fontsize=8)
+    return figure
+
+
+# --- neighbourhood ------------------------------------------------------------------------------
+
+
+def neighbourhood(graph: Graph, hpo_id: str, root: Path, per_column: int = 7, n_images: int = 6) -> Figure:
+    """A phenotype between its parents and children, its siblings, and a strip of its images.
+
+    Each box gives the images that show the term or a descendant. Where there are more than `per_column`
+    relatives, those with most images are drawn and the rest counted.
+
+    Args:
+        root: the source's folder, which images are relative to.
+    """
+    onto = graph.onto
+    hpo_id = onto.resolve(hpo_id)
+    parents = onto.parents.get(hpo_id, [])
+    columns = {
+        "parents": parents,
+        "siblings": sorted({c for p in parents for c in onto.children[p]} - {hpo_id}),
+        "children": onto.children.get(hpo_id, []),
+    }
+    pictures = graph.nodes["image"].set_index("name").loc[graph.images_of(hpo_id)[:n_images]]
+    figure = plt.figure(figsize=(WIDTH, 5.2 if len(pictures) else 3.8))
+    grid = figure.add_gridspec(2, n_images, height_ratios=(3.8, 1.4 if len(pictures) else 0.01))
+    axis = figure.add_subplot(grid[0, :])
+    axis.set(xlim=(0, 3), ylim=(-0.08, 1.06))
+    axis.axis("off")
+    _draw_relatives(axis, graph, hpo_id, columns, per_column)
+    for column, picture in enumerate(pictures.itertuples()):
+        place = figure.add_subplot(grid[1, column])
+        place.axis("off")
+        place.imshow(read_image(root, picture.file, (picture.left, picture.top, picture.right, picture.bottom)))
+        own = [onto[h].name for h in graph.phenotypes_of(picture.Index) if hpo_id in onto.ancestors(h)]
+        place.set_title(textwrap.fill(textwrap.shorten(own[0], 44, placeholder=" …"), 22), fontsize=7,
+                        fontweight="normal")  # fmt: skip
+    return figure
+
+
+def _draw_relatives(axis: Axes, graph: Graph, hpo_id: str, columns: dict[str, list[str]], per_column: int) -> None:
+    counts = graph.image_counts["images"]
+    center = (1.5, 0.86)
+    for name, x, fill in (("parents", 0.5, COLORS[5]), ("siblings", 1.5, "#DDDDDD"), ("children", 2.5, COLORS[1])):
+        relatives = sorted(columns[name], key=lambda h: (-counts[h], h))
+        first = 0.86 if name != "siblings" else 0.56
+        room = per_column if name != "siblings" else per_column - 2
+        axis.text(x, first + 0.12, f"{name} ({len(relatives)})", ha="center", fontsize=9, fontweight="bold")
+        hidden = len(relatives) - room
+        for i, relative in enumerate(relatives[:room]):
+            y = first - 0.13 * i
+            if name != "siblings":
+                side = 0.46 if name == "children" else -0.46
+                axis.plot([center[0] + side, x - side], [center[1], y], color="#888888", linewidth=0.8, zorder=0)
+            _box(axis, (x, y), graph.onto[relative].name, counts[relative], fill)
+        if hidden > 0:
+            axis.text(x, first - 0.13 * room + 0.02, f"and {hidden} more", ha="center", fontsize=8, style="italic")
+    _box(axis, center, graph.onto[hpo_id].name, counts[hpo_id], "#FFFFFF", bold=True)
+
+
+def _box(axis: Axes, at: tuple[float, float], name: str, images: int, fill: str, bold: bool = False) -> None:
+    x, y = at
+    axis.add_patch(
+        FancyBboxPatch((x - 0.44, y - 0.045), 0.88, 0.09, boxstyle="round,pad=0.01,rounding_size=0.03", facecolor=fill,
+                       edgecolor="black" if bold else "#888888", linewidth=1.8 if bold else 0.6,
+                       mutation_aspect=0.4, alpha=1 if images or bold else 0.45)
+    )  # fmt: skip
+    text = f"{textwrap.shorten(name, 40, placeholder=' …')}\n{images:,} image{'' if images == 1 else 's'}"
+    axis.text(x, y, text, ha="center", va="center", fontsize=7, fontweight="bold" if bold else "normal",
+              linespacing=1.15)  # fmt: skip

@@ -1,0 +1,117 @@
+"""The pairs of a source with the features that training computes once, of frozen towers and of the teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phenolip_lib.core.params import Params
+from phenolip_lib.core.runtime import pick_device, precision
+from phenolip_lib.core.storage import code_digest, digest
+from phenolip_lib.models.features import Known, cached, image_features, text_features
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
+from phenolip_lib.models.student import Student
+from phenolip_lib.models.towers import TwoTowers
+from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.training import affinity
+
+KD_KINDS = ("name", "synonym", "definition")
+CODE = ("encoders.py", "features.py", "stage1.py", "training_data.py")
+"""Files whose change makes kept features and embeddings of texts stale."""
+
+
+@dataclass
+class TrainingData:
+    """The pairs of a source with everything that is computed once.
+
+    Attributes:
+        pairs: curated pairs, all splits.
+        root: folder that the pairs' images are relative to.
+        images: image trunk features ``(n, width)``.
+        texts: student text trunk features of the captions ``(n, width)``.
+        teacher: stage-1 embeddings of the captions ``(n, embed_dim)``, L2-normalised.
+        onto_strings: ontology texts for distillation beyond captions.
+        onto_texts, onto_teacher: `texts` and `teacher` of these.
+        relations: which pairs share or nearly share a phenotype.
+    """
+
+    pairs: pd.DataFrame
+    root: Path
+    images: np.ndarray
+    texts: np.ndarray
+    teacher: np.ndarray
+    onto_strings: np.ndarray
+    onto_texts: np.ndarray
+    onto_teacher: np.ndarray
+    relations: affinity.Affinity
+
+
+def prepare(
+    params: Params, pairs: pd.DataFrame, root: Path, towers: TwoTowers, teacher: KnowledgeEncoder,
+    attributes: pd.DataFrame, cache: Path | None, onto: Ontology | None = None,
+) -> TrainingData:  # fmt: skip
+    """Compute (or read from the cache) all frozen features of a source.
+
+    Args:
+        attributes: the attribute texts of stage 1; those not held out serve distillation.
+        onto: for the similarity of phenotypes.
+    """
+    device = pick_device(params.runtime.device)
+    options = {"device": device, "cache": cache, "workers": params.runtime.workers}
+    chosen = np.flatnonzero(attributes["kind"].isin(KD_KINDS) & ~attributes["held_out"])
+
+    def both(texts: list[str], limit: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features of the student and embeddings of the teacher; of a trunk that both have, computed once."""
+
+        def compute() -> np.ndarray:
+            raw = text_features(teacher.tower, texts, max_tokens=limit, **options)
+            known = Known.of(teacher.tower, texts, raw, limit)
+            own = text_features(towers.text, texts, max_tokens=limit, known=known, **options)
+            return np.hstack([own[rows], teacher.project(raw[rows])])
+
+        # Kept for the processes to come: cleaning all HPO texts and projecting them takes longer than reading them.
+        key = digest(
+            "both", towers.text.fingerprint, teacher.fingerprint, limit, precision(device), texts, rows.tolist(),
+            code_digest(CODE), version("open_clip_torch"), version("ftfy"),
+        )  # fmt: skip
+        found = cached(cache, key, len(rows), compute)
+        return found[:, : towers.text.width], found[:, towers.text.width :]
+
+    captions, taught = both(pairs["caption"].tolist(), params.encoders.context_length, np.arange(len(pairs)))
+    onto_texts, onto_taught = both(attributes["text"].tolist(), params.stage1.max_tokens, chosen)
+    return TrainingData(
+        pairs,
+        root,
+        image_features(towers, pairs, root, device=device, workers=params.runtime.workers, cache=cache),
+        captions,
+        taught,
+        attributes["text"].to_numpy()[chosen],
+        onto_texts,
+        onto_taught,
+        affinity.build(pairs["phenotypes"].tolist(), captions, onto),
+    )
+
+
+def student_features(
+    params: Params, student: Student, data: TrainingData, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Trunk features of all pairs as the student sees them: the cached ones if its towers are frozen.
+
+    Args:
+        rows: pairs that are needed; a tower that trains sees only these, features of the others are zero.
+    """
+    images, texts = data.images, data.texts
+    device, rows = student.logit_scale.device, np.arange(len(data.pairs)) if rows is None else rows
+    wanted = data.pairs.iloc[rows]
+    if params.stage2.image_tower == "finetune":
+        images = np.zeros_like(images)
+        workers = params.runtime.workers
+        images[rows] = image_features(student.towers, wanted, data.root, device=device, workers=workers)
+    if params.stage2.text_tower == "finetune":
+        texts = np.zeros_like(texts)
+        texts[rows] = text_features(student.towers.text, wanted["caption"].tolist(), device=device)
+    return images, texts

@@ -1,0 +1,256 @@
+"""Stage 2: image-text pretraining of the student, with the frozen knowledge encoder as teacher.
+
+``L = L_m + lambda L_kd (+ mu L_ssm)``: an image-text objective, and the contrastive distillation
+between the student's and the teacher's embedding of the same text. The teacher sees texts only, so
+its embeddings are computed once and the distillation costs one product of matrices a step. A tower
+that stays frozen is computed once as well; one that trains reads pictures or tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import Params
+from phenolip_lib.core.runtime import pick_device, seed_everything
+from phenolip_lib.core.watch import Watch
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
+from phenolip_lib.models.student import MAX_SCALE, Student, build_student
+from phenolip_lib.training import augment
+from phenolip_lib.training.checkpoints import Checkpoints
+from phenolip_lib.training.distributed import Group
+from phenolip_lib.training.engine import Engine, Output, Step
+from phenolip_lib.training.image_loader import PictureBatches
+from phenolip_lib.training.inputs import TrainingData
+from phenolip_lib.training.losses import clip_loss
+from phenolip_lib.training.objectives import OBJECTIVES, ImageTextBatch, ssm_ontology
+from phenolip_lib.training.streaming import ShardStream, rows_of
+from phenolip_lib.training.subset import Order
+
+
+class Pretraining:
+    """The task of stage 2 for the engine (`engine.Task`)."""
+
+    name = "stage 2"
+    advice = "lower stage2.learning_rate"
+
+    def __init__(
+        self, params: Params, data: TrainingData, student: Student, seed: int, group: Group, device: torch.device
+    ) -> None:
+        self.params, self.p, self.data = params, params.stage2, data
+        self.module, self.seed, self.group, self.device = student, seed, group, device
+        self.train_rows = np.flatnonzero(data.pairs["split"].to_numpy() == "train")
+        if len(self.train_rows) < 2:
+            raise PhenoLIPError(f"stage 2: {len(self.train_rows)} training pairs; contrast needs at least 2")
+        if len(self.train_rows) < group.size:
+            raise PhenoLIPError(f"stage 2: {len(self.train_rows)} training pairs for {group.size} processes")
+        self.batch_size = min(self.p.batch_size, len(self.train_rows) // group.size * group.size)
+        group.share(self.batch_size, "stage2.batch_size")
+        self.steps_per_epoch = len(self.train_rows) // self.batch_size
+        workers = params.training.loader_workers
+        changes = None if self.p.augment == "none" else augment.build(self.p.augment, self.p.augment_strength)
+        self.loading = PictureBatches(
+            data.pairs, data.root, student.towers.image_size, workers=workers,
+            threads=1 if workers else params.runtime.workers, fit=student.towers.fit, augment=changes, seed=seed,
+        )  # fmt: skip
+        self.stream = None
+        if self.p.shards is not None and self.p.image_tower == "finetune":
+            if self.p.sampling != "uniform":
+                raise PhenoLIPError(f"stage2.sampling {self.p.sampling!r} needs files: shards are read in their order")
+            self.stream = ShardStream(
+                self.p.shards, "train", student.towers.image_size, self.batch_size // group.size, seed=seed,
+                rank=group.rank, world=group.size, workers=workers, shuffle_buffer=self.p.shuffle_buffer,
+                fit=student.towers.fit, augment=changes,
+                pairs=data.pairs.iloc[self.train_rows],  # of another split or share, shards would leak: refused
+            )  # fmt: skip
+            self.steps_per_epoch = min(self.steps_per_epoch, self.stream.steps)
+        own = [data.pairs["phenotypes"].iat[row] for row in self.train_rows]
+        self.order = Order(self.train_rows, own, self.p.sampling, seed)
+        self.relations = data.relations.to(device)
+        self.captions = data.pairs["caption"].to_numpy()
+        self.cleaned: dict[str, str] = {}
+        self.images, self.texts, self.known, self.onto_texts, self.onto_known = (
+            torch.from_numpy(array)
+            for array in (data.images, data.texts, data.teacher, data.onto_texts, data.onto_teacher)
+        )
+        self.run_image = self.run_text = False
+        student.requires_grad_(False)
+        for head in (student.image_head, student.text_head):
+            head.requires_grad_(True)
+        student.logit_scale.requires_grad_(True)
+        student.logit_scale_kd.requires_grad_(self.p.lambda_kd > 0)
+        student.logit_bias.requires_grad_(self.p.objective == "siglip")
+        student.label_bias.requires_grad_(self.p.objective == "ssm_ontology" or self.p.ontology_weight > 0)
+        if params.training.gradient_checkpointing:
+            student.image_trunk.set_grad_checkpointing(True)
+            student.text_trunk.gradient_checkpointing_enable({"use_reentrant": False})
+        if params.training.compile:
+            for trunk in self.trunks:
+                trunk.compile()  # in place: the names of the weights stay
+
+    @property
+    def trunks(self) -> list[torch.nn.Module]:
+        """The towers that train once the frozen epochs are over."""
+        student = self.module
+        return [student.image_trunk] * (self.p.image_tower == "finetune") + [student.text_trunk] * (
+            self.p.text_tower == "finetune"
+        )
+
+    def groups(self) -> list[dict[str, Any]]:
+        p, student = self.p, self.module
+        scalars = [student.logit_scale, student.logit_scale_kd, student.logit_bias, student.label_bias]
+        towers = [parameter for trunk in self.trunks for parameter in trunk.parameters()]
+        heads = [*student.image_head.parameters(), *student.text_head.parameters()]
+        kinds = ((heads, p.learning_rate), (towers, p.tower_learning_rate))
+        return [
+            # Gains and biases do not decay, as in open_clip.
+            {"params": [w for w in own if (w.ndim > 1) == decays], "lr": rate, "weight_decay": p.weight_decay * decays}
+            for own, rate in kinds
+            for decays in (True, False)
+        ] + [{"params": [s for s in scalars if s.requires_grad], "lr": p.learning_rate, "weight_decay": 0.0}]
+
+    def start_epoch(self, epoch: int) -> bool:
+        live = epoch >= self.p.frozen_epochs
+        before = self.module.live
+        self.module.live = tuple(self.trunks) if live else ()
+        for trunk in self.trunks:
+            trunk.requires_grad_(live)
+        self.run_image = live and self.p.image_tower == "finetune"
+        self.run_text = live and self.p.text_tower == "finetune"
+        return before != self.module.live
+
+    def steps(self, epoch: int, first: int) -> Iterator[Step]:
+        for step, (rows, pixels) in enumerate(self._batches(epoch, first), first):
+            inputs = {"image": self.images[rows] if pixels is None else pixels, "text": self._text(rows)}
+            facts = {"rows": torch.from_numpy(rows).to(self.device), "known": self.known[rows]}
+            if self.p.lambda_kd > 0 and self.p.kd_texts == "captions+ontology" and len(self.onto_texts):
+                further = self._further(epoch, step)
+                inputs["further"] = self._onto_text(further)
+                facts["known"] = torch.cat([facts["known"], self.onto_known[further]])
+            facts["known"] = facts["known"].to(self.device)
+            yield Step(self._parts(inputs), facts)
+
+    def _batches(self, epoch: int, first: int) -> Iterator[tuple[np.ndarray, torch.Tensor | None]]:
+        """This process's rows of each step, with their pixels if the image tower runs."""
+        if self.run_image and self.stream is not None:
+            stream = self.stream.epoch(epoch, first)
+            for _, (ids, pixels) in zip(range(first, self.steps_per_epoch), stream, strict=False):
+                yield rows_of(self.data.pairs, ids), pixels
+            return
+        order = self.order.epoch(epoch)
+        own = self.group.share(self.batch_size)
+        batches = [order[step * self.batch_size :][: self.batch_size][own] for step in range(self.steps_per_epoch)]
+        if not self.run_image:
+            yield from ((rows, None) for rows in batches[first:])
+        else:
+            yield from zip(batches[first:], self._pictures(batches[first:], epoch), strict=True)
+
+    def _pictures(self, batches: Sequence[np.ndarray], epoch: int) -> Iterator[torch.Tensor]:
+        return self.loading.batches(batches, epoch)
+
+    def close(self) -> None:
+        """End the processes that read pictures."""
+        self.loading.close()
+        if self.stream is not None:
+            self.stream.close()
+
+    def _further(self, epoch: int, step: int) -> np.ndarray:
+        """Ontology texts of this step: they keep the geometry of the ontology where captions never go."""
+        size = min(self.p.kd_ontology_batch, len(self.onto_texts)) // self.group.size * self.group.size
+        rng = np.random.default_rng((self.seed, epoch, step))
+        return rng.choice(len(self.onto_texts), size=size, replace=False)[self.group.share(size)]
+
+    def _text(self, rows: np.ndarray) -> torch.Tensor:
+        return self._tokens(self.captions[rows]) if self.run_text else self.texts[rows]
+
+    def _onto_text(self, rows: np.ndarray) -> torch.Tensor:
+        return self._tokens(self.data.onto_strings[rows]) if self.run_text else self.onto_texts[rows]
+
+    def _tokens(self, strings: np.ndarray) -> torch.Tensor:
+        tower = self.module.towers.text
+        for text in set(strings.tolist()) - self.cleaned.keys():  # slower than the tokenizer: once a text
+            self.cleaned[text] = tower.clean(text)
+        return tower.token_ids([self.cleaned[text] for text in strings.tolist()])
+
+    def _parts(self, inputs: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
+        parts = min(self.params.training.accumulation, len(inputs["image"]))
+        bf16 = self.params.training.precision == "bf16"
+        pieces = {key: value.to(self.device, non_blocking=True).tensor_split(parts) for key, value in inputs.items()}
+        return [{key: pieces[key][i] for key in pieces} | {"bf16": bf16} for i in range(parts)]
+
+    def loss(self, output: Output, facts: dict[str, Any]) -> Output:
+        p = self.p
+        image, text = self.group.gather(output["image"], output["text"])
+        columns = self.group.gather_rows(facts["rows"])
+        rows = facts["rows"] if self.group.local_loss else columns
+        batch = ImageTextBatch(
+            image, text, output["scale"], output["bias"], output["label_bias"], rows, columns, self.relations,
+            p.shared_phenotypes == "masked",
+        )  # fmt: skip
+        terms = {"loss_m": OBJECTIVES[p.objective](batch)}
+        total = terms["loss_m"]
+        if p.lambda_kd > 0:
+            own = torch.cat([output["text"], output["further"]]) if "further" in output else output["text"]
+            terms["loss_kd"] = clip_loss(*self.group.gather(own, facts["known"]), output["scale_kd"])
+            total = total + p.lambda_kd * terms["loss_kd"]
+        if p.ontology_weight > 0:
+            terms["loss_ssm"] = ssm_ontology(batch)
+            total = total + p.ontology_weight * terms["loss_ssm"]
+        return {"loss": total} | terms
+
+    @torch.no_grad()
+    def after_step(self) -> Output:
+        student = self.module
+        student.logit_scale.clamp_(max=MAX_SCALE)
+        student.logit_scale_kd.clamp_(max=MAX_SCALE)
+        numbers = {"logit_scale": student.logit_scale.exp()}
+        if self.p.lambda_kd > 0:
+            numbers["logit_scale_kd"] = student.logit_scale_kd.exp()
+        return numbers
+
+
+def train(
+    params: Params, data: TrainingData, teacher: KnowledgeEncoder, seed: int,
+    validate: Callable[[Student], dict[str, float]] | None = None, *, group: Group | None = None,
+    device: torch.device | None = None, title: str = "stage 2", checkpoints: Checkpoints | None = None,
+    curves: Path | None = None,
+) -> tuple[Student, pd.DataFrame]:  # fmt: skip
+    """Train one student on the train split.
+
+    Args:
+        validate: ``f(student) -> dict`` of numbers to record about ``stage2.validations`` times,
+            e.g. validation retrieval; it must not look at the test split.
+        group: the processes that train together; one by default.
+        checkpoints: where the run's state is kept; an interrupted run goes on from there.
+        curves: folder for dvclive.
+
+    Returns:
+        the student in evaluation mode on the CPU and its history by epoch.
+
+    Raises:
+        PhenoLIPError: fewer than two training pairs, or a loss that is not a number.
+    """
+    p, group = params.stage2, group or Group()
+    device = device or pick_device(params.runtime.device)
+    student = build_student(params, seed, teacher)
+    seed_everything(seed)
+    student.to(device)
+    task = Pretraining(params, data, student, seed, group, device)
+    total = task.steps_per_epoch * p.epochs
+    engine = Engine(
+        task, p.epochs, round(total * p.warmup_share), params.training, group, device, checkpoints, p.early_stopping
+    )
+    done = engine.resume()
+    watch = Watch(title, total, curves, done, group.main)
+    try:
+        history = engine.fit(watch, None if validate is None else lambda: validate(student), p.validations)
+    finally:
+        task.close()
+    student.live = ()
+    return student.to("cpu").eval().requires_grad_(False), pd.DataFrame(history)
