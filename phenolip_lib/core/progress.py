@@ -6,7 +6,6 @@ over within seconds says nothing.
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-log = logging.getLogger("phenolip")  # of `runtime`, which imports torch: workers that only read files do without
+from phenolip_lib.core.runtime import log
+
 T = TypeVar("T")
 SECONDS = 20
 """Between two lines, and before the first."""

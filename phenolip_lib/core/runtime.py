@@ -1,4 +1,7 @@
-"""Seeds, threads, device, log lines and provenance: what makes two runs the same and one explainable."""
+"""Seeds, threads, device, log lines and provenance: what makes two runs the same and one explainable.
+
+torch is imported where it is used: it takes seconds, and most commands do without.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ import platform
 import random
 import sys
 from importlib.metadata import version
-
-import numpy as np
-import torch
-from threadpoolctl import threadpool_limits
+from typing import TYPE_CHECKING
 
 import phenolip_lib
 from phenolip_lib.core.errors import PhenoLIPError
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger("phenolip")
 
@@ -35,6 +38,9 @@ def configure(threads: int) -> None:
     A different thread count sums in another order, so it is a parameter and not the machine's: of torch, and of the
     linear algebra below numpy and scipy.
     """
+    import torch
+    from threadpoolctl import threadpool_limits
+
     setup_logging()
     threadpool_limits(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -45,6 +51,9 @@ def configure(threads: int) -> None:
 
 def seed_everything(seed: int) -> torch.Generator:
     """Seed Python, numpy and torch; returns a torch generator of its own for shuffling."""
+    import numpy as np
+    import torch
+
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -57,6 +66,8 @@ def pick_device(name: str) -> torch.device:
     Raises:
         PhenoLIPError: a GPU is asked for by name and absent.
     """
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -74,6 +85,8 @@ def precision(device: torch.device | str, name: str = "bf16") -> str:
 
     A processor that lacks bf16 imitates it at an eighth of the speed of float32 (measured on AVX2).
     """
+    import torch
+
     if torch.device(device).type == "cuda" or name == "float32":
         return name
     has = getattr(torch.cpu, "get_capabilities", dict)()
@@ -82,6 +95,8 @@ def precision(device: torch.device | str, name: str = "bf16") -> str:
 
 def autocast(device: torch.device | str, name: str = "bf16") -> torch.autocast:
     """Automatic mixed precision of frozen and trained towers; heads and losses stay in float32."""
+    import torch
+
     bf16 = precision(device, name) == "bf16"
     return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bf16)
 

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
+# nbformat imports jsonschema, which would build a grammar of IRIs (three seconds) for a check that nobody asks for.
+sys.modules.setdefault("rfc3987_syntax", None)
 
-from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.storage import atomic_folder, write_text, writing
+import nbformat  # noqa: E402
+
+from phenolip_lib.core.errors import PhenoLIPError  # noqa: E402
+from phenolip_lib.core.storage import atomic_folder, write_text, writing  # noqa: E402
 
 PACKAGES = re.compile(r"/[^\s:'\"]*?/site-packages/")
 QUIET = "ignore:IProgress not found"

@@ -13,7 +13,6 @@ from phenolip_lib.core.names import ONTOLOGY, check_source
 from phenolip_lib.core.params import load_params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import atomic_folder, write_text
-from phenolip_lib.pipeline import notebooks
 
 NOTEBOOK_STAGES = {
     "hpo": "01_hpo_parsing",
@@ -39,6 +38,8 @@ def _folder(stage: str, source: str, paths: Paths) -> Path:
 
 def run_notebook(stage: str, source: str, paths: Paths) -> None:
     """Execute the stage's notebook into its folder under ``build/``."""
+    from phenolip_lib.pipeline import notebooks
+
     name = NOTEBOOK_STAGES[stage]
     folder = _folder(stage, source, paths)
     stripped = paths.build / "notebooks" / f"{name}.ipynb"
@@ -50,6 +51,8 @@ def run_notebook(stage: str, source: str, paths: Paths) -> None:
 
 def run_notebooks(source: str, name: str, paths: Paths) -> None:
     """Write the stripped copies that the other stages depend on."""
+    from phenolip_lib.pipeline import notebooks
+
     notebooks.strip_folder(paths.notebooks, paths.build / "notebooks")
 
 
@@ -92,8 +95,6 @@ def run_report(source: str, name: str, paths: Paths) -> None:
     With the name ``grid`` only the ablations, under ``reports/grid/<source>``: what git keeps of a run of all of them
     beside the results of the default run.
     """
-    from phenolip_lib.reporting.cards import write_cards
-
     stages = ("hpo", "stage1") if source == ONTOLOGY else ("tour", "phenokg", "stage2", "evaluation", "ablations")
     stages = ("ablations",) if name == "grid" else stages
     with atomic_folder(paths.reports / name / source) as target:
@@ -109,6 +110,8 @@ def run_report(source: str, name: str, paths: Paths) -> None:
             sections.append(_section(stage, folder))
         cards = ""
         if "stage2" in stages:
+            from phenolip_lib.reporting.cards import write_cards
+
             write_cards(source, load_params(paths.params), paths, target)
             cards = " Cards: [the data](DATASET_CARD.md), [the model](MODEL_CARD.md)."
         title = TITLES.get(source, source)
