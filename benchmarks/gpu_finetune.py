@@ -33,7 +33,7 @@ SETTINGS = {
 def machine() -> dict:
     """Overrides that follow the number of processors."""
     cores = os.cpu_count() or 1
-    return {"training.loader_workers": min(8, cores), "runtime.threads": min(16, cores)}
+    return {"training.loader_workers": min(12, cores), "runtime.threads": min(16, cores)}
 
 
 def tried(

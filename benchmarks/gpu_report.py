@@ -10,7 +10,7 @@ import torch
 
 from phenolip_lib.core.paths import find_root
 from phenolip_lib.core.runtime import provenance
-from phenolip_lib.core.storage import atomic_path, code_digest, write_json, write_text
+from phenolip_lib.core.storage import atomic_path, code_digest, read_json, write_json, write_text
 
 TITLES = {
     "checks": "Checks: the same losses, gradients and weights as on a CPU",
@@ -42,51 +42,57 @@ def facts(device: torch.device, prepared: dict, params: str) -> dict:
 
 
 class Report:
-    """The files of a run under `folder`; written again after every row, so that a run cut short leaves all it has."""
+    """The files of a run under `folder`; written again after every row, so that a run cut short leaves all it has.
+
+    Parts that an earlier run left there and this one does not touch stay, with what they were made with.
+    """
 
     def __init__(self, folder: Path, provenance: dict) -> None:
         self.folder, self.provenance = Path(folder), provenance
-        self.parts: dict[str, list[dict]] = {}
-        self.notes: dict[str, str] = {}
+        file = self.folder / "gpu.json"
+        self.earlier: dict[str, dict] = read_json(file, ("parts",))["parts"] if file.is_file() else {}
+        self.parts: dict[str, dict] = {}
+
+    def _part(self, name: str) -> dict:
+        return self.parts.setdefault(name, {"provenance": self.provenance, "note": "", "rows": []})
 
     def add(self, part: str, *rows: dict) -> None:
         """Further rows of a part."""
-        self.parts.setdefault(part, []).extend({key: _plain(value) for key, value in row.items()} for row in rows)
+        self._part(part)["rows"] += [{key: _plain(value) for key, value in row.items()} for row in rows]
         self.write()
 
     def note(self, part: str, text: str) -> None:
         """Say why a part has no, or fewer, rows."""
-        self.parts.setdefault(part, [])
-        self.notes[part] = text
+        self._part(part)["note"] = text
         self.write()
 
     @property
     def passed(self) -> bool:
-        """No check failed, and no part broke."""
-        return all(row["passed"] for row in self.parts.get("checks", [])) and not any(
-            "broke off" in note for note in self.notes.values()
-        )
+        """No check failed, and no part of this run broke."""
+        rows = self.parts.get("checks", {"rows": []})["rows"]
+        return all(row["passed"] for row in rows) and not any("broke off" in p["note"] for p in self.parts.values())
 
     def write(self) -> None:
+        found = {
+            name: {**self.earlier, **self.parts}[name] for name in TITLES if name in {**self.earlier, **self.parts}
+        }
         pages = ["# GPU benchmarks", ""]
-        for part, rows in self.parts.items():
-            table = pd.DataFrame(rows)
-            pages += [f"## {TITLES[part]}", ""]
+        for name, part in found.items():
+            table = pd.DataFrame(part["rows"])
+            pages += [f"## {TITLES[name]}", ""]
             if len(table):
-                with atomic_path(self.folder / f"{part}.csv") as temporary:
+                with atomic_path(self.folder / f"{name}.csv") as temporary:
                     table.to_csv(temporary, index=False)
-                shown = (
-                    summary(table) if part == "finetune" else table.drop(columns=["torch", "device"], errors="ignore")
-                )
+                shown = table.drop(columns=["torch", "device"], errors="ignore")
+                shown = summary(table) if name == "finetune" else shown
                 pages += [shown.astype(object).where(shown.notna(), "").to_markdown(index=False), ""]
-            if part in self.notes:
-                pages += [self.notes[part], ""]
-        pages += ["## Made with", ""]
-        pages += [f"- {key}: {value}" for key, value in sorted(self.provenance.items())]
-        write_text(self.folder / "README.md", "\n".join(pages) + "\n")
-        tidy = {part: [{k: None if v != v else v for k, v in row.items()} for row in rows]
-                for part, rows in self.parts.items()}  # fmt: skip
-        write_json(self.folder / "gpu.json", {"provenance": self.provenance, "notes": self.notes, "parts": tidy})
+            if part["note"]:
+                pages += [part["note"], ""]
+            pages += ["Made with " + "; ".join(f"{k} {v}" for k, v in sorted(part["provenance"].items())) + ".", ""]
+        write_text(self.folder / "README.md", "\n".join(pages).rstrip() + "\n")
+        tidy = {name: part | {"rows": [{k: None if v != v else v for k, v in row.items()} for row in part["rows"]]}
+                for name, part in found.items()}  # fmt: skip
+        write_json(self.folder / "gpu.json", {"parts": tidy})
 
 
 def _plain(value):

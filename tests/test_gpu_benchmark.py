@@ -85,7 +85,7 @@ def test_all_parts_on_a_cpu_leave_tables_with_provenance(project, prepared, tmp_
     out = tmp_path / "out"
     report = gpu.run(out, prepared, batches=(2, 4), size=MINI, check_size=MINI, check_batch=4, device="cpu",
                      overrides=tiny)  # fmt: skip
-    assert report.notes == {}
+    assert not any(part["note"] for part in report.parts.values())
     assert report.passed
     names = ["README.md", "checks.csv", "finetune.csv", "gpu.json", "steps.csv"]
     assert sorted(path.name for path in out.iterdir()) == names
@@ -97,8 +97,9 @@ def test_all_parts_on_a_cpu_leave_tables_with_provenance(project, prepared, tmp_
     assert len(runs) == 8
     assert set(runs["split"]) == {"test", "unseen"}
     assert {"retrieval", "unseen"} <= set(found["finetune"]["task"])
-    kept = json.loads((out / "gpu.json").read_text())["provenance"]
-    assert {"commit", "code", "params", "device", "torch", "cuda", "prepared"} <= kept.keys()
+    kept = json.loads((out / "gpu.json").read_text())["parts"]
+    for part in gpu.PARTS:
+        assert {"commit", "code", "params", "device", "torch", "cuda", "prepared"} <= kept[part]["provenance"].keys()
     page = (out / "README.md").read_text()
     assert all(title in page for title in gpu_report.TITLES.values())
     assert "held-out phenotypes alone" in page
@@ -112,9 +113,23 @@ def test_a_part_that_breaks_off_is_said_and_the_rest_goes_on(tmp_path, monkeypat
     monkeypatch.setattr(gpu.gpu_checks, "checks", broken)
     monkeypatch.setattr(gpu.step_time, "rows", lambda *_: iter([{"batch": 2, "ratio": 1.0}]))
     report = gpu.run(tmp_path, None, batches=(2,), device="cpu")
-    assert report.notes == {"checks": "This part broke off: no kernel image is available"}
+    assert report.parts["checks"]["note"] == "This part broke off: no kernel image is available"
     assert not report.passed
     assert set(report.parts) == {"checks", "steps"}
+
+
+def test_parts_of_an_earlier_run_stay_with_what_they_were_made_with(tmp_path):
+    first = gpu_report.Report(tmp_path, {"commit": "a"})
+    first.add("checks", {"check": "x", "passed": True})
+    first.add("steps", {"batch": 2, "ratio": 1.5})
+    second = gpu_report.Report(tmp_path, {"commit": "b"})
+    second.add("steps", {"batch": 4, "ratio": 1.0})
+    kept = json.loads((tmp_path / "gpu.json").read_text())["parts"]
+    assert [(name, kept[name]["provenance"]["commit"], len(kept[name]["rows"])) for name in kept] == [
+        ("checks", "a", 1), ("steps", "b", 1),
+    ]  # fmt: skip
+    page = (tmp_path / "README.md").read_text()
+    assert page.index("Made with commit a.") < page.index("Made with commit b.")
 
 
 def test_where_memory_does_not_suffice_checkpointing_is_tried_and_then_a_row_says_so(monkeypatch, params):

@@ -154,3 +154,17 @@ def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
             assert (path.parent / target).exists(), target
+
+
+def test_gpu_ratios_are_those_of_the_committed_tables():
+    folder = committed() / "reports" / "gpu"
+    steps = pd.read_csv(folder / "steps.csv").dropna(subset="ratio")
+    captions, ontology = (steps[steps["kd_texts"] == kind] for kind in ("captions", "captions+ontology"))
+    words = " ".join(README.split())
+    low, high = captions["ratio"].min(), captions["ratio"].max()
+    at = f"at batches of {captions['batch'].min()} to {captions['batch'].max():,}"
+    assert f"{low:.2f} to {high:.2f} times {at}" in words
+    assert f"{ontology['ratio'].min():.2f} to {ontology['ratio'].max():.2f} times as much" in words
+    assert pd.read_csv(folder / "checks.csv")["passed"].all()
+    pairs = json.loads((folder / "gpu.json").read_text())["parts"]["finetune"]["provenance"]["prepared"]["pairs"]
+    assert f"with one seed on {pairs:,} of the real pairs" in words

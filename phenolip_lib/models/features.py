@@ -156,7 +156,8 @@ def image_features(
             return towers.image_trunk(pixels).float().cpu().numpy()
 
     def compute() -> np.ndarray:
-        with on_device(towers.model, device):
+        # Of the trunk alone: a student on a GPU leaves other parts of open_clip's model where they were.
+        with on_device(towers.model.visual.trunk, device):
             starts = range(0, len(pairs), batch_size)
             return np.concatenate(_side_by_side(one, starts, workers, device, f"{len(pairs)} pictures"))
 
