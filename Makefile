@@ -51,6 +51,7 @@ test: $(VENV)/.installed-test
 lint: $(VENV)/.installed-test
 	ruff check phenolip_lib tests benchmarks
 	ruff format --check phenolip_lib tests benchmarks
+	lint-imports --no-cache
 
 book: install
 	for source in phantom open; do phenolip run book --source $$source || exit 1; done

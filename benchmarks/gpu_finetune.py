@@ -13,7 +13,7 @@ import pandas as pd
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import write_json
-from phenolip_lib.curation.phenokg import load_pairs
+from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.evaluation.results import load_results
 from phenolip_lib.experiments.crossval import HELD_OUT, TASKS, UNSEEN, splits_of, unseen_outcomes
 from phenolip_lib.experiments.evaluate import evaluate

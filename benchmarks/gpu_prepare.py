@@ -30,8 +30,8 @@ from phenolip_lib.core.compat import open_clip
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import atomic_folder
-from phenolip_lib.curation.phenokg import load_pairs
 from phenolip_lib.data.images import WHOLE, read_image
+from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.models import towers as encoders
 from phenolip_lib.models.preprocess import SQUASH
 from phenolip_lib.ontology.ontology import TABLES, Ontology

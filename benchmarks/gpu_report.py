@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.paths import find_root
 from phenolip_lib.core.runtime import provenance
-from phenolip_lib.core.storage import atomic_path, code_digest, read_json, write_json, write_text
+from phenolip_lib.core.storage import atomic_path, read_json, write_json, write_text
 
 TITLES = {
     "checks": "Checks: the same losses, gradients and weights as on a CPU",
@@ -33,7 +34,7 @@ def facts(device: torch.device, prepared: dict, params: str) -> dict:
     """Provenance: commit, code, parameters, GPU, versions of torch and CUDA, and what was prepared."""
     gpu = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
     return provenance(
-        commit=commit(prepared), code=code_digest(("*.py", "tasks/*.py")), params=params,
+        commit=commit(prepared), code=code_digest("phenolip_lib.experiments.crossval"), params=params,
         device=gpu.name if gpu else f"{torch.get_num_threads()} CPU threads",
         memory_gib=round(gpu.total_memory / 2**30, 1) if gpu else None, cuda=torch.version.cuda,
         cudnn=torch.backends.cudnn.version() if gpu else None,

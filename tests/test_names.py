@@ -192,8 +192,10 @@ def test_dvc_repro_refuses_a_name_that_leads_out_before_it_deletes_anything(proj
     """DVC deletes what a stage writes before its command runs, so another stage has to refuse."""
     (tmp_path / "a" / "thesis.txt").write_text("irreplaceable")
     named(project, "../../../../../thesis.txt").close()
-    (project / "phenolip_lib").mkdir()
-    shutil.copy(ROOT / "phenolip_lib" / "notebooks.py", project / "phenolip_lib")
+    for dep in ("__init__.py", "core", "pipeline/notebooks.py"):
+        source, target = ROOT / "phenolip_lib" / dep, project / "phenolip_lib" / dep
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     dvc = [sys.executable, "-m", "dvc", "repro", "ablate@phantom-../../../../../thesis.txt"]
     done = subprocess.run(dvc, cwd=project, capture_output=True, text=True, check=False)

@@ -268,7 +268,7 @@ def test_information_content_against_hpo_toolkit(spleen):
 
     onto, theirs = spleen
     table = onto.tables["annotations"].assign(disease_id=lambda t: [f"OMIM:{i}" for i in range(len(t))])
-    ours = Ontology.disease_information_content((dict(onto.tables, annotations=table), "single"))
+    ours = Ontology(dict(onto.tables, annotations=table), "single").disease_information_content()
     items = Items(
         SimpleNamespace(annotations=[SimpleNamespace(is_present=True, identifier=TermId.from_curie(hpo_id))])
         for hpo_id in table["hpo_id"]

@@ -206,13 +206,6 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def code_digest(patterns: Sequence[str]) -> str:
-    """A fingerprint of modules of this library, for keys of what they make: a glob pattern each."""
-    own = Path(__file__).parent.parent
-    files = sorted(path for pattern in patterns for path in own.glob(pattern))
-    return digest([(path.name, path.read_text(encoding="utf-8")) for path in files])
-
-
 def digest_arrays(*arrays: np.ndarray) -> str:
     """A short fingerprint of arrays: their shapes, types and values."""
     hashed = hashlib.sha256()

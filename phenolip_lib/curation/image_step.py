@@ -20,7 +20,6 @@ from phenolip_lib.data.images import WHOLE, read_image
 from phenolip_lib.data.panel_captions import split_caption
 from phenolip_lib.data.records import Record
 
-VERSION = 1
 """Raised when the step's results change, so that kept ones are not taken for new."""
 
 

@@ -12,7 +12,7 @@ import pandera.pandas as pa
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.parallel import Pool
 from phenolip_lib.core.params import PhenoKG as Settings
-from phenolip_lib.core.storage import read_parquet, write_parquet
+from phenolip_lib.core.storage import write_parquet
 from phenolip_lib.curation import clusters
 from phenolip_lib.curation import steps as curation
 from phenolip_lib.data.records import MODALITIES, Record, Reject
@@ -88,16 +88,6 @@ class KnowledgeGraph:
         if self.clusters is not None:
             write_parquet(folder / "clusters.parquet", self.clusters)
         self.graph.save(folder / "graph")
-
-
-def load_pairs(folder: Path) -> pd.DataFrame:
-    """The curated pairs; raises `PhenoLIPError` if notebook 02 has not run."""
-    path = Path(folder) / "pairs.parquet"
-    if not path.is_file():
-        raise PhenoLIPError(f"{path}: PhenoKG is not built yet; run `dvc repro`")
-    table = read_parquet(path)
-    table["phenotypes"] = table["phenotypes"].map(list)
-    return table
 
 
 def build(

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.parallel import Pool, failure, map_batches
 from phenolip_lib.core.params import PhenoKG as Settings
@@ -119,7 +120,7 @@ def examine_pictures(
         items,
         pool,
         name="pictures",
-        key=digest(image_step.VERSION, vars(step)),
+        key=digest(code_digest(image_step.__name__), vars(step)),
         setup=partial(image_step.start, step),
     )
     kept, n_read, n_compound, n_cut = [], 0, 0, 0

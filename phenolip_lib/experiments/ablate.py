@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.kept import kept
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.runtime import log
-from phenolip_lib.core.storage import code_digest, digest, read_parquet, sha256_file, write_parquet
+from phenolip_lib.core.storage import digest, read_parquet, sha256_file, write_parquet
 from phenolip_lib.curation import phenokg
+from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.data.records import DUPLICATE
 from phenolip_lib.data.sources import source_records
 from phenolip_lib.data.splits import identities
@@ -23,17 +25,10 @@ from phenolip_lib.experiments.evaluate import evaluate
 from phenolip_lib.experiments.experiment import Experiment
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.ontology.ontology import Ontology
-from phenolip_lib.recognition import recognizer
 from phenolip_lib.training import stage1
 
 TASKS = ("retrieval", "zero_shot")
-TEACHER_CODE = ("encoders.py", "engine.py", "features.py", "knowledge.py", "metric_losses.py", "runtime.py",
-                "samplers.py", "schedule.py", "stage1.py")  # fmt: skip
-PAIRS_CODE = (*recognizer.CODE, "caption_rules.py", "captions.py", "clusters.py", "curation.py", "dedup.py",
-              "encoders.py", "features.py", "figure_type.*", "fitting.py", "images.py", "language_models.py",
-              "licences.py", "panel*.py", "phenokg.py", "pictures.py", "records.py", "refine.py", "sources/*.py",
-              "splits.py", "visibility.py")  # fmt: skip
-"""Files whose change makes kept teachers and pairs stale."""
+
 FULL = "phenolip"
 """The method that ablations change."""
 
@@ -49,7 +44,7 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
     if _differ(params, ablated, "stage1") or params.encoders.teacher != ablated.encoders.teacher:
         log.info("ablation %s changes stage 1: its own teacher", name)
         teacher = _teacher(ablated, onto, paths)
-    pairs = phenokg.load_pairs(paths.phenokg(source))
+    pairs = load_pairs(paths.phenokg(source))
     if _differ(params, ablated, "phenokg"):
         log.info("ablation %s changes PhenoKG: its own training pairs", name)
         quarantine = read_parquet(paths.phenokg(source) / "quarantine.parquet")
@@ -98,7 +93,7 @@ def _differ(params: Params, ablated: Params, section: str) -> bool:
 def _teacher(params: Params, onto: Ontology, paths: Paths) -> KnowledgeEncoder:
     """The knowledge encoder of these parameters, trained once."""
     config = stage1.teacher_config(params)
-    key = digest(config["fingerprint"], params.fingerprint("training"), onto.release, code_digest(TEACHER_CODE))
+    key = digest(config["fingerprint"], params.fingerprint("training"), onto.content, code_digest(stage1.__name__))
     return kept(
         paths.cache / "teachers" / key,
         lambda: stage1.train(params, onto, paths.cache)[0],
@@ -110,7 +105,7 @@ def _teacher(params: Params, onto: Ontology, paths: Paths) -> KnowledgeEncoder:
 def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.DataFrame:
     """The pairs of these parameters, built once."""
     folder = paths.cache / "ablated-pairs" / digest(
-        source, onto.release, params.fingerprint("phenokg", "open"), code_digest(PAIRS_CODE),
+        source, onto.content, params.fingerprint("phenokg", "open"), code_digest(phenokg.__name__),
         sha256_file(paths.phenokg(source) / "pairs.parquet"),
     )  # fmt: skip
 
@@ -119,4 +114,4 @@ def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.Da
         records = list(source_records(source, root, params))
         return phenokg.build(records, root, onto, params.phenokg, paths.cache / "phenokg" / source).pairs
 
-    return kept(folder, build, lambda target, pairs: write_parquet(target / "pairs.parquet", pairs), phenokg.load_pairs)
+    return kept(folder, build, lambda target, pairs: write_parquet(target / "pairs.parquet", pairs), load_pairs)

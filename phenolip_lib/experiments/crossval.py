@@ -17,8 +17,8 @@ from phenolip_lib.core.params import Params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.runtime import configure, log, pick_device
 from phenolip_lib.core.storage import read_json, read_parquet, write_json
-from phenolip_lib.curation.phenokg import load_pairs
 from phenolip_lib.data.folds import group_folds
+from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.data.splits import check_no_leakage
 from phenolip_lib.evaluation.results import load_outcomes
 from phenolip_lib.evaluation.tasks.unseen import check_held_out, hold_out_leaves

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.kept import kept
 from phenolip_lib.core.runtime import log, provenance
-from phenolip_lib.core.storage import code_digest, copy_files, digest, digest_arrays
+from phenolip_lib.core.storage import copy_files, digest, digest_arrays
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.results import Result, write_result
 from phenolip_lib.evaluation.tasks import unseen
@@ -27,10 +28,6 @@ from phenolip_lib.evaluation.tasks.zero_shot import zero_shot
 from phenolip_lib.experiments.experiment import Experiment
 from phenolip_lib.models.embedded import Embedded
 from phenolip_lib.models.student import Student, load_student
-
-CODE = ("benchmark.py", "evaluate.py", "heatmaps.py", "masks.py", "metrics.py", "probe_sets.py", "prompts.json",
-        "tasks/*.py")  # fmt: skip
-"""Files whose change makes kept results stale."""
 
 
 @dataclass
@@ -117,7 +114,7 @@ def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: S
     experiment, embedded = case.experiment, case.embedded
     p = experiment.params
     key = digest(
-        experiment.content, experiment.onto.release, p.fingerprint("evaluation"), seed, tasks, code_digest(CODE),
+        experiment.content, p.fingerprint("evaluation"), seed, tasks, code_digest(__name__),
         digest_arrays(embedded.images, embedded.captions), case.scale, experiment.source,
         [experiment.beside(name) for name in tasks],
     )  # fmt: skip

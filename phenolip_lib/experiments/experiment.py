@@ -15,12 +15,13 @@ import pandas as pd
 import torch
 
 from phenolip_lib.core import runtime, side_by_side
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.kept import kept
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.core.storage import code_digest, digest, digest_arrays, read_parquet, write_parquet
-from phenolip_lib.curation.phenokg import load_pairs
+from phenolip_lib.core.storage import digest, digest_arrays, read_parquet, write_parquet
 from phenolip_lib.data import masks, probe_sets
+from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.metrics import alignment, uniformity
 from phenolip_lib.evaluation.tasks.retrieval import Relations, retrieval
@@ -35,10 +36,6 @@ from phenolip_lib.training import distributed, inputs, stage2, subset
 from phenolip_lib.training.checkpoints import Checkpoints
 from phenolip_lib.training.distributed import Group
 
-CODE = ("affinity.py", "augment.py", "encoders.py", "engine.py", "fitting.py", "loading.py", "losses.py",
-        "objectives.py", "runtime.py", "schedule.py", "stage2.py", "streaming.py", "student.py", "training_data.py",
-        "trainset.py")  # fmt: skip
-"""Files whose change makes kept students stale."""
 VALIDATION_KEYS = ("i2t_recall@10", "t2i_recall@10", "i2p_recall@10", "p2i_recall@10")
 
 
@@ -213,7 +210,7 @@ class Experiment:
         pixels = load_pixels(rows, self.paths.data(self.source), side, p.runtime.workers, towers.fit)
         if p.stage2.image_tower == "finetune":
             return heatmaps.feature_maps(towers, pixels, self.device)
-        key = digest("maps", towers.fingerprint, digest_arrays(pixels.numpy()), code_digest(("heatmaps.py",)))
+        key = digest("maps", towers.fingerprint, digest_arrays(pixels.numpy()), code_digest(heatmaps.__name__))
         flat = cached(
             self.paths.cache, key, len(rows),
             lambda: heatmaps.feature_maps(towers, pixels, self.device).flatten(1).numpy(),
@@ -225,15 +222,22 @@ class Experiment:
     def _run_folder(self, params: Params, method: str, seed: int) -> Path:
         """Where the state of a run lies; another setting or other data is another folder."""
         sections = params.fingerprint("encoders", "training", "stage1", "stage2")
-        key = digest(sections, params.runtime.model_dump(exclude={"workers"}), seed, self.content, code_digest(CODE))
+        key = digest(
+            sections,
+            params.runtime.model_dump(exclude={"workers"}),
+            seed,
+            self.content,
+            code_digest(stage2.__name__, inputs.__name__),
+        )
         return self.paths.cache / "runs" / f"{self.source}-{method}-seed{seed}-{key}"
 
     @cached_property
     def content(self) -> str:
-        """A hash of the pairs with everything said of them, and of all features, for cache keys."""
+        """A hash of the ontology, the pairs with everything said of them, and all features, for cache keys."""
         data = self.data
         pairs = self.pairs.drop(columns=["phenotypes", "url"]).to_dict("list")
         return digest(
+            self.onto.content,
             pairs,
             self.pairs["phenotypes"].map(list).tolist(),
             digest_arrays(data.images, data.texts, data.teacher, data.onto_texts, data.onto_teacher),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.progress import track
@@ -23,6 +24,7 @@ from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.tasks.matching import load_folder, matching
 from phenolip_lib.experiments import evaluate
 from phenolip_lib.experiments.experiment import Experiment
+from phenolip_lib.models import adapters
 from phenolip_lib.models.adapters import PEERS, Adapter, Unavailable, load_or_reason
 from phenolip_lib.models.embedded import Embedded, check_embeddings
 from phenolip_lib.models.features import cached
@@ -164,6 +166,6 @@ def _embedded(model: Adapter, items: list, embed: Callable[[list], np.ndarray], 
             batches = [embed(part[i : i + BATCH]) for i in range(0, len(part), BATCH)]
             return np.concatenate(batches)
 
-        parts.append(cached(cache, digest(model.fingerprint, part), len(part), compute))
+        parts.append(cached(cache, digest(model.fingerprint, code_digest(adapters.__name__), part), len(part), compute))
     place = {item: i for i, item in enumerate(unique)}
     return np.concatenate(parts)[[place[item] for item in items]]

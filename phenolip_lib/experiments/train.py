@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from phenolip_lib.core import runtime
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params, load_params
 from phenolip_lib.core.paths import Paths
@@ -65,9 +66,8 @@ def train_encoder(params: Params, out: Path, paths: Paths, group: Group, device:
     """Stage 1: writes the encoder, its attribute texts and the training history."""
     onto = Ontology.load(paths.hpo)
     config = stage1.teacher_config(params)
-    runs = Checkpoints(
-        paths.cache / "runs" / f"{ONTOLOGY}-{digest(config['fingerprint'], params.fingerprint('training'))}"
-    )
+    key = digest(config["fingerprint"], params.fingerprint("training"), onto.content, code_digest(stage1.__name__))
+    runs = Checkpoints(paths.cache / "runs" / f"{ONTOLOGY}-{key}")
     encoder, texts, history = stage1.train(
         params, onto, paths.cache, group=group, device=device, checkpoints=runs, curves=out / "curves" / "stage1"
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import DamagedError
 from phenolip_lib.core.kept import spared
 from phenolip_lib.core.progress import track
@@ -79,7 +80,7 @@ def text_features(
             _side_by_side(one, _equal_lengths([len(own) for own in ids]), workers, device, f"{len(unique)} texts")
         return found
 
-    key = digest("text", tower.fingerprint, limit, precision(device), unique)
+    key = digest("text", tower.fingerprint, limit, precision(device), code_digest(__name__), unique)
     features = cached(cache, key, len(unique), compute) if unique else np.empty((0, tower.width), dtype=np.float32)
     position = {text: i for i, text in enumerate(unique)}
     new = np.array([position.get(text, -1) for text in texts], dtype=np.int64)
@@ -171,7 +172,13 @@ def image_features(
         )
     boxes = pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
     key = digest(
-        "image", towers.fingerprint, towers.image_size, precision(device), [contents[f] for f in pairs["image"]], boxes
+        "image",
+        towers.fingerprint,
+        towers.image_size,
+        precision(device),
+        code_digest(__name__),
+        [contents[f] for f in pairs["image"]],
+        boxes,
     )
     return cached(cache, key, len(pairs), compute)
 

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.kept import kept
 from phenolip_lib.core.params import Hpo
-from phenolip_lib.core.storage import atomic_path, code_digest, digest, is_full, sha256_file
+from phenolip_lib.core.storage import atomic_path, digest, is_full, sha256_file
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, ROOT, Ontology
 
 COLUMNS = {
@@ -252,8 +253,7 @@ def kept_release(settings: Hpo, cache: Path) -> Ontology:
     """`read_release`, parsed once and then loaded from `cache`, for use outside the pipeline."""
     files = [locate(settings.obo, "hp.obo", settings.sha256, cache)]
     files += [] if settings.annotations is None else [locate(settings.annotations, "phenotype.hpoa", None, cache)]
-    code = code_digest(("hpo.py", "obographs.py", "ontology.py"))
-    folder = cache / "hpo" / digest(code, [sha256_file(file) for file in files])
+    folder = cache / "hpo" / digest(code_digest(__name__), [sha256_file(file) for file in files])
     return kept(folder, lambda: read_release(settings, cache), lambda target, onto: onto.save(target), Ontology.load)
 
 

@@ -23,7 +23,15 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.storage import digest, read_json, read_parquet, sha256_file, write_json, write_parquet
+from phenolip_lib.core.storage import (
+    digest,
+    digest_arrays,
+    read_json,
+    read_parquet,
+    sha256_file,
+    write_json,
+    write_parquet,
+)
 
 ROOT = "HP:0000001"
 PHENOTYPIC_ABNORMALITY = "HP:0000118"
@@ -104,6 +112,17 @@ class Ontology:
             write_parquet(path, table)
         content = digest({name: sha256_file(path) for name, path in paths.items()})
         write_json(Path(folder) / "release.json", {"content": content, "release": self.release})
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of all tables, for keys of what is made from them: two builds of one release may differ."""
+        return digest(
+            self.release,
+            {
+                name: digest_arrays(pd.util.hash_pandas_object(self.tables[name].astype(str)).to_numpy())
+                for name in TABLES
+            },
+        )
 
     # --- mapping --------------------------------------------------------------------------------
 

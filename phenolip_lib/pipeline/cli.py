@@ -154,7 +154,7 @@ def export(
     to: Annotated[Path | None, typer.Option(help="Folder to write; exports/<source>/<format> by default.")] = None,
 ) -> None:
     """Write the built PhenoKG in a format other tools read."""
-    from phenolip_lib.curation.phenokg import load_pairs
+    from phenolip_lib.data.pairs import load_pairs
     from phenolip_lib.graph.exports.registry import Export
     from phenolip_lib.graph.exports.registry import export as write
     from phenolip_lib.graph.graph import Graph

@@ -14,7 +14,8 @@ from itertools import accumulate, compress, repeat
 from operator import contains, ne
 from typing import NamedTuple
 
-from phenolip_lib.core.storage import code_digest, digest
+from phenolip_lib.core.code import code_digest
+from phenolip_lib.core.storage import digest
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.recognition.abbreviations import expand_abbreviations
 from phenolip_lib.recognition.assertion import statuses
@@ -24,15 +25,6 @@ from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, MODIFIER, OR, OTH
 from phenolip_lib.recognition.vocabulary import AMBIGUOUS_ACRONYMS, FILLERS, HEADINGS, MODIFIERS, SIZES, STOP_FORMS
 
 MAX_WORDS = 8
-CODE = (
-    "abbreviations.py",
-    "context.py",
-    "lexicon.py",
-    "reading.py",
-    "recognition.py",
-    "word_families.py",
-    "wording.py",
-)
 """Files whose change may change what is found."""
 _ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
 _MARKS = BREAK + COMMA + AND + OR
@@ -96,7 +88,7 @@ class Recognizer:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the rules and of the dictionary, for cache keys."""
-        return digest(code_digest(CODE), [(f.hpo_id, f.original) for f in self.lexicon.forms])
+        return digest(code_digest(__name__), [(f.hpo_id, f.original) for f in self.lexicon.forms])
 
     def _names_with_punctuation(self) -> dict[str, list[tuple[str, int, Entry]]]:
         """Names that windows would be cut in ("Abnormal CD4:CD8 ratio"), by their first mark and the words around it.

@@ -7,7 +7,7 @@ from pathlib import Path
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import read_json, write_text
-from phenolip_lib.curation.phenokg import load_pairs
+from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.graph.exports import huggingface
 from phenolip_lib.reporting.model_card import model_card, student_card
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.runtime import pick_device, precision
-from phenolip_lib.core.storage import code_digest, digest
+from phenolip_lib.core.storage import digest
 from phenolip_lib.models.features import Known, cached, image_features, text_features
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.models.student import Student
@@ -20,7 +21,6 @@ from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.training import affinity
 
 KD_KINDS = ("name", "synonym", "definition")
-CODE = ("encoders.py", "features.py", "stage1.py", "training_data.py")
 """Files whose change makes kept features and embeddings of texts stale."""
 
 
@@ -76,7 +76,7 @@ def prepare(
         # Kept for the processes to come: cleaning all HPO texts and projecting them takes longer than reading them.
         key = digest(
             "both", towers.text.fingerprint, teacher.fingerprint, limit, precision(device), texts, rows.tolist(),
-            code_digest(CODE), version("open_clip_torch"), version("ftfy"),
+            code_digest(__name__), version("open_clip_torch"), version("ftfy"),
         )  # fmt: skip
         found = cached(cache, key, len(rows), compute)
         return found[:, : towers.text.width], found[:, towers.text.width :]

@@ -30,7 +30,7 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.runtime import log
-from phenolip_lib.curation.phenokg import load_pairs
+from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.models import heatmaps
 from phenolip_lib.models.phenolip import PhenoLIP
 from phenolip_lib.models.student import Student

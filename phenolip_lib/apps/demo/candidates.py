@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import digest, digest_arrays
 from phenolip_lib.models.features import cached
 from phenolip_lib.models.phenolip import PhenoLIP
-from phenolip_lib.models.prompts import PROMPTS
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, Ontology
 
 
@@ -97,5 +97,5 @@ def embed_phenotypes(model: PhenoLIP, names: Sequence[str], cache: Path | None =
         return model.embed_names(names)
     state = model.towers.model.text.state_dict()
     weights = digest_arrays(*(state[key].cpu().numpy() for key in sorted(state)))
-    key = digest("demo phenotypes", weights, list(names), PROMPTS["default"])
+    key = digest("demo phenotypes", weights, list(names), code_digest(__name__))
     return cached(cache, key, len(names), lambda: model.embed_names(names))

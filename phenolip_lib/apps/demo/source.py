@@ -19,6 +19,7 @@ import pandas as pd
 from PIL import Image
 
 from phenolip_lib.apps.demo.candidates import Candidates
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import digest, sha256_file
 from phenolip_lib.data.images import inside, read_image, split_container
@@ -191,7 +192,9 @@ def embed_pairs(model: PhenoLIP, pairs: pd.DataFrame, root: Path, cache: Path | 
         ])  # fmt: skip
 
     parts_of = [(contents[container], member) for container, member in places]
-    return cached(cache, digest("demo pictures", model.fingerprint, parts_of, boxes), len(pairs), compute)
+    return cached(
+        cache, digest("demo pictures", model.fingerprint, code_digest(__name__), parts_of, boxes), len(pairs), compute
+    )
 
 
 def _content(root: Path, file: str) -> str:

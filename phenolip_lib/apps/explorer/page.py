@@ -24,7 +24,7 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params, load_params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import read_parquet, write_text
-from phenolip_lib.curation import phenokg
+from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.graph.graph import Graph
 from phenolip_lib.ontology import hpo
 from phenolip_lib.ontology.ontology import Ontology
@@ -94,7 +94,7 @@ def build(source: str, paths: Paths, path: Path, book: str = "") -> Path:
     folder, root = paths.phenokg(source), paths.data(source)
     graph = pairs = None
     if (folder / "pairs.parquet").is_file():
-        pairs, graph = phenokg.load_pairs(folder), Graph.load(folder / "graph", onto)
+        pairs, graph = load_pairs(folder), Graph.load(folder / "graph", onto)
     names = _embedded_names(paths, params) if (paths.stage1 / "config.json").is_file() else None
     return write(
         path, onto, graph, pairs, root if root.is_dir() else None, names, f"PhenoKG explorer: {source}", book=book

@@ -1,1 +1,1 @@
-"""The evaluation tasks, one module each; they read embeddings and the pairs table only."""
+"""One module a task: embeddings in, outcomes of single queries and numbers out."""

@@ -1,0 +1,122 @@
+"""Imports go down only, every stage depends on all code that it runs, and what is kept is known by that code."""
+
+import ast
+import re
+import subprocess
+import sys
+from functools import lru_cache
+
+import pytest
+from ruamel.yaml import YAML
+
+from phenolip_lib.core import code
+from phenolip_lib.pipeline import stages
+from tests.conftest import ROOT
+
+DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+LIBRARY = ROOT / "phenolip_lib"
+SPLIT = {"report-ontology": "report"}
+"""Stages of dvc.yaml that run another one's function."""
+
+
+def roots(stage: str) -> list[str]:
+    """Modules that a stage's notebook or function imports. The runner itself passes on names and decides nothing."""
+    if stage in stages.NOTEBOOK_STAGES:
+        return code.notebook_imports(ROOT / "notebooks" / f"{stages.NOTEBOOK_STAGES[stage]}.ipynb")
+    function = stages.SPECIAL[SPLIT.get(stage, stage)].__name__
+    tree = ast.parse((LIBRARY / "pipeline" / "stages.py").read_text(encoding="utf-8"))
+    (node,) = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == function]
+    return sorted(code._imported(node))
+
+
+@lru_cache
+def needed(stage: str) -> frozenset[str]:
+    """Files that a stage runs; what a room says of itself is no code."""
+    files = {path.as_posix() for path in code.closure(roots(stage))}
+    return frozenset(files - {f"{code.PACKAGE}/pipeline/__init__.py"})
+
+
+def uncovered(stage: str, deps: list[str]) -> set[str]:
+    """Files that lie under none of the deps."""
+    return {file for file in needed(stage) if not any(file == dep or file.startswith(f"{dep}/") for dep in deps)}
+
+
+def own(stage: str) -> list[str]:
+    return [dep for dep in DVC[stage]["deps"] if dep.startswith(code.PACKAGE)]
+
+
+@pytest.mark.parametrize("stage", DVC)
+def test_a_stage_depends_on_all_code_that_it_runs(stage):
+    assert roots(stage)
+    assert uncovered(stage, own(stage)) == set()
+
+
+@pytest.mark.parametrize("stage", DVC)
+def test_a_dep_that_is_taken_away_is_missed_and_none_is_there_for_nothing(stage):
+    writes_itself = {f"{code.PACKAGE}/pipeline/stages.py"} if stage.startswith("report") else set()
+    for dep in set(own(stage)) - writes_itself:
+        assert uncovered(stage, [other for other in own(stage) if other != dep]), dep
+
+
+def test_every_stage_of_the_library_is_in_the_pipeline():
+    assert {SPLIT.get(stage, stage) for stage in DVC} == {*stages.NOTEBOOK_STAGES, *stages.SPECIAL}
+
+
+def test_a_closure_is_what_python_loads(tmp_path):
+    """Against sys.modules after an import; the closure may know more, which functions import when they are called."""
+    for name in ("phenolip_lib.recognition.recognizer", "phenolip_lib.experiments.evaluate"):
+        told = "print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('phenolip_lib')])"
+        ask = f"import sys, {name}; {told}"
+        loaded = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, cwd=ROOT)
+        files = {path for path in code.closure([name]) if path.suffix == ".py"}
+        assert {(ROOT / path).as_posix() for path in files} >= set(loaded.stdout.split())
+
+
+def test_a_closure_holds_what_functions_import_and_data_that_modules_name_but_not_what_types_need():
+    files = code.closure(["phenolip_lib.models.prompts", "phenolip_lib.curation.image_step"])
+    found = {path.as_posix() for path in files}
+    assert "phenolip_lib/models/prompts.json" in found
+    assert "phenolip_lib/curation/figure_type.json" in found
+    assert "phenolip_lib/curation/panels/detr.py" in found
+    assert "phenolip_lib/evaluation/benchmark.py" not in {
+        path.as_posix() for path in code.closure(["phenolip_lib.evaluation.results"])
+    }
+
+
+def test_a_digest_changes_with_any_file_of_the_closure_and_with_no_other(tmp_path, monkeypatch):
+    package = tmp_path / "phenolip_lib"
+    for name, text in {
+        "__init__.py": "", "a/__init__.py": "", "b/__init__.py": "", "c.py": "X = 1\n",
+        "a/one.py": "from phenolip_lib.b import two\nDATA = 'words.json'\n", "a/words.json": "[]",
+        "b/two.py": "def f():\n    from phenolip_lib import c\n    return c\n", "b/other.py": "Y = 1\n",
+    }.items():  # fmt: skip
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def now() -> str:
+        for cached in (code.code_digest, code._place, code._tree, code._imports, code._beside):
+            cached.cache_clear()
+        return code.code_digest("phenolip_lib.a.one")
+
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    try:
+        before = now()
+        assert now() == before
+        for name in ("c.py", "a/words.json", "b/two.py", "a/__init__.py"):
+            with open(package / name, "a") as file:
+                file.write("\n")
+            assert now() != before, name
+            before = now()
+        (package / "b/other.py").write_text("Y = 2\n")
+        assert now() == before
+    finally:
+        monkeypatch.undo()
+        now()
+
+
+def test_every_room_says_what_comes_in_and_what_goes_out():
+    for room in sorted(path.parent for path in LIBRARY.glob("*/__init__.py")):
+        text = " ".join(ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8"))).split())
+        assert re.search(r"In comes?\b.*\bout comes?\b", text), room.name
+    assert sorted(path.name for path in LIBRARY.glob("*.py")) == ["__init__.py"]
