@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing.connection
+import multiprocessing.forkserver
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -72,6 +73,13 @@ def _context() -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["phenolip_lib.experiments.experiment", "phenolip_lib.experiments.evaluate"])
     return context
+
+
+def warm(workers: int) -> None:
+    """Start the process that workers come from, so that it imports while this one does; for one worker nothing."""
+    context = _context()
+    if workers > 1 and context.get_start_method() == "forkserver":
+        multiprocessing.forkserver.ensure_running()
 
 
 class _Lines(logging.Handler):

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from phenolip_lib.core import runtime
+from phenolip_lib.core import runtime, side_by_side
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.names import ONTOLOGY, check_source
 from phenolip_lib.core.params import load_params
@@ -73,18 +73,20 @@ def run_atlas(source: str, name: str, paths: Paths) -> None:
 
 def run_ablate(source: str, name: str, paths: Paths) -> None:
     """Train and evaluate one named ablation."""
+    params = load_params(paths.params)
+    side_by_side.warm(params.runtime.workers)
     from phenolip_lib.experiments.ablate import run_ablation
 
-    params = load_params(paths.params)
     runtime.configure(params.runtime.threads)
     run_ablation(params, source, name, paths)
 
 
 def run_crossval(source: str, name: str, paths: Paths) -> None:
     """Train and evaluate on the other splits of a source."""
+    params = load_params(paths.params)
+    side_by_side.warm(params.runtime.workers)
     from phenolip_lib.experiments import crossval
 
-    params = load_params(paths.params)
     runtime.configure(params.runtime.threads)
     crossval.run(params, source, paths, paths.crossval(source))
 
