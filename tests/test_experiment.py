@@ -9,7 +9,7 @@ import pytest
 from phenolip_lib.experiments.experiment import Experiment
 
 
-def content(**changes) -> str:
+def content(ontology: str = "a", **changes) -> str:
     pairs = pd.DataFrame(
         {"pair_id": ["a", "b"], "split": ["train", "test"], "group": ["g", "h"], "caption": ["x", "y"],
          "phenotypes": [["HP:0000001"], np.array(["HP:0000002"])], "templated": [False, True], "url": ["", ""]}
@@ -17,7 +17,9 @@ def content(**changes) -> str:
     features = np.zeros((2, 3), np.float32)
     names = ("images", "texts", "teacher", "onto_texts", "onto_teacher")
     data = SimpleNamespace(**dict.fromkeys(names, features))
-    return Experiment.content.func(SimpleNamespace(pairs=pairs.assign(**changes), data=data))
+    return Experiment.content.func(
+        SimpleNamespace(pairs=pairs.assign(**changes), data=data, onto=SimpleNamespace(content=ontology))
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,8 @@ def content(**changes) -> str:
 def test_what_is_said_of_the_pairs_is_part_of_the_key(changes):
     assert content() == content()
     assert content(**changes) != content()
+
+
+def test_the_ontology_is_part_of_the_key_by_its_content():
+    """Soft labels, ancestors and nDCG come from it; two builds of one release differ without annotations."""
+    assert content(ontology="b") != content()

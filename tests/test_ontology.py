@@ -293,3 +293,9 @@ def test_counts_agree_with_the_lines_of_the_file(full):
     different = told[told["count"] != told["in the file"].astype(int)]
     assert list(different.index) == ["synonyms of any scope"]
     assert 0 < int(different["in the file"].iloc[0]) - int(different["count"].iloc[0]) < 10
+
+
+def test_content_tells_two_builds_of_one_release_apart(toy):
+    fewer = dict(toy.tables, annotations=toy.tables["annotations"].iloc[:-1])
+    assert Ontology(fewer, toy.release).content != toy.content
+    assert Ontology(dict(toy.tables), toy.release).content == toy.content

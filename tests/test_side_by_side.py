@@ -77,7 +77,7 @@ def test_no_jobs_are_no_work():
 
 ENDLESS = """
 from functools import partial
-from phenolip_lib import side_by_side
+from phenolip_lib.core import side_by_side
 from tests import test_side_by_side as own
 if __name__ == "__main__":
     list(side_by_side.run(own.endless, [own.FOLDER, own.FOLDER], partial(own.opened, 0), 2))
