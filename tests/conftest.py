@@ -45,3 +45,8 @@ def ray_started():
 @pytest.fixture(scope="session")
 def params() -> Params:
     return load_params(ROOT / "params.yaml", check_ablations=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The pipeline first: it takes longest, and beside it a second process gets through all the rest."""
+    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
