@@ -168,3 +168,8 @@ def test_gpu_ratios_are_those_of_the_committed_tables():
     assert pd.read_csv(folder / "checks.csv")["passed"].all()
     pairs = json.loads((folder / "gpu.json").read_text())["parts"]["finetune"]["provenance"]["prepared"]["pairs"]
     assert f"with one seed on {pairs:,} of the real pairs" in words
+
+
+def test_the_time_of_the_main_job_is_that_of_the_benchmark():
+    whole = pd.read_csv(ROOT / "benchmarks" / "stages.csv").set_index("stage").loc["all"]
+    assert f"about {whole['wall s'] / 60:.0f} minutes and {whole['peak GB']:.1f} GB" in " ".join(README.split())
