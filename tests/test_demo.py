@@ -241,7 +241,8 @@ def test_no_test_picture_is_read(assistant, pairs, folder, tmp_path):
     found = sources.prepare("toy", changed, root, assistant.model, assistant.candidates)
     assert found.calibration == assistant.source.calibration
     (root / kept["image"].iat[0]).unlink()
-    refused(f"{kept['image'].iat[0]}: absent; the pairs and the folder", sources.prepare, "toy", pairs, root,
+    first = kept["image"].iat[0]
+    refused(f"{first}: image file is absent; the pairs and the folder", sources.prepare, "toy", pairs, root,
             assistant.model, assistant.candidates)  # fmt: skip
 
 

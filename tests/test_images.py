@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data import images
-from phenolip_lib.data.images import members, read_image, read_member, split_container
+from phenolip_lib.data import archives
+from phenolip_lib.data.archives import members, read_member, split_container
+from phenolip_lib.data.images import read_image
 
 SIDE = 24
 
@@ -229,22 +230,22 @@ def test_bombs_within_archives(tmp_path, kind, monkeypatch):
                 archive.writestr(*entry)
     else:
         tar(tmp_path / kind, entries, "w:gz" if kind.endswith("gz") else "w")
-    monkeypatch.setattr(images, "MAX_MEMBER", 1_000_000)
+    monkeypatch.setattr(archives, "MAX_MEMBER", 1_000_000)
     with pytest.raises(PhenoLIPError, match="image is too large"):
         read_image(tmp_path, f"{kind}::bomb.png")
     with pytest.raises(PhenoLIPError, match="member is too large: 3000000 bytes"):
         read_member(tmp_path / kind, "large.png")
-    monkeypatch.setattr(images, "MAX_UNPACKED", 1_000_000)
+    monkeypatch.setattr(archives, "MAX_UNPACKED", 1_000_000)
     if kind == "b.tar.gz":
         with pytest.raises(PhenoLIPError, match="archive is too large to be unpacked"):
             read_member(tmp_path / kind, "none")
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("limit", [images.MAX_ARRAY, 0])
+@pytest.mark.parametrize("limit", [archives.MAX_ARRAY, 0])
 def test_pictures_of_arrays(tmp_path, save, limit, monkeypatch):
-    monkeypatch.setattr(images, "MAX_ARRAY", limit)
-    images._array.cache_clear()
+    monkeypatch.setattr(archives, "MAX_ARRAY", limit)
+    archives._array.cache_clear()
     grey, colour = noise(5, 7, 28, 28), noise(6, 5, 28, 30, 3)
     save(tmp_path / "s.npz", train_images=grey, test_images=colour, train_labels=np.zeros((7, 1), np.uint8),
          deep=np.zeros((2, 28, 28), np.uint16), rows=np.asfortranarray(grey))  # fmt: skip

@@ -16,11 +16,10 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.curation.duplicates import fingerprint
 from phenolip_lib.curation.figure_type import figure_type
 from phenolip_lib.curation.panels import classical
+from phenolip_lib.data.archives import split_container
 from phenolip_lib.data.images import WHOLE, read_image
 from phenolip_lib.data.panel_captions import split_caption
 from phenolip_lib.data.records import Record
-
-"""Raised when the step's results change, so that kept ones are not taken for new."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def start(settings: PictureStep) -> State:
 def item(record: Record, root: Path) -> dict:
     """The JSON item of a record; size and time of its file, so that a changed file is read anew."""
     try:
-        facts = (root / record.image.partition("::")[0]).stat()
+        facts = (root / split_container(record.image)[0]).stat()
         stamp = [facts.st_size, facts.st_mtime_ns]
     except OSError:
         stamp = []

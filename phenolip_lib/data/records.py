@@ -31,7 +31,7 @@ class Record:
     """Name of the data set, e.g. ``ham10000``."""
     image: str
     """Path of the image file relative to the source's root folder, with ``/``; a picture within an
-    archive is ``archive::member``, see `phenolip_lib.data.images`."""
+    archive is ``archive::member``, see `phenolip_lib.data.archives`."""
     modality: str
     """One of `MODALITIES`."""
     group: str

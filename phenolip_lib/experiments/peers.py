@@ -17,8 +17,9 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.progress import track
 from phenolip_lib.core.runtime import log, pick_device
-from phenolip_lib.core.storage import digest, sha256_file
-from phenolip_lib.data.images import inside, read_image
+from phenolip_lib.core.storage import digest
+from phenolip_lib.data.archives import digests
+from phenolip_lib.data.images import read_image
 from phenolip_lib.evaluation import statistics
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.tasks.matching import load_folder, matching
@@ -133,7 +134,7 @@ def embed_pairs(model: Adapter, pairs: pd.DataFrame, root: Path, cache: Path) ->
     """
 
     def pictures(table: pd.DataFrame) -> np.ndarray:
-        contents = table["image"].map({file: sha256_file(inside(root, file)) for file in sorted(set(table["image"]))})
+        contents = table["image"].map(digests(root, table["image"]))
         files = dict(zip(contents, table["image"], strict=True))
         boxes = table[["left", "top", "right", "bottom"]].round(6).itertuples(index=False, name=None)
 

@@ -17,8 +17,9 @@ from phenolip_lib.core.errors import DamagedError
 from phenolip_lib.core.kept import spared
 from phenolip_lib.core.progress import track
 from phenolip_lib.core.runtime import autocast, log, precision
-from phenolip_lib.core.storage import digest, read_arrays, sha256_file, write_arrays
-from phenolip_lib.data.images import inside, read_image
+from phenolip_lib.core.storage import digest, read_arrays, write_arrays
+from phenolip_lib.data.archives import digests
+from phenolip_lib.data.images import read_image
 from phenolip_lib.models.preprocess import SQUASH, Fit
 from phenolip_lib.models.towers import TextTower, TwoTowers
 
@@ -162,14 +163,7 @@ def image_features(
             starts = range(0, len(pairs), batch_size)
             return np.concatenate(_side_by_side(one, starts, workers, device, f"{len(pairs)} pictures"))
 
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
-        contents = dict(
-            zip(
-                files := sorted(set(pairs["image"])),
-                pool.map(lambda f: sha256_file(inside(root, f)), files),
-                strict=True,
-            )
-        )
+    contents = digests(root, pairs["image"], workers)
     boxes = pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
     key = digest(
         "image",
@@ -177,7 +171,7 @@ def image_features(
         towers.image_size,
         precision(device),
         code_digest(__name__),
-        [contents[f] for f in pairs["image"]],
+        pairs["image"].map(contents).tolist(),
         boxes,
     )
     return cached(cache, key, len(pairs), compute)

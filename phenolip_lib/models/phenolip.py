@@ -26,7 +26,8 @@ from phenolip_lib.core.compat import open_clip
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.runtime import pick_device
 from phenolip_lib.core.storage import digest, digest_arrays
-from phenolip_lib.data.images import as_rgb, read_image, split_container
+from phenolip_lib.data.archives import split_container
+from phenolip_lib.data.images import as_rgb, read_image
 from phenolip_lib.models.export import load_run, student_preprocess
 from phenolip_lib.models.prompts import PROMPTS, ensemble
 from phenolip_lib.models.prompts import prompts as modality_prompts

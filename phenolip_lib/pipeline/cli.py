@@ -42,6 +42,7 @@ def run(
 @app.command()
 def check() -> None:
     """Check params.yaml with every ablation, and that the data of each source can be read."""
+    from phenolip_lib.data.archives import split_container
     from phenolip_lib.data.records import Record
     from phenolip_lib.data.sources import source_records
 
@@ -57,7 +58,7 @@ def check() -> None:
         records = [item for item in found if isinstance(item, Record)]
         if not records:
             raise PhenoLIPError(f"{source}: {root} holds no records")
-        absent = sum(not (root / record.image.partition("::")[0]).is_file() for record in records)
+        absent = sum(not (root / split_container(record.image)[0]).is_file() for record in records)
         unusable = f", {len(found) - len(records)} unusable" if len(found) > len(records) else ""
         typer.echo(f"{source}: {len(records)} records, {absent} without their image file{unusable}")
 

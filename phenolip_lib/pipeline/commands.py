@@ -283,15 +283,11 @@ def _embed_cached(model: PhenoLIP, files: list[str], cache: Path) -> np.ndarray:
     import numpy as np
 
     from phenolip_lib.core.kept import spared
-    from phenolip_lib.core.storage import digest, read_arrays, sha256_file, write_arrays
-    from phenolip_lib.data.images import split_container
+    from phenolip_lib.core.storage import read_arrays, write_arrays
+    from phenolip_lib.data.archives import digests
 
-    keys = []
-    for file in files:
-        container, member = split_container(file)
-        if not os.path.isfile(container):
-            raise PhenoLIPError(f"{file}: image file is absent")
-        keys.append(digest(sha256_file(Path(container)), member))
+    contents = digests(None, files)
+    keys = [contents[file] for file in files]
     path = cache / f"search-{model.fingerprint}.npz"
     known: dict[str, np.ndarray] = {}
     if path.exists():

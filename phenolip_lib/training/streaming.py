@@ -30,7 +30,7 @@ import torch
 
 from phenolip_lib.core.errors import DamagedError, PhenoLIPError
 from phenolip_lib.core.storage import digest, read_json, sha256_file
-from phenolip_lib.data.images import members, read_member
+from phenolip_lib.data.archives import members, read_member
 from phenolip_lib.models.preprocess import SQUASH, Fit
 from phenolip_lib.training.augment import Augment, picture_seed
 from phenolip_lib.training.image_loader import Reader, read_pixels

@@ -21,8 +21,9 @@ from PIL import Image
 from phenolip_lib.apps.demo.candidates import Candidates
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.storage import digest, sha256_file
-from phenolip_lib.data.images import inside, read_image, split_container
+from phenolip_lib.core.storage import digest
+from phenolip_lib.data.archives import digests
+from phenolip_lib.data.images import read_image
 from phenolip_lib.data.licences import use_allowed
 from phenolip_lib.evaluation.tasks.calibration import MIN_IMAGES, ece, fit_scale, per_image
 from phenolip_lib.graph.exports import box_of
@@ -180,8 +181,7 @@ def _held_out(cosines: np.ndarray, truth: np.ndarray, groups: np.ndarray) -> tup
 
 def embed_pairs(model: PhenoLIP, pairs: pd.DataFrame, root: Path, cache: Path | None = None) -> np.ndarray:
     """L2-normalised embeddings of pairs' pictures, each cut to its box, float32 ``(n_pairs, embed_dim)``."""
-    places = [split_container(file) for file in pairs["image"]]
-    contents = {container: _content(root, container) for container in sorted({container for container, _ in places})}
+    contents = pairs["image"].map(digests(root, pairs["image"])).tolist()
     boxes = pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
 
     def compute() -> np.ndarray:
@@ -191,14 +191,5 @@ def embed_pairs(model: PhenoLIP, pairs: pd.DataFrame, root: Path, cache: Path | 
             model.embed_images([read_image(root, row.image, box_of(row)) for row in part]) for part in parts
         ])  # fmt: skip
 
-    parts_of = [(contents[container], member) for container, member in places]
-    return cached(
-        cache, digest("demo pictures", model.fingerprint, code_digest(__name__), parts_of, boxes), len(pairs), compute
-    )
-
-
-def _content(root: Path, file: str) -> str:
-    path = inside(root, file)
-    if not path.is_file():
-        raise PhenoLIPError(f"{path}: absent; the pairs and the folder {root} do not belong together")
-    return sha256_file(path)
+    key = digest("demo pictures", model.fingerprint, code_digest(__name__), contents, boxes)
+    return cached(cache, key, len(pairs), compute)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.images import inside
+from phenolip_lib.data.archives import inside
 from phenolip_lib.data.licences import spdx
 from phenolip_lib.data.records import Record, Reject
 from phenolip_lib.data.sources.files import place, read_table

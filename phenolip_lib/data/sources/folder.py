@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.images import PICTURE_SUFFIXES, inside, members, split_container
+from phenolip_lib.data.archives import inside, members, split_container
+from phenolip_lib.data.images import PICTURE_SUFFIXES
 from phenolip_lib.data.licences import UNKNOWN, spdx
 from phenolip_lib.data.records import MODALITIES, Record, Reject
 from phenolip_lib.data.sources.files import place, read_table, split_labels

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.images import array_shape
+from phenolip_lib.data.archives import array_shape
 from phenolip_lib.data.records import Record, Reject
 from phenolip_lib.data.sources.files import place
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.images import inside
+from phenolip_lib.data.archives import inside
 from phenolip_lib.data.licences import UNKNOWN
 from phenolip_lib.data.records import Record, Reject
 from phenolip_lib.data.sources.files import place, read_table, split_labels

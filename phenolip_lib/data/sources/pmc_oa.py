@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.images import MAX_MEMBER, PICTURE_SUFFIXES, members, read_member
+from phenolip_lib.data.archives import MAX_MEMBER, members, read_member
+from phenolip_lib.data.images import PICTURE_SUFFIXES
 from phenolip_lib.data.panel_captions import split_caption
 from phenolip_lib.data.records import Record, Reject
 from phenolip_lib.data.sources import jats

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.images import PICTURE_SUFFIXES, members, read_member
+from phenolip_lib.data.archives import members, read_member
+from phenolip_lib.data.images import PICTURE_SUFFIXES
 from phenolip_lib.data.licences import spdx
 from phenolip_lib.data.records import MODALITIES, Record, Reject
 from phenolip_lib.data.sources.files import place, split_labels

@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.images import WHOLE, inside, read_image
+from phenolip_lib.data.archives import inside, split_container
+from phenolip_lib.data.images import WHOLE, read_image
 
 JPEG_QUALITY = 92
 SUFFIXES = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
@@ -36,9 +37,10 @@ def encoded_picture(root: Path, row) -> tuple[bytes, str]:
         image = read_image(root, row.image, box_of(row))
     except PhenoLIPError as error:
         raise PhenoLIPError(f"{row.pair_id}: {error}; the pairs and the folder {root} do not belong together") from None
-    path = inside(root, row.image)
-    if box_of(row) == WHOLE and path.is_file() and path.suffix.lower() in SUFFIXES:
-        return path.read_bytes(), SUFFIXES[path.suffix.lower()]
+    file, member = split_container(row.image)
+    suffix = SUFFIXES.get(Path(file).suffix.lower())
+    if suffix and not member and box_of(row) == WHOLE:
+        return inside(root, file).read_bytes(), suffix
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue(), ".jpg"
