@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.evaluation.linking import held_out_ranks, tfidf_ranks
@@ -21,6 +22,10 @@ SMALL = {
     "stage2.batch_size": 8,
     "stage2.epochs": 4,
 }
+
+
+def student_config(p) -> dict:
+    return {"stage2": p.stage2.model_dump(), **p.encoders.model_dump()}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +105,15 @@ def test_saved_encoder_gives_the_same_embeddings(small, trained, tmp_path):
     encoder.save(tmp_path, stage1.teacher_config(small))
     texts = ["Splenomegaly", "a big heart"]
     np.testing.assert_array_equal(KnowledgeEncoder.load(tmp_path).embed(texts), encoder.embed(texts))
+
+
+def test_a_teacher_cuts_captions_where_the_parameters_of_its_use_say(small, trained, tmp_path):
+    """A longer `encoders.context_length` reaches a teacher that was trained before it was raised."""
+    trained[0].save(tmp_path, stage1.teacher_config(small))
+    teacher, words = KnowledgeEncoder.load(tmp_path), "heart " * 300
+    longer = [teacher.embed([words + end], max_tokens=400) for end in ("heart", "liver")]
+    assert not np.array_equal(*longer)
+    np.testing.assert_array_equal(*(teacher.embed([words + end], max_tokens=256) for end in ("heart", "liver")))
 
 
 def test_encoder_of_another_shape_is_refused_in_one_line(small, trained, tmp_path):
@@ -182,24 +196,38 @@ def test_fine_tuning_moves_the_towers_only_after_the_frozen_epochs(small, data, 
 
 def test_saved_student_gives_the_same_embeddings(small, data, trained, tmp_path):
     model, _ = stage2.train(small, data, trained[0], seed=0)
-    config = {"student": small.encoders.student, "stage2": small.stage2.model_dump()}
-    save_student(tmp_path, "m", model, config)
-    again = load_student(tmp_path, "m", small, trained[0], seed=5)
+    save_student(tmp_path, "m", model, student_config(small))
+    again = load_student(tmp_path, "m", small)
     np.testing.assert_array_equal(again.embed_images(data.images), model.embed_images(data.images))
     np.testing.assert_array_equal(again.embed_texts(data.texts), model.embed_texts(data.texts))
 
 
-def test_student_of_other_towers_is_refused(small, data, trained, tmp_path):
-    model, _ = stage2.train(small.with_overrides({"stage2.epochs": 0}), data, trained[0], seed=0)
-    save_student(tmp_path, "m", model, {"student": "another", "stage2": small.stage2.model_dump()})
-    with pytest.raises(PhenoLIPError, match="trained with another, params say phenolip-tiny"):
-        load_student(tmp_path, "m", small, trained[0], 0)
-    (tmp_path / "m.json").write_text('{"student": "phenolip-tiny"}')
-    from safetensors.torch import save_file
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda state: state.pop("image_head.mlp.fc1.weight"), "image_head.mlp.fc1.weight has no counterpart"),
+        (lambda state: state.clear(), "image_head.mlp.fc1.bias has no counterpart"),
+        (lambda state: state.pop("logit_scale"), "logit_scale has no counterpart"),
+        (lambda state: state.update(more=torch.zeros(1)), "more has no counterpart"),
+        (lambda state: state.update({"text_head.0.weight": torch.zeros(2, 2)}), "size mismatch for text_head.0.weight"),
+    ],
+)
+def test_a_students_file_without_its_tensors_is_refused_in_one_line(small, tmp_path, damage, said):
+    save_student(tmp_path, "m", build_student(small, 0), student_config(small))
+    state = load_file(tmp_path / "m.safetensors")
+    damage(state)
+    save_file(state, tmp_path / "m.safetensors")
+    with pytest.raises(PhenoLIPError, match=said) as error:
+        load_student(tmp_path, "m", small)
+    assert "\n" not in str(error.value)
 
-    save_file({"image_head.mlp.fc1.weight": torch.zeros(2, 2)}, tmp_path / "m.safetensors")
-    with pytest.raises(PhenoLIPError, match="checkpoint of another architecture"):
-        load_student(tmp_path, "m", small, trained[0], 0)
+
+@pytest.mark.parametrize("key", ["student", "image_size", "context_length"])
+def test_a_student_of_other_towers_is_refused(small, tmp_path, key):
+    save_student(tmp_path, "m", build_student(small, 0), student_config(small))
+    other = {"student": "phenolip-tiny-random-text", "image_size": 96, "context_length": 32}[key]
+    with pytest.raises(PhenoLIPError, match=f"trained with encoders.{key} .*, params say {other}"):
+        load_student(tmp_path, "m", small.with_overrides({f"encoders.{key}": other}))
 
 
 def test_biomedclips_kind_of_checkpoint_trains_through_the_same_code(params, toy, tmp_path):

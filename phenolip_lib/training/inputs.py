@@ -21,7 +21,7 @@ from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.training import affinity
 
 KD_KINDS = ("name", "synonym", "definition")
-"""Files whose change makes kept features and embeddings of texts stale."""
+"""Attribute texts that the student is distilled on beside captions."""
 
 
 @dataclass
