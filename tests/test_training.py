@@ -1,5 +1,7 @@
 """Both stages on small data: they learn, they are repeatable, and they refuse what they must."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.evaluation.linking import held_out_ranks, tfidf_ranks
+from phenolip_lib.graph.exports import shards
+from phenolip_lib.models.features import image_features
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.models.student import build_student, load_student, save_student
 from phenolip_lib.models.towers import load_towers
@@ -192,6 +196,48 @@ def test_fine_tuning_moves_the_towers_only_after_the_frozen_epochs(small, data, 
         model, _ = stage2.train(p, data, trained[0], seed=0)
         state = model.towers.model.state_dict()
         assert [not torch.equal(before[k], state[k]) for k in keys] == [moved, moved]
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_training_on_shards_needs_no_image_file(small, trained, tmp_path, frozen):
+    """Features, training, and validation on pictures of the shards alone; the same weights as with the files."""
+    encoder, texts, _ = trained
+    root = tmp_path / "root"
+    root.mkdir()
+    pairs = make_pairs(root, n=14).assign(
+        caption="a large spleen", modality="radiology", split=["train"] * 12 + ["val"] * 2
+    )
+    pairs["pair_id"] = [f"set/{i}" for i in range(14)]
+    pairs["phenotypes"] = [["HP:0001744"]] * 14
+    pairs[["dataset", "group", "licence", "url"]] = ["set", "g", "CC0-1.0", ""]
+    pairs["asserted"], pairs["templated"] = True, False
+    shards.write(pairs, root, tmp_path / "shards", per_shard=5)
+    p = small.with_overrides(
+        {"stage2.image_tower": "finetune", "stage2.shards": str(tmp_path / "shards"), "stage2.epochs": 2,
+         "stage2.frozen_epochs": frozen, "stage2.batch_size": 6, "training.loader_workers": 0,
+         "methods": {"phenolip": {}}}
+    )  # fmt: skip
+
+    def train():
+        data = inputs.prepare(p, pairs, root, load_towers("phenolip-tiny", 64, 256), encoder, texts, None)
+        seen = []
+
+        def validate(model):
+            seen.append(inputs.student_features(p, model, data, np.array([12, 13]))[0][12:])
+            return {}
+
+        model, _ = stage2.train(p, data, encoder, 0, validate)
+        return model, seen, data
+
+    model, seen, data = train()
+    files = image_features(model.towers, pairs.iloc[12:], root)
+    np.testing.assert_array_equal(seen[-1], files)
+    assert np.abs(seen[0] - seen[-1]).max() > 0
+    shutil.rmtree(root)
+    again, _, other = train()
+    assert data.pictures == other.pictures != ""
+    for a, b in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_saved_student_gives_the_same_embeddings(small, data, trained, tmp_path):

@@ -236,6 +236,7 @@ class Experiment:
             self.onto.content,
             pairs,
             self.pairs["phenotypes"].map(list).tolist(),
+            data.pictures,
             digest_arrays(data.images, data.texts, data.teacher, data.onto_texts, data.onto_teacher),
         )
 

@@ -162,25 +162,18 @@ def image_features(
             starts = range(0, len(pairs), batch_size)
             return np.concatenate(_side_by_side(one, starts, workers, device, f"{len(pairs)} pictures"))
 
+    if cache is None:
+        return compute()
+    own = (towers.fingerprint, towers.image_size, precision(device), code_digest(__name__))
+    return cached(cache, digest("image", *own, *contents_of(pairs, root, workers)), len(pairs), compute)
+
+
+def contents_of(pairs: pd.DataFrame, root: Path, workers: int = 1) -> tuple[list[str], list[list[float]]]:
+    """What the pairs' pictures are, for keys of what is made of them: the sha256 and the box of each."""
+    files = sorted(set(pairs["image"]))
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        contents = dict(
-            zip(
-                files := sorted(set(pairs["image"])),
-                pool.map(lambda f: sha256_file(inside(root, f)), files),
-                strict=True,
-            )
-        )
-    boxes = pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
-    key = digest(
-        "image",
-        towers.fingerprint,
-        towers.image_size,
-        precision(device),
-        code_digest(__name__),
-        [contents[f] for f in pairs["image"]],
-        boxes,
-    )
-    return cached(cache, key, len(pairs), compute)
+        hashes = dict(zip(files, pool.map(lambda f: sha256_file(inside(root, f)), files), strict=True))
+    return [hashes[file] for file in pairs["image"]], pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
 
 
 @contextmanager

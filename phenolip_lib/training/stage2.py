@@ -123,7 +123,8 @@ class Pretraining:
         self.module.live = tuple(self.trunks) if live else ()
         for trunk in self.trunks:
             trunk.requires_grad_(live)
-        self.run_image = live and self.p.image_tower == "finetune"
+        # No features are computed beforehand where pictures come in a stream.
+        self.run_image = self.p.image_tower == "finetune" and (live or self.stream is not None)
         self.run_text = live and self.p.text_tower == "finetune"
         return before != self.module.live
 
