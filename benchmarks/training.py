@@ -45,7 +45,7 @@ def text_rows(params: Params, onto: Ontology, n: int) -> list[Row]:
     """Ontology texts a second, ours and sentence-transformers', each on `runtime.workers` cores."""
     texts = attribute_texts(onto, list(params.stage1.texts), 0.0, 0)["text"]
     texts = texts.sample(min(n, len(texts)), random_state=0).tolist()
-    tower = load_text_tower(params.encoders.teacher, params.stage1.max_tokens)
+    tower = load_text_tower(params.encoders.teacher)
     workers = params.runtime.workers
     text_features(tower, texts[:64], workers=workers)
     ours = seconds(lambda: text_features(tower, texts, max_tokens=params.stage1.max_tokens, workers=workers))

@@ -1,16 +1,19 @@
 """Any image-text model: the same features as its own library gives, and one line where it cannot be had."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from phenolip_lib.core.compat import open_clip
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.models import adapters
 from phenolip_lib.models.adapters import Unavailable, load, load_or_reason
+from phenolip_lib.models.towers import load_towers
 
 WORDS = ["large spleen", "small heart", "a much longer text about the shape of the fingers"]
 
@@ -103,6 +106,25 @@ def test_transformers_own_features(transformers_folder, pictures):
     np.testing.assert_allclose(ours.encode_image(pictures), images, atol=1e-5)
     assert ours.encode_text(WORDS).shape == (3, 8)
     np.testing.assert_allclose(ours.encode_text(WORDS[2:]), unit(torch.cat(rows))[2:], atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 3000])
+@pytest.mark.parametrize("name", ["open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors"])
+def test_weights_that_are_cut_off_are_one_line(folder, transformers_folder, tmp_path, name, kept):
+    source, prefix = (transformers_folder, "transformers") if name.startswith("model") else (folder, "local-dir")
+    shutil.copytree(source, tmp_path / "m")
+    if name.endswith(".bin"):
+        (whole,) = (tmp_path / "m").glob("*.safetensors")
+        torch.save(load_file(whole), tmp_path / "m" / name, _use_new_zipfile_serialization=False)
+        whole.unlink()
+    file = tmp_path / "m" / name
+    file.write_bytes(file.read_bytes()[:kept])
+    found = load_or_reason(f"{prefix}:{tmp_path / 'm'}")
+    assert isinstance(found, Unavailable)
+    assert "\n" not in found.reason
+    if prefix == "local-dir":
+        with pytest.raises(PhenoLIPError, match="cannot be loaded"):
+            load_towers(f"local-dir:{tmp_path / 'm'}", 32, 12)
 
 
 def test_random_weights_of_an_architecture_are_the_same_each_time(pictures):

@@ -158,7 +158,7 @@ def test_a_student_is_published_with_its_card(project, run, tmp_path):
 def test_the_knowledge_encoder_is_published(tmp_path):
     teacher = tiny_teacher(tmp_path / "base")
     config = {"teacher": teacher, "projection": "residual", "embed_dim": 32, "max_tokens": 12, "tower": "frozen"}
-    encoder = KnowledgeEncoder(load_text_tower(teacher, 12), make_projection("residual", 32, 32), 12)
+    encoder = KnowledgeEncoder(load_text_tower(teacher), make_projection("residual", 32, 32), 12)
     encoder.save(tmp_path / "stage1", config)
     call("publish", tmp_path / "stage1", "--to", tmp_path / "m")
     sentence_transformers = pytest.importorskip("sentence_transformers")

@@ -12,7 +12,9 @@ from phenolip_lib.core.compat import open_clip
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.runtime import autocast, precision
 from phenolip_lib.core.storage import read_arrays
+from phenolip_lib.models import adapters
 from phenolip_lib.models.features import Known, image_features, text_features
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder, make_projection
 from phenolip_lib.models.towers import load_efficientnet_lite0, load_text_tower, load_towers
 
 
@@ -79,6 +81,35 @@ def test_weights_of_another_shape_are_refused(towers, tmp_path):
         load_efficientnet_lite0(towers.model.visual.trunk, tmp_path / "w.pth")
 
 
+@pytest.mark.parametrize("name", ["phenolip-tiny-random-image", "phenolip-tiny-random-text"])
+def test_random_trunks_are_the_same_for_every_seed(name):
+    """Features of frozen trunks are shared between seeds, and a student's file names its frozen trunk only."""
+    first, other = (load_towers(name, 64, 32, seed=seed) for seed in (0, 3))
+    for a, b in ((first.model.visual.trunk, other.model.visual.trunk), (first.text.encoder, other.text.encoder)):
+        own, theirs = a.state_dict(), b.state_dict()
+        assert all(torch.equal(own[key], theirs[key]) for key in own if not key.startswith("proj"))
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        lambda folder: load_towers("phenolip-tiny", 64, 32, seed=4),
+        lambda folder: load_towers("phenolip-tiny-random-text", 64, 32, seed=4),
+        lambda folder: load_text_tower("minilm-l6-v2"),
+        lambda folder: adapters.load("RN50/random"),
+        lambda folder: KnowledgeEncoder.load(folder),
+    ],
+)
+def test_loading_leaves_the_random_numbers_of_its_caller(load, tmp_path):
+    tower = load_text_tower("minilm-l6-v2")
+    config = {"teacher": "minilm-l6-v2", "projection": "mlp", "embed_dim": 8, "max_tokens": 8, "tower": "frozen"}
+    KnowledgeEncoder(tower, make_projection("mlp", tower.width, 8), 8).save(tmp_path, config)
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_heads_follow_the_seed_and_trunks_do_not(towers):
     same, other = load_towers("phenolip-tiny", 64, 256), load_towers("phenolip-tiny", 64, 256, seed=1)
     key = "visual.head.mlp.fc1.weight"
@@ -115,7 +146,7 @@ def test_text_features_are_those_of_padded_batches_in_float32(towers):
 
 def test_features_of_one_trunk_serve_another_tower_with_the_same(towers, monkeypatch):
     """A teacher and a student on one trunk differ in cleaning alone: only texts that cleaning changes are computed."""
-    teacher = load_text_tower("minilm-l6-v2", 256)
+    teacher = load_text_tower("minilm-l6-v2")
     texts = ["Splenomegaly", "a  large &amp; firm spleen", "fingers"]
     raw = text_features(teacher, texts, max_tokens=16)
     known = Known.of(teacher, texts, raw, 16)
@@ -183,9 +214,9 @@ def test_unknown_and_absent_models_say_what_there_is(tmp_path):
     with pytest.raises(PhenoLIPError, match="has no open_clip_config.json"):
         load_towers(f"local-dir:{tmp_path}", 64, 256)
     with pytest.raises(PhenoLIPError, match="no packaged weights 'bert'; there are minilm-l6-v2"):
-        load_text_tower("bert", 64)
+        load_text_tower("bert")
     with pytest.raises(PhenoLIPError, match="has no config.json"):
-        load_text_tower(f"local-dir:{tmp_path}", 64)
+        load_text_tower(f"local-dir:{tmp_path}")
 
 
 def test_a_checkpoint_without_trunk_and_head_is_refused(tmp_path):

@@ -56,7 +56,7 @@ def project(tmp_path_factory, toy):
     )
     model.text.transformer.save_pretrained(root / "tower" / "text")
     torch.manual_seed(0)
-    teacher = KnowledgeEncoder(towers.load_text_tower(name, 12), make_projection("linear", 32, 16), 12)
+    teacher = KnowledgeEncoder(towers.load_text_tower(name), make_projection("linear", 32, 16), 12)
     teacher.save(root / "build/stage1", {"tower": "frozen", "teacher": name, "projection": "linear", "embed_dim": 16,
                                          "max_tokens": 12, "context_length": 12})  # fmt: skip
     write_parquet(root / "build/stage1/texts.parquet", attribute_texts(toy, ["name", "synonym", "definition"], 0.0, 0))

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.parallel import Pool, failure, map_batches
+from phenolip_lib.core.parallel import AHEAD, Pool, failure, map_batches
 from phenolip_lib.curation.duplicates import fingerprint
 from phenolip_lib.recognition.recognizer import Recognizer, asserted
 from phenolip_lib.reporting import throughput
@@ -96,6 +96,40 @@ def test_a_worker_that_dies_costs_only_the_item_that_killed_it():
     results = map_batches(moody, items, Pool(workers=2, batch_size=3), name="deadly")
     assert [r if failure(r) is None else "dead" for r in results] == ["A", "B", "dead", "C", "D", "E"]
     assert "died" in failure(results[2])
+
+
+def started(folder):
+    """A worker's setup that leaves a mark of its process."""
+    (Path(folder) / f"{os.getpid()}.started").touch()
+
+
+def done(folder):
+    started(folder)
+    return str(Path(folder) / "done.txt")
+
+
+@pytest.mark.parametrize("deadly", [[100], [0, 101, 199]])
+def test_an_item_that_kills_costs_few_processes_and_little_work(tmp_path, deadly):
+    items = ["die" if i in deadly else f"i{i}" for i in range(200)]
+    pool = Pool(workers=2, batch_size=4)
+    results = map_batches(moody, items, pool, name="deadly", setup=partial(done, str(tmp_path)))
+    assert [i for i, result in enumerate(results) if failure(result)] == deadly
+    assert [r for r in results if failure(r) is None] == [i.upper() for i in items if i != "die"]
+    # A pool, one process that is killed by four, two and one item, and its successor; then the pool anew.
+    assert len(list(tmp_path.glob("*.started"))) <= 2 + len(deadly) * (4 + 2)
+    again = len((tmp_path / "done.txt").read_text().split()) - (200 - len(deadly))
+    assert again <= len(deadly) * 2 * AHEAD * 4
+
+
+def end(folder):
+    started(folder)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_that_cannot_start_are_one_line_and_no_endless_trials(tmp_path):
+    with pytest.raises(PhenoLIPError, match="dies as soon as it starts"):
+        map_batches(moody, list("abcdefgh"), Pool(batch_size=2), name="dead", setup=partial(end, str(tmp_path)))
+    assert len(list(tmp_path.glob("*.started"))) <= 3
 
 
 def test_finished_batches_are_kept_by_content_and_key(tmp_path):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.storage import read_json
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.results import load_results
 from phenolip_lib.evaluation.tasks.retrieval import Relations
@@ -121,6 +122,20 @@ def test_models_are_evaluated_and_absent_ones_do_not_stop_them(experiment, monke
     assert said["colours"] == "evaluated"
     assert said["BiomedCLIP"] == "not asked for"
     assert said["PMC-CLIP"].startswith("not available: its weights are a pickled")
+
+
+def test_results_tell_of_the_run_that_made_them(experiment, monkeypatch, tmp_path):
+    """The same embeddings under other parameters: what an earlier run kept is not given out as this one's."""
+    monkeypatch.setattr(peers, "load_or_reason", lambda name, device: colour_model())
+    told = []
+    for epochs in (1, 2):
+        experiment.params = experiment.params.with_overrides({"stage1.epochs": epochs})
+        peers.evaluate_peers(experiment, ["colours"], tmp_path / str(epochs))
+        found = [read_json(path)["provenance"] for path in (tmp_path / str(epochs)).rglob("*.json")]
+        told.append({facts["params"] for facts in found})
+        sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
+        assert told[-1] == {experiment.params.fingerprint(*sections)}
+    assert told[0] != told[1]
 
 
 def test_a_model_that_gives_no_numbers_is_named(experiment):

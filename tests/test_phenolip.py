@@ -310,9 +310,9 @@ def test_runs_that_are_damaged_or_of_other_towers_are_refused(checkpoint, tmp_pa
     save_file({k: v for k, v in state.items() if not k.startswith("text_head.2")}, weights)
     refused("of another architecture: text_head.2.weight has no counterpart", PhenoLIP.load, tmp_path / "m")
     weights.write_bytes(b"cut off")
-    refused("damaged, or of another architecture", PhenoLIP.load, tmp_path / "m")
+    refused("not safetensors, or damaged", PhenoLIP.load, tmp_path / "m")
     save_file(state, weights)
     config = json.loads((tmp_path / "m.json").read_text())
     del config["image_size"]
     (tmp_path / "m.json").write_text(json.dumps(config))
-    refused("'image_size' is not there; train again", PhenoLIP.load, tmp_path / "m.json")
+    refused("'image_size' is not there, or of another kind; train again", PhenoLIP.load, tmp_path / "m.json")

@@ -102,7 +102,7 @@ def student():
 
 def make_encoder(kind, teacher="minilm-l6-v2", embed_dim=384):
     torch.manual_seed(1)
-    tower = load_text_tower(teacher, 48)
+    tower = load_text_tower(teacher)
     projection = make_projection(kind, tower.width, embed_dim)
     for p in projection.parameters():  # a residual starts at zero, a trained one does not stay there
         torch.nn.init.normal_(p, std=0.1)
@@ -330,7 +330,7 @@ def test_equal_encoders_give_equal_bytes_and_no_pickle(teacher, tmp_path):
 def test_a_failed_publication_leaves_the_older_folder_alone(teacher, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "old").write_text("old")
-    odd = KnowledgeEncoder(load_text_tower(teacher, 48), torch.nn.Sequential(torch.nn.Tanh()), 48)
+    odd = KnowledgeEncoder(load_text_tower(teacher), torch.nn.Sequential(torch.nn.Tanh()), 48)
     with pytest.raises(PhenoLIPError, match="the projection Sequential cannot be written as dense layers"):
         save_sentence_transformers(odd, tmp_path / "model")
     assert hashes(tmp_path).keys() == {"model/old"}

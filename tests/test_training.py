@@ -1,12 +1,17 @@
 """Both stages on small data: they learn, they are repeatable, and they refuse what they must."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.evaluation.linking import held_out_ranks, tfidf_ranks
+from phenolip_lib.graph.exports import shards
+from phenolip_lib.models.features import image_features
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.models.student import build_student, load_student, save_student
 from phenolip_lib.models.towers import load_towers
@@ -21,6 +26,10 @@ SMALL = {
     "stage2.batch_size": 8,
     "stage2.epochs": 4,
 }
+
+
+def student_config(p) -> dict:
+    return {"stage2": p.stage2.model_dump(), **p.encoders.model_dump()}
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +111,15 @@ def test_saved_encoder_gives_the_same_embeddings(small, trained, tmp_path):
     np.testing.assert_array_equal(KnowledgeEncoder.load(tmp_path).embed(texts), encoder.embed(texts))
 
 
+def test_a_teacher_cuts_captions_where_the_parameters_of_its_use_say(small, trained, tmp_path):
+    """A longer `encoders.context_length` reaches a teacher that was trained before it was raised."""
+    trained[0].save(tmp_path, stage1.teacher_config(small))
+    teacher, words = KnowledgeEncoder.load(tmp_path), "heart " * 300
+    longer = [teacher.embed([words + end], max_tokens=400) for end in ("heart", "liver")]
+    assert not np.array_equal(*longer)
+    np.testing.assert_array_equal(*(teacher.embed([words + end], max_tokens=256) for end in ("heart", "liver")))
+
+
 def test_encoder_of_another_shape_is_refused_in_one_line(small, trained, tmp_path):
     trained[0].save(tmp_path, stage1.teacher_config(small) | {"projection": "linear"})
     with pytest.raises(PhenoLIPError, match="checkpoint of another architecture") as error:
@@ -180,26 +198,82 @@ def test_fine_tuning_moves_the_towers_only_after_the_frozen_epochs(small, data, 
         assert [not torch.equal(before[k], state[k]) for k in keys] == [moved, moved]
 
 
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_training_on_shards_needs_no_image_file(small, trained, tmp_path, frozen):
+    """Features, training, and validation on pictures of the shards alone; the same weights as with the files."""
+    encoder, texts, _ = trained
+    root = tmp_path / "root"
+    root.mkdir()
+    pairs = make_pairs(root, n=14).assign(
+        caption="a large spleen", modality="radiology", split=["train"] * 12 + ["val"] * 2
+    )
+    pairs["pair_id"] = [f"set/{i}" for i in range(14)]
+    pairs["phenotypes"] = [["HP:0001744"]] * 14
+    pairs[["dataset", "group", "licence", "url"]] = ["set", "g", "CC0-1.0", ""]
+    pairs["asserted"], pairs["templated"] = True, False
+    shards.write(pairs, root, tmp_path / "shards", per_shard=5)
+    p = small.with_overrides(
+        {"stage2.image_tower": "finetune", "stage2.shards": str(tmp_path / "shards"), "stage2.epochs": 2,
+         "stage2.frozen_epochs": frozen, "stage2.batch_size": 6, "training.loader_workers": 0,
+         "methods": {"phenolip": {}}}
+    )  # fmt: skip
+
+    def train():
+        data = inputs.prepare(p, pairs, root, load_towers("phenolip-tiny", 64, 256), encoder, texts, None)
+        seen = []
+
+        def validate(model):
+            seen.append(inputs.student_features(p, model, data, np.array([12, 13]))[0][12:])
+            return {}
+
+        model, _ = stage2.train(p, data, encoder, 0, validate)
+        return model, seen, data
+
+    model, seen, data = train()
+    files = image_features(model.towers, pairs.iloc[12:], root)
+    np.testing.assert_array_equal(seen[-1], files)
+    assert np.abs(seen[0] - seen[-1]).max() > 0
+    shutil.rmtree(root)
+    again, _, other = train()
+    assert data.pictures == other.pictures != ""
+    for a, b in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_saved_student_gives_the_same_embeddings(small, data, trained, tmp_path):
     model, _ = stage2.train(small, data, trained[0], seed=0)
-    config = {"student": small.encoders.student, "stage2": small.stage2.model_dump()}
-    save_student(tmp_path, "m", model, config)
-    again = load_student(tmp_path, "m", small, trained[0], seed=5)
+    save_student(tmp_path, "m", model, student_config(small))
+    again = load_student(tmp_path, "m", small)
     np.testing.assert_array_equal(again.embed_images(data.images), model.embed_images(data.images))
     np.testing.assert_array_equal(again.embed_texts(data.texts), model.embed_texts(data.texts))
 
 
-def test_student_of_other_towers_is_refused(small, data, trained, tmp_path):
-    model, _ = stage2.train(small.with_overrides({"stage2.epochs": 0}), data, trained[0], seed=0)
-    save_student(tmp_path, "m", model, {"student": "another", "stage2": small.stage2.model_dump()})
-    with pytest.raises(PhenoLIPError, match="trained with another, params say phenolip-tiny"):
-        load_student(tmp_path, "m", small, trained[0], 0)
-    (tmp_path / "m.json").write_text('{"student": "phenolip-tiny"}')
-    from safetensors.torch import save_file
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda state: state.pop("image_head.mlp.fc1.weight"), "image_head.mlp.fc1.weight has no counterpart"),
+        (lambda state: state.clear(), "image_head.mlp.fc1.bias has no counterpart"),
+        (lambda state: state.pop("logit_scale"), "logit_scale has no counterpart"),
+        (lambda state: state.update(more=torch.zeros(1)), "more has no counterpart"),
+        (lambda state: state.update({"text_head.0.weight": torch.zeros(2, 2)}), "size mismatch for text_head.0.weight"),
+    ],
+)
+def test_a_students_file_without_its_tensors_is_refused_in_one_line(small, tmp_path, damage, said):
+    save_student(tmp_path, "m", build_student(small, 0), student_config(small))
+    state = load_file(tmp_path / "m.safetensors")
+    damage(state)
+    save_file(state, tmp_path / "m.safetensors")
+    with pytest.raises(PhenoLIPError, match=said) as error:
+        load_student(tmp_path, "m", small)
+    assert "\n" not in str(error.value)
 
-    save_file({"image_head.mlp.fc1.weight": torch.zeros(2, 2)}, tmp_path / "m.safetensors")
-    with pytest.raises(PhenoLIPError, match="checkpoint of another architecture"):
-        load_student(tmp_path, "m", small, trained[0], 0)
+
+@pytest.mark.parametrize("key", ["student", "image_size", "context_length"])
+def test_a_student_of_other_towers_is_refused(small, tmp_path, key):
+    save_student(tmp_path, "m", build_student(small, 0), student_config(small))
+    other = {"student": "phenolip-tiny-random-text", "image_size": 96, "context_length": 32}[key]
+    with pytest.raises(PhenoLIPError, match=f"trained with encoders.{key} .*, params say {other}"):
+        load_student(tmp_path, "m", small.with_overrides({f"encoders.{key}": other}))
 
 
 def test_biomedclips_kind_of_checkpoint_trains_through_the_same_code(params, toy, tmp_path):

@@ -14,10 +14,11 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from phenolip_lib.core.storage import digest
 
 log = logging.getLogger("phenolip")
 ENGINES = ("serial", "processes", "ray")
+AHEAD = 4
+"""Batches that are handed out a worker; more would have to be run again when one dies."""
 FAILED = "__failed__"
 """Key of the result that stands for an item whose step failed; its value is the reason."""
 
@@ -94,7 +97,7 @@ def map_batches(
         seen: told the number of items of each batch as soon as it is done.
 
     Raises:
-        PhenoLIPError: Ray is asked for and not installed.
+        PhenoLIPError: Ray is asked for and not installed, or no worker process can start.
     """
     batches = [list(items[i : i + pool.batch_size]) for i in range(0, len(items), pool.batch_size)]
     files = [_file(pool.cache, name, key, batch) for batch in batches]
@@ -144,29 +147,66 @@ def _executor(setup: Callable | None, workers: int) -> ProcessPoolExecutor:
 
 
 def _processes(step: Step, jobs: list, setup: Callable | None, workers: int) -> Iterator[tuple[int, list]]:
-    left = dict(jobs)
-    if not left:
-        return
-    try:
-        with _executor(setup, workers) as executor:
-            futures = {i: executor.submit(_work, step, batch) for i, batch in jobs}
-            for i, future in futures.items():
-                results = future.result()
-                del left[i]
-                yield i, results
-    except BrokenProcessPool:
-        log.info("a worker died; its batches are run again one item at a time")
-        for i, batch in left.items():
-            yield i, [result for item in batch for result in _alone(step, item, setup)]
+    """Batches in a pool of processes. If one dies, those that it may have had are cut down to the item that killed it.
+
+    So few batches are handed out ahead that all others have not been touched; they go on in a new pool.
+    """
+    left, suspects = dict(jobs), []
+    while left:
+        try:
+            with _executor(setup, workers) as executor:
+                ahead = iter(list(left.items()))
+                running = {}
+                while True:
+                    for i, batch in islice(ahead, AHEAD * workers - len(running)):
+                        running[executor.submit(_work, step, batch)] = i
+                    if not running:
+                        return
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        results = future.result()
+                        i = running.pop(future)
+                        del left[i]
+                        yield i, results
+        except BrokenProcessPool:
+            suspects = [(i, left.pop(i)) for i in sorted(running.values())]
+        log.info("a worker died; the %d batches that were handed out are run again one by one", len(suspects))
+        with _Alone(step, setup) as alone:
+            for i, batch in suspects:
+                yield i, alone(batch)
 
 
-def _alone(step: Step, item: Any, setup: Callable | None) -> list:
-    """One item in a process of its own, which it may take down."""
-    try:
-        with _executor(setup, 1) as executor:
-            return executor.submit(_work, step, [item]).result()
-    except BrokenProcessPool:
-        return [{FAILED: "the worker process died (killed, or out of memory)"}]
+class _Alone:
+    """Batches in one process, which they may take down: then another one halves them until an item is left."""
+
+    def __init__(self, step: Step, setup: Callable | None) -> None:
+        self.step, self.setup, self.executor = step, setup, None
+
+    def __call__(self, batch: list) -> list:
+        try:
+            if self.executor is None:
+                self.executor = _executor(self.setup, 1)
+                self.executor.submit(int).result()
+        except BrokenProcessPool:
+            raise PhenoLIPError("a worker process dies as soon as it starts; it may be short of memory") from None
+        try:
+            return self.executor.submit(_work, self.step, batch).result()
+        except BrokenProcessPool:
+            self.close()
+        if len(batch) == 1:
+            return [{FAILED: "the worker process died (killed, or out of memory)"}]
+        half = len(batch) // 2
+        return self(batch[:half]) + self(batch[half:])
+
+    def close(self) -> None:
+        if self.executor is not None:
+            self.executor.shutdown()
+        self.executor = None
+
+    def __enter__(self) -> _Alone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class _RayStep:

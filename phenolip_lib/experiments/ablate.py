@@ -41,11 +41,11 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
     """
     ablated, onto = params.ablated(name), Ontology.load(paths.hpo)
     teacher = None
-    if _differ(params, ablated, "stage1") or params.encoders.teacher != ablated.encoders.teacher:
+    if stage1.teacher_key(params, onto) != stage1.teacher_key(ablated, onto):
         log.info("ablation %s changes stage 1: its own teacher", name)
         teacher = _teacher(ablated, onto, paths)
     pairs = load_pairs(paths.phenokg(source))
-    if _differ(params, ablated, "phenokg"):
+    if params.phenokg != ablated.phenokg:
         log.info("ablation %s changes PhenoKG: its own training pairs", name)
         quarantine = read_parquet(paths.phenokg(source) / "quarantine.parquet")
         pairs = same_test(pairs, _rebuilt(ablated, source, onto, paths), quarantine)
@@ -86,16 +86,11 @@ def _figure(record_ids: pd.Series) -> pd.Series:
     return record_ids.str.split("#", n=1).str[0]
 
 
-def _differ(params: Params, ablated: Params, section: str) -> bool:
-    return params.fingerprint(section) != ablated.fingerprint(section)
-
-
 def _teacher(params: Params, onto: Ontology, paths: Paths) -> KnowledgeEncoder:
     """The knowledge encoder of these parameters, trained once."""
     config = stage1.teacher_config(params)
-    key = digest(config["fingerprint"], params.fingerprint("training"), onto.content, code_digest(stage1.__name__))
     return kept(
-        paths.cache / "teachers" / key,
+        paths.cache / "teachers" / stage1.teacher_key(params, onto),
         lambda: stage1.train(params, onto, paths.cache)[0],
         lambda folder, encoder: encoder.save(folder, config),
         KnowledgeEncoder.load,

@@ -113,18 +113,18 @@ def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: S
     """
     experiment, embedded = case.experiment, case.embedded
     p = experiment.params
-    key = digest(
-        experiment.content, p.fingerprint("evaluation"), seed, tasks, code_digest(__name__),
-        digest_arrays(embedded.images, embedded.captions), case.scale, experiment.source,
-        [experiment.beside(name) for name in tasks],
-    )  # fmt: skip
-    place = experiment.paths.cache / "results" / f"{experiment.source}-{method}-seed{seed}-{key}"
     sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
     facts = {
         "source": experiment.source, "method": method, "seed": seed,
         "n_train": experiment.n_train if case.student else 0,
         "provenance": provenance(params=p.fingerprint(*sections), release=experiment.onto.release),
     }  # fmt: skip
+    # Of the facts too, which are kept with the results: they tell of the run that made these, never of another one.
+    key = digest(
+        experiment.content, facts, tasks, code_digest(__name__), case.scale,
+        digest_arrays(embedded.images, embedded.captions), [experiment.beside(name) for name in tasks],
+    )  # fmt: skip
+    place = experiment.paths.cache / "results" / f"{experiment.source}-{method}-seed{seed}-{key}"
 
     def compute() -> dict[str, Result]:
         results = {name: TASKS[name](case) for name in tasks}
@@ -153,5 +153,5 @@ def _evaluate_saved(experiment: Experiment, job: tuple[Path, Path, str, int]) ->
     """One model of `evaluate_all`."""
     models, folder, method, seed = job
     params = experiment.params.method(method)
-    student = load_student(models, f"{method}-seed{seed}", params, experiment.teacher, seed)
+    student = load_student(models, f"{method}-seed{seed}", params)
     evaluate(experiment, student, method, seed, folder)

@@ -116,7 +116,7 @@ class Experiment:
             self.paths.cache / "students" / run.name,
             lambda: self.train(method, seed)[0].eval().requires_grad_(False),
             lambda folder, student: save_student(folder, method, student, self._config(params, method, seed)),
-            lambda folder: load_student(folder, method, params, self.teacher, seed),
+            lambda folder: load_student(folder, method, params),
         )
         Checkpoints(run).clear()
         return model
@@ -221,15 +221,11 @@ class Experiment:
 
     def _run_folder(self, params: Params, method: str, seed: int) -> Path:
         """Where the state of a run lies; another setting or other data is another folder."""
-        sections = params.fingerprint("encoders", "training", "stage1", "stage2")
-        key = digest(
-            sections,
-            params.runtime.model_dump(exclude={"workers"}),
-            seed,
-            self.content,
-            code_digest(stage2.__name__, inputs.__name__),
+        return (
+            self.paths.cache
+            / "runs"
+            / f"{self.source}-{method}-seed{seed}-{stage2.run_key(params, seed, self.content)}"
         )
-        return self.paths.cache / "runs" / f"{self.source}-{method}-seed{seed}-{key}"
 
     @cached_property
     def content(self) -> str:
@@ -240,6 +236,7 @@ class Experiment:
             self.onto.content,
             pairs,
             self.pairs["phenotypes"].map(list).tolist(),
+            data.pictures,
             digest_arrays(data.images, data.texts, data.teacher, data.onto_texts, data.onto_teacher),
         )
 

@@ -15,11 +15,10 @@ from pathlib import Path
 import torch
 
 from phenolip_lib.core import runtime
-from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params, load_params
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.core.storage import digest, write_json, write_parquet
+from phenolip_lib.core.storage import write_json, write_parquet
 from phenolip_lib.experiments.experiment import Experiment
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.training import distributed, stage1
@@ -66,8 +65,7 @@ def train_encoder(params: Params, out: Path, paths: Paths, group: Group, device:
     """Stage 1: writes the encoder, its attribute texts and the training history."""
     onto = Ontology.load(paths.hpo)
     config = stage1.teacher_config(params)
-    key = digest(config["fingerprint"], params.fingerprint("training"), onto.content, code_digest(stage1.__name__))
-    runs = Checkpoints(paths.cache / "runs" / f"{ONTOLOGY}-{key}")
+    runs = Checkpoints(paths.cache / "runs" / f"{ONTOLOGY}-{stage1.teacher_key(params, onto)}")
     encoder, texts, history = stage1.train(
         params, onto, paths.cache, group=group, device=device, checkpoints=runs, curves=out / "curves" / "stage1"
     )

@@ -30,6 +30,7 @@ from phenolip_lib.core.compat import open_clip
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import digest, digest_arrays, read_json
 from phenolip_lib.models.phenolip import PhenoLIP
+from phenolip_lib.models.towers import own_random_numbers
 
 PEERS: dict[str, dict[str, str]] = read_json(Path(__file__).parent / "peers.json")
 TRANSFORMERS = "transformers:"
@@ -90,9 +91,9 @@ def load(name: str, device: torch.device | str = "cpu") -> Adapter:
     try:
         with _short_waits(), torch.no_grad():
             return _loader(where)(where, name, torch.device(device))
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        if isinstance(error, PhenoLIPError):
-            raise
+    except PhenoLIPError:
+        raise
+    except Exception as error:  # of weights that are cut off alone there are a dozen kinds
         raise PhenoLIPError(f"{name}: cannot be had here ({_cause(error)})") from None
 
 
@@ -156,8 +157,8 @@ def _open_clip(where: str, name: str, device: torch.device) -> Adapter:
     else:
         architecture, _, tag = where.partition("/")
         if tag == RANDOM:
-            torch.manual_seed(0)
-            model, _, preprocess = open_clip.create_model_and_transforms(architecture, pretrained=None)
+            with own_random_numbers(0):
+                model, _, preprocess = open_clip.create_model_and_transforms(architecture, pretrained=None)
         else:
             model, preprocess = open_clip.create_model_from_pretrained(architecture, pretrained=tag)
         tokenizer = open_clip.get_tokenizer(architecture)

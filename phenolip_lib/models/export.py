@@ -22,15 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import atomic_folder, atomic_path, read_json, write_json, write_text
-from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder, Residual, make_projection
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder, Residual
 from phenolip_lib.models.student import Student
-from phenolip_lib.models.towers import TextTower, TwoTowers, load_towers
+from phenolip_lib.models.towers import TextTower
 
 GELU, IDENTITY = "torch.nn.modules.activation.GELU", "torch.nn.modules.linear.Identity"
 MODULES = "sentence_transformers.models"
@@ -43,43 +42,6 @@ def student_preprocess(student: Student) -> dict[str, Any]:
         "size": [towers.image_size] * 2, "mode": "RGB", "mean": list(towers.mean), "std": list(towers.std),
         **towers.fit._asdict(),
     }  # fmt: skip
-
-
-def load_run(path: Path) -> tuple[Student, dict[str, Any]]:
-    """A trained student and its configuration, from ``<path>.safetensors`` and ``<path>.json``.
-
-    Raises:
-        PhenoLIPError: absent, damaged, or made for other towers.
-    """
-    path = Path(path)
-    if path.suffix in (".json", ".safetensors"):
-        path = path.with_suffix("")
-    weights, settings = Path(f"{path}.safetensors"), Path(f"{path}.json")
-    if not weights.is_file() or not settings.is_file():
-        raise PhenoLIPError(f"{path}: neither a folder with open_clip_config.json nor a student that `dvc repro` made")
-    try:
-        config, state = read_json(settings), load_file(weights)
-        towers = load_towers(config["student"], config["image_size"], config["context_length"])
-        stage2 = config["stage2"]
-        if stage2["student_text_init"] == "teacher":
-            towers.model.text.proj = _teacher_head(state, towers)
-        student = Student(towers, stage2["init_temperature"], stage2["head_dropout"])
-        found = student.load_state_dict(state, strict=False)
-    except KeyError as error:
-        raise PhenoLIPError(f"{settings}: {error} is not there; train again with `dvc repro`") from None
-    except (RuntimeError, ValueError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise PhenoLIPError(f"{weights}: damaged, or of another architecture: {reason}") from None
-    wrong = found.unexpected_keys + [k for k in found.missing_keys if k.startswith(("image_head.", "text_head."))]
-    if wrong:
-        raise PhenoLIPError(f"{weights}: of another architecture: {wrong[0]} has no counterpart")
-    return student.eval().requires_grad_(False), config
-
-
-def _teacher_head(state: dict[str, torch.Tensor], towers: TwoTowers) -> torch.nn.Module:
-    """A text head that started as the teacher's projection, of the kind the tensors' names tell."""
-    kind = "linear" if "text_head.weight" in state else "mlp" if "text_head.0.weight" in state else "residual"
-    return make_projection(kind, towers.text.width, towers.embed_dim)
 
 
 def save_open_clip(student: Student, folder: Path, repo_id: str | None = None, card: str = "") -> None:

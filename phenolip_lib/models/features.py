@@ -163,18 +163,16 @@ def image_features(
             starts = range(0, len(pairs), batch_size)
             return np.concatenate(_side_by_side(one, starts, workers, device, f"{len(pairs)} pictures"))
 
-    contents = digests(root, pairs["image"], workers)
-    boxes = pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
-    key = digest(
-        "image",
-        towers.fingerprint,
-        towers.image_size,
-        precision(device),
-        code_digest(__name__),
-        pairs["image"].map(contents).tolist(),
-        boxes,
-    )
-    return cached(cache, key, len(pairs), compute)
+    if cache is None:
+        return compute()
+    own = (towers.fingerprint, towers.image_size, precision(device), code_digest(__name__))
+    return cached(cache, digest("image", *own, *contents_of(pairs, root, workers)), len(pairs), compute)
+
+
+def contents_of(pairs: pd.DataFrame, root: Path, workers: int = 1) -> tuple[list[str], list[list[float]]]:
+    """What the pairs' pictures are, for keys of what is made of them: the digest and the box of each."""
+    contents = pairs["image"].map(digests(root, pairs["image"], workers)).tolist()
+    return contents, pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
 
 
 @contextmanager

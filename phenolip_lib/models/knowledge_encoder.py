@@ -14,7 +14,7 @@ from torch import nn
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import atomic_path, digest, digest_arrays, read_json, write_json
 from phenolip_lib.models.features import text_features
-from phenolip_lib.models.towers import TextTower, load_text_tower
+from phenolip_lib.models.towers import TextTower, load_text_tower, own_random_numbers
 from phenolip_lib.models.weights import read_weights
 
 
@@ -101,8 +101,9 @@ class KnowledgeEncoder:
         if not (folder / "config.json").is_file():
             raise PhenoLIPError(f"{folder}: there is no knowledge encoder; run `dvc repro stage1`")
         config = read_json(folder / "config.json", ("teacher", "projection", "embed_dim", "max_tokens"))
-        tower = load_text_tower(config["teacher"], config.get("context_length", config["max_tokens"]))
-        projection = make_projection(config["projection"], tower.width, config["embed_dim"])
+        tower = load_text_tower(config["teacher"])
+        with own_random_numbers(0):
+            projection = make_projection(config["projection"], tower.width, config["embed_dim"])
         state = read_weights(folder / "model.safetensors")
         try:
             projection.load_state_dict(

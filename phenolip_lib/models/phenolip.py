@@ -28,9 +28,10 @@ from phenolip_lib.core.runtime import pick_device
 from phenolip_lib.core.storage import digest, digest_arrays
 from phenolip_lib.data.archives import split_container
 from phenolip_lib.data.images import as_rgb, read_image
-from phenolip_lib.models.export import load_run, student_preprocess
+from phenolip_lib.models.export import student_preprocess
 from phenolip_lib.models.prompts import PROMPTS, ensemble
 from phenolip_lib.models.prompts import prompts as modality_prompts
+from phenolip_lib.models.student import read_student
 from phenolip_lib.models.towers import TwoTowers, load_towers
 from phenolip_lib.ontology.ontology import Ontology
 
@@ -98,7 +99,7 @@ class PhenoLIP:
                 towers, towers.config["preprocess_cfg"], towers.model.logit_scale.exp().item(),
                 None if bias is None else bias.item(), ontology, torch_device,
             )  # fmt: skip
-        student, _ = load_run(path)
+        student, _ = read_student(path)
         bias = student.logit_bias.item() or None
         scale = student.logit_scale.exp().item()
         return cls(student.towers, student_preprocess(student), scale, bias, ontology, torch_device)

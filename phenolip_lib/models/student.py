@@ -17,8 +17,8 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.runtime import autocast
 from phenolip_lib.core.storage import atomic_path, read_json, write_json
-from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
-from phenolip_lib.models.towers import TwoTowers, load_towers
+from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder, make_projection
+from phenolip_lib.models.towers import TwoTowers, load_towers, own_random_numbers
 from phenolip_lib.models.weights import read_weights
 
 MAX_SCALE = math.log(100)
@@ -129,36 +129,69 @@ def build_student(params: Params, seed: int, teacher: KnowledgeEncoder | None = 
     return Student(towers, p.init_temperature, p.head_dropout, bias)
 
 
-def save_student(folder: Path, name: str, student: Student, config: dict[str, Any]) -> None:
-    """``<name>.safetensors`` and ``<name>.json``; frozen trunks are named, not copied."""
-    stage2 = config["stage2"]
+def _saved(key: str, stage2: dict[str, Any]) -> bool:
+    """Whether a tensor of the student lies in its file; frozen trunks are named there, not copied."""
     kept = ["image_head.", "text_head.", "logit_"]
     kept += ["image_trunk."] * (stage2["image_tower"] == "finetune")
     kept += ["text_trunk."] * (stage2["text_tower"] == "finetune")
-    state = {k: v.contiguous() for k, v in student.state_dict().items() if k.startswith(tuple(kept))}
+    return key.startswith(tuple(kept))
+
+
+def save_student(folder: Path, name: str, student: Student, config: dict[str, Any]) -> None:
+    """``<name>.safetensors`` with what was trained, and ``<name>.json``."""
+    state = {k: v.contiguous() for k, v in student.state_dict().items() if _saved(k, config["stage2"])}
     with atomic_path(folder / f"{name}.safetensors") as temporary:
         save_file(state, temporary)
     write_json(folder / f"{name}.json", config)
 
 
-def load_student(folder: Path, name: str, params: Params, teacher: KnowledgeEncoder | None, seed: int) -> Student:
-    """Read what `save_student` wrote.
+def read_student(path: Path) -> tuple[Student, dict[str, Any]]:
+    """A trained student and its configuration, from ``<path>.safetensors`` and ``<path>.json``.
 
     Raises:
-        PhenoLIPError: absent, or made for other towers.
+        PhenoLIPError: absent, damaged, made for other towers, or without one of the tensors that were trained.
     """
-    path = folder / f"{name}.safetensors"
-    if not path.is_file():
-        raise PhenoLIPError(f"{path}: not trained yet; run `dvc repro`")
-    config = read_json(folder / f"{name}.json", ("student",))
-    if config["student"] != params.encoders.student:
-        raise PhenoLIPError(f"{path}: trained with {config['student']}, params say {params.encoders.student}")
-    student, state = build_student(params, seed, teacher), read_weights(path)
+    path = Path(path)
+    if path.suffix in (".json", ".safetensors"):
+        path = path.with_suffix("")
+    weights, settings = Path(f"{path}.safetensors"), Path(f"{path}.json")
+    if not weights.is_file() or not settings.is_file():
+        raise PhenoLIPError(f"{path}: neither a folder with open_clip_config.json nor a student that `dvc repro` made")
+    config, state = read_json(settings), read_weights(weights)
     try:
-        found = student.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise PhenoLIPError(f"{path}: a checkpoint of another architecture: {first}") from None
-    if found.unexpected_keys:
-        raise PhenoLIPError(f"{path}: a checkpoint of another architecture: it holds {found.unexpected_keys[0]}")
-    return student.eval().requires_grad_(False)
+        stage2 = config["stage2"]
+        towers = load_towers(config["student"], config["image_size"], config["context_length"])
+        if stage2["student_text_init"] == "teacher":
+            # Of the kind that the tensors' names tell.
+            kind = "linear" if "text_head.weight" in state else "mlp" if "text_head.0.weight" in state else "residual"
+            with own_random_numbers(0):
+                towers.model.text.proj = make_projection(kind, towers.text.width, towers.embed_dim)
+        student = Student(towers, stage2["init_temperature"], stage2["head_dropout"])
+        wanted = {key for key in student.state_dict() if _saved(key, stage2)}
+        if other := sorted(wanted ^ state.keys()):
+            raise PhenoLIPError(f"{weights}: of another architecture: {other[0]} has no counterpart; train it again")
+        student.load_state_dict(state, strict=False)
+    except (KeyError, TypeError) as error:
+        raise PhenoLIPError(
+            f"{settings}: {error} is not there, or of another kind; train again with `dvc repro`"
+        ) from None
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise PhenoLIPError(f"{weights}: damaged, or of another architecture: {reason}") from None
+    return student.eval().requires_grad_(False), config
+
+
+def load_student(folder: Path, name: str, params: Params) -> Student:
+    """`read_student` of a student that these parameters describe.
+
+    Raises:
+        PhenoLIPError: it was trained with other towers, or what `read_student` refuses.
+    """
+    student, config = read_student(folder / name)
+    for key in ("student", "image_size", "context_length"):
+        if config[key] != getattr(params.encoders, key):
+            raise PhenoLIPError(
+                f"{folder / name}: trained with encoders.{key} {config[key]}, params say "
+                f"{getattr(params.encoders, key)}; run `dvc repro`"
+            )
+    return student

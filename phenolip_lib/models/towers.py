@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from phenolip_lib.core.compat import open_clip
-from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.storage import digest, read_json
+from phenolip_lib.core.errors import DamagedError, PhenoLIPError
+from phenolip_lib.core.storage import digest, read_json, reading
 from phenolip_lib.models.preprocess import Fit
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -126,7 +126,8 @@ def load_efficientnet_lite0(trunk: nn.Module, path: Path) -> None:
         PhenoLIPError: the file does not fit the architecture.
     """
     ours = [(k, v) for k, v in trunk.state_dict().items() if not k.startswith("classifier")]
-    theirs = list(torch.load(path, map_location="cpu", weights_only=True).items())
+    with reading(path):
+        theirs = list(torch.load(path, map_location="cpu", weights_only=True).items())
     theirs = [item for item in theirs if not item[0].startswith(("classifier", "_fc", "fc"))]
     if [v.shape for _, v in ours] != [v.shape for _, v in theirs]:
         raise PhenoLIPError(
@@ -151,9 +152,28 @@ def load_towers(name: str, image_size: int, context_length: int, seed: int = 0) 
     Raises:
         PhenoLIPError: unknown name, absent or unfit checkpoint, towers without trunk and head.
     """
-    torch.manual_seed(seed)
-    if name.startswith(("hf-hub:", "local-dir:")):
-        return _load_checkpoint(name, context_length)
+    with own_random_numbers(seed):
+        if name.startswith(("hf-hub:", "local-dir:")):
+            return _load_checkpoint(name, context_length)
+        towers = _load_config(name, image_size, context_length)
+    weights = read_json(CONFIGS / f"{name}.json")["weights"].values()
+    if seed and sum(kind.startswith("package:") for kind in weights) < 2:
+        # A trunk without pretrained weights is the same for every seed: features of frozen trunks are shared.
+        first = load_towers(name, image_size, context_length)
+        towers.model.visual.trunk.load_state_dict(first.model.visual.trunk.state_dict())
+        towers.text.encoder.transformer.load_state_dict(first.text.encoder.transformer.state_dict())
+    return towers
+
+
+@contextmanager
+def own_random_numbers(seed: int) -> Iterator[None]:
+    """A block that initialises weights on the CPU from `seed`; the random numbers of the caller go on after it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _load_config(name: str, image_size: int, context_length: int) -> TwoTowers:
     if name not in named_configs():
         near = difflib.get_close_matches(name, named_configs(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(named_configs())}"
@@ -196,7 +216,9 @@ def _load_checkpoint(name: str, context_length: int) -> TwoTowers:
         config = _checkpoint_config(name)
         model, _ = open_clip.create_model_from_pretrained(name, text_cfg=config["text_cfg"])
         tokenizer = open_clip.get_tokenizer(name)
-    except (RuntimeError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except DamagedError:
+        raise
+    except Exception as error:  # of pickles, npz and safetensors that are cut off alone there are a dozen kinds
         raise PhenoLIPError(f"{name}: cannot be loaded ({' '.join(str(error).split())[:200]})") from None
     preprocess = open_clip.model.get_model_preprocess_cfg(model)
     size = preprocess["size"]
@@ -241,8 +263,8 @@ def _tokenizer(name: str):
     return AutoTokenizer.from_pretrained(name)
 
 
-def load_text_tower(name: str, context_length: int) -> TextTower:
-    """A text trunk for the knowledge encoder.
+def load_text_tower(name: str) -> TextTower:
+    """A text trunk for the knowledge encoder; it takes as many tokens as it has positions for.
 
     Args:
         name: packaged weights (``minilm-l6-v2``), ``hf-hub:OWNER/NAME`` or ``local-dir:PATH`` of a
@@ -262,9 +284,12 @@ def load_text_tower(name: str, context_length: int) -> TextTower:
     try:
         encoder = open_clip.hf_model.HFTextEncoder(where, output_dim=0, pooler_type="mean_pooler", proj_type=None)
         tokenizer = _tokenizer(where)
-    except (OSError, ValueError, KeyError) as error:
-        raise PhenoLIPError(f"encoders.teacher: {name} cannot be loaded ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # as above
+        raise PhenoLIPError(
+            f"encoders.teacher: {name} cannot be loaded ({' '.join(str(error).split())[:200]})"
+        ) from None
     encoder.eval().requires_grad_(False)
     # Packaged weights are the same trunk in both stages, so its features are shared in the cache.
     packaged = name in PACKAGED_TEXT
-    return TextTower(encoder, tokenizer, context_length, digest(f"package:{name}" if packaged else (name, "teacher")))
+    longest = min(encoder.config.max_position_embeddings, tokenizer.model_max_length)
+    return TextTower(encoder, tokenizer, longest, digest(f"package:{name}" if packaged else (name, "teacher")))

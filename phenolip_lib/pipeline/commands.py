@@ -161,6 +161,7 @@ def publish(
     """Write a trained model as a folder that open_clip or sentence-transformers loads, with its model card."""
     from phenolip_lib.models import export as writer
     from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
+    from phenolip_lib.models.student import read_student
     from phenolip_lib.reporting.model_card import encoder_card, model_card, student_card
 
     if repo_id.count("/") != (1 if repo_id else 0):
@@ -173,7 +174,7 @@ def publish(
         card = encoder_card(run, repo_id or str(to), licence)
         writer.save_sentence_transformers(encoder, to, model_card(card))
     else:
-        student, config = writer.load_run(run)
+        student, config = read_student(run)
         card = student_card(run, config, f"hf-hub:{repo_id}" if repo_id else f"local-dir:{to}", licence)
         writer.save_open_clip(student, to, repo_id or None, model_card(card))
     typer.echo(f"{to}: {card.library}, load it as {card.where}")

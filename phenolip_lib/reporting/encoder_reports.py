@@ -43,7 +43,7 @@ class Compared:
 def compared(encoder: KnowledgeEncoder, texts: pd.DataFrame, params: Params, cache: Path | None) -> Compared:
     """Embeddings of all attribute texts before and after training."""
     p, options = params.stage1, {"cache": cache, "workers": params.runtime.workers}
-    raw = load_text_tower(params.encoders.teacher, p.max_tokens) if p.tower == "finetune" else encoder.tower
+    raw = load_text_tower(params.encoders.teacher) if p.tower == "finetune" else encoder.tower
 
     def untrained(strings: list[str]) -> np.ndarray:
         features = text_features(raw, strings, max_tokens=p.max_tokens, **options)

@@ -65,7 +65,7 @@ def examples(
     for column, method in enumerate(methods, start=1):
         params = experiment.params.method(method)
         seed = params.seeds[0]
-        student = load_student(models, f"{method}-seed{seed}", params, experiment.teacher, seed)
+        student = load_student(models, f"{method}-seed{seed}", params)
         embedded, features = experiment.embed(student), experiment.feature_maps(student)
         for row, (dataset, query) in zip(axes, chosen, strict=True):
             pair_id, hpo_id = query.rsplit(" ", 1)

@@ -78,7 +78,7 @@ def trained(experiment: Experiment, folder: Path, methods: Sequence[str]) -> dic
     found = {}
     for method in methods:
         params = experiment.params.method(method)
-        student = load_student(folder, f"{method}-seed{params.seeds[0]}", params, experiment.teacher, params.seeds[0])
+        student = load_student(folder, f"{method}-seed{params.seeds[0]}", params)
         found[method] = student, experiment.embed(student)
     return found
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from phenolip_lib.core.errors import DamagedError
+from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.kept import spared
 from phenolip_lib.core.runtime import log
 from phenolip_lib.core.storage import atomic_path, read_json, sha256_file, write_json
+from phenolip_lib.models.weights import read_weights
 
 
 class Checkpoints:
@@ -64,8 +65,8 @@ class Checkpoints:
             try:
                 state = read_json(path.with_suffix(".json"), ("sha256", "step"))
                 if sha256_file(path) == state["sha256"]:
-                    return load_file(path), state
-            except (OSError, DamagedError):
+                    return read_weights(path), state
+            except (OSError, PhenoLIPError):
                 pass
             log.info("checkpoint %s is damaged; trying an earlier one", path)
         return None

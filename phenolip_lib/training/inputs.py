@@ -13,15 +13,16 @@ from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.runtime import pick_device, precision
 from phenolip_lib.core.storage import digest
-from phenolip_lib.models.features import Known, cached, image_features, text_features
+from phenolip_lib.models.features import Known, cached, contents_of, image_features, text_features
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.models.student import Student
 from phenolip_lib.models.towers import TwoTowers
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.training import affinity
+from phenolip_lib.training.streaming import hashes_of, shard_members
 
 KD_KINDS = ("name", "synonym", "definition")
-"""Files whose change makes kept features and embeddings of texts stale."""
+"""Attribute texts that the student is distilled on beside captions."""
 
 
 @dataclass
@@ -31,12 +32,13 @@ class TrainingData:
     Attributes:
         pairs: curated pairs, all splits.
         root: folder that the pairs' images are relative to.
-        images: image trunk features ``(n, width)``.
+        images: image trunk features ``(n, width)``; zeros where no epoch takes them, see `pictures`.
         texts: student text trunk features of the captions ``(n, width)``.
         teacher: stage-1 embeddings of the captions ``(n, embed_dim)``, L2-normalised.
         onto_strings: ontology texts for distillation beyond captions.
         onto_texts, onto_teacher: `texts` and `teacher` of these.
         relations: which pairs share or nearly share a phenotype.
+        pictures: a hash of the images where `images` does not tell them.
     """
 
     pairs: pd.DataFrame
@@ -48,6 +50,7 @@ class TrainingData:
     onto_texts: np.ndarray
     onto_teacher: np.ndarray
     relations: affinity.Affinity
+    pictures: str = ""
 
 
 def prepare(
@@ -83,17 +86,31 @@ def prepare(
 
     captions, taught = both(pairs["caption"].tolist(), params.encoders.context_length, np.arange(len(pairs)))
     onto_texts, onto_taught = both(attributes["text"].tolist(), params.stage1.max_tokens, chosen)
+    pictures = ""
+    if _takes_features(params):
+        images = image_features(towers, pairs, root, **options)
+    else:
+        images = np.zeros((len(pairs), towers.model.visual.trunk.num_features), dtype=np.float32)
+        shards = params.stage2.shards
+        pictures = digest(contents_of(pairs, root, params.runtime.workers) if shards is None else hashes_of(shards))
     return TrainingData(
         pairs,
         root,
-        image_features(towers, pairs, root, device=device, workers=params.runtime.workers, cache=cache),
+        images,
         captions,
         taught,
         attributes["text"].to_numpy()[chosen],
         onto_texts,
         onto_taught,
         affinity.build(pairs["phenotypes"].tolist(), captions, onto),
+        pictures,
     )
+
+
+def _takes_features(params: Params) -> bool:
+    """Whether an epoch of any method takes image features; on shards a tower that trains runs in all of them."""
+    settings = [params.stage2, *(params.method(name).stage2 for name in params.methods)]
+    return any(p.image_tower == "frozen" or (p.frozen_epochs > 0 and p.shards is None) for p in settings)
 
 
 def student_features(
@@ -108,9 +125,15 @@ def student_features(
     device, rows = student.logit_scale.device, np.arange(len(data.pairs)) if rows is None else rows
     wanted = data.pairs.iloc[rows]
     if params.stage2.image_tower == "finetune":
-        images = np.zeros_like(images)
-        workers = params.runtime.workers
-        images[rows] = image_features(student.towers, wanted, data.root, device=device, workers=workers)
+        images, options = np.zeros_like(images), {"device": device, "workers": params.runtime.workers}
+        packed, folder = shard_members(
+            params.stage2.shards, wanted
+        )  # from the shards what they have: files may be gone
+        for table, root in ((packed, folder), (wanted.drop(packed.index), data.root)):
+            if len(table):
+                images[data.pairs.index.get_indexer(table.index)] = image_features(
+                    student.towers, table, root, **options
+                )
     if params.stage2.text_tower == "finetune":
         texts = np.zeros_like(texts)
         texts[rows] = text_features(student.towers.text, wanted["caption"].tolist(), device=device)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.runtime import autocast, pick_device, provenance, seed_everything
@@ -155,7 +156,7 @@ def train(
     p, group = params.stage1, group or Group()
     device = device or pick_device(params.runtime.device)
     seed_everything(p.seed)
-    tower = load_text_tower(params.encoders.teacher, _context_length(params))
+    tower = load_text_tower(params.encoders.teacher)
     projection = make_projection(p.projection, tower.width, p.embed_dim)
     texts = attribute_texts(onto, list(p.texts), p.held_out_share, p.seed, p.held_out_definitions)
     features = None
@@ -177,9 +178,11 @@ def train(
     return KnowledgeEncoder(tower, projection, p.max_tokens), texts, history
 
 
-def _context_length(params: Params) -> int:
-    """Tokens the tower takes: a whole caption, or an ontology text where these are cut later."""
-    return max(params.encoders.context_length, params.stage1.max_tokens)
+def teacher_key(params: Params, onto: Ontology) -> str:
+    """A hash of all that a teacher's weights depend on, for cache keys."""
+    sections = params.fingerprint("stage1", "training"), params.encoders.teacher
+    runtime = params.runtime.model_dump(exclude={"workers"})
+    return digest(*sections, runtime, onto.content, code_digest(__name__))
 
 
 def teacher_config(params: Params) -> dict:
@@ -190,8 +193,6 @@ def teacher_config(params: Params) -> dict:
         "projection": p.projection,
         "embed_dim": p.embed_dim,
         "max_tokens": p.max_tokens,
-        "context_length": _context_length(params),
         "tower": p.tower,
-        "fingerprint": digest(params.fingerprint("hpo", "stage1"), teacher),
         "provenance": provenance(params=params.fingerprint("hpo", "stage1"), seed=p.seed),
     }

@@ -16,9 +16,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.runtime import pick_device, seed_everything
+from phenolip_lib.core.storage import digest
 from phenolip_lib.core.watch import Watch
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.models.student import MAX_SCALE, Student, build_student
@@ -121,7 +123,8 @@ class Pretraining:
         self.module.live = tuple(self.trunks) if live else ()
         for trunk in self.trunks:
             trunk.requires_grad_(live)
-        self.run_image = live and self.p.image_tower == "finetune"
+        # No features are computed beforehand where pictures come in a stream.
+        self.run_image = self.p.image_tower == "finetune" and (live or self.stream is not None)
         self.run_text = live and self.p.text_tower == "finetune"
         return before != self.module.live
 
@@ -213,6 +216,18 @@ class Pretraining:
         if self.p.lambda_kd > 0:
             numbers["logit_scale_kd"] = student.logit_scale_kd.exp()
         return numbers
+
+
+def run_key(params: Params, seed: int, content: str) -> str:
+    """A hash of all that a student's weights and history depend on, for cache keys.
+
+    Args:
+        content: a hash of the data.
+    """
+    sections = params.fingerprint("encoders", "training", "stage1", "stage2")
+    runtime = params.runtime.model_dump(exclude={"workers"})
+    # Validation retrieves among so many candidates, and may end the run early.
+    return digest(sections, runtime, params.evaluation.candidates, seed, content, code_digest(__name__))
 
 
 def train(

@@ -31,6 +31,7 @@ import torch
 from phenolip_lib.core.errors import DamagedError, PhenoLIPError
 from phenolip_lib.core.storage import digest, read_json, sha256_file
 from phenolip_lib.data.archives import members, read_member
+from phenolip_lib.data.images import WHOLE
 from phenolip_lib.models.preprocess import SQUASH, Fit
 from phenolip_lib.training.augment import Augment, picture_seed
 from phenolip_lib.training.image_loader import Reader, read_pixels
@@ -125,6 +126,42 @@ def _index(folder: Path, prefix: str) -> list[dict] | None:
     except (DamagedError, ValueError, KeyError, TypeError):
         raise PhenoLIPError(f"{path}: not an index that `phenolip export webdataset` writes; rename it") from None
     return [entry for entry in entries if entry["shard"].startswith(prefix)]
+
+
+def hashes_of(where: str | Path, split: str = "train") -> list[str]:
+    """The sha256 of each shard, of the index if there is one."""
+    folder, names, entries = find_shards(where, split)
+    return [sha256_file(folder / name) for name in names] if entries is None else [e["sha256"] for e in entries]
+
+
+def shard_members(where: str | Path | None, pairs: pd.DataFrame) -> tuple[pd.DataFrame, Path]:
+    """The pairs that lie in the shards of their split, with image and box as there, and the folder of the shards.
+
+    Args:
+        where: a folder of shards, or None for no shards.
+    """
+    if where is None or set("*?[") & set(str(where)):
+        return pairs.iloc[:0], Path()
+    folder = Path(where)
+    places = {
+        pair_id: member
+        for split in sorted(set(pairs["split"]))
+        if any((folder / split).glob("*.tar"))
+        for pair_id, member in _members(folder, split).items()
+    }
+    found = pairs[pairs["pair_id"].isin(places.keys())]
+    box = dict(zip(("left", "top", "right", "bottom"), WHOLE, strict=True))
+    return found.assign(image=found["pair_id"].map(places), **box), folder
+
+
+@lru_cache(maxsize=8)
+def _members(folder: Path, split: str) -> dict[str, str]:
+    """``shard::member`` of the image of each pair."""
+    found = {}
+    for name in find_shards(folder, split)[1]:
+        path = folder / name
+        found |= {_facts(path, own).get("pair_id", ""): f"{name}::{own.picture}" for own in samples(path)}
+    return found
 
 
 class _Samples:
