@@ -1,7 +1,7 @@
 """One named ablation: the full model with some parameters changed, trained and evaluated with every seed.
 
 A change of stage 1 trains its own teacher, a change of PhenoKG builds its own training pairs. Every
-ablation is tested on the same images and candidates as the full model.
+ablation is tested on the same images, candidates and classes as the full model, ``evaluation.headline``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,12 @@ from phenolip_lib.data.sources import source_records
 from phenolip_lib.data.splits import identities
 from phenolip_lib.experiments.evaluate import evaluate
 from phenolip_lib.experiments.experiment import Experiment
+from phenolip_lib.experiments.train import teacher_key
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.training import stage1
 
 TASKS = ("retrieval", "zero_shot")
-
-FULL = "phenolip"
-"""The method that ablations change."""
 
 
 def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
@@ -41,15 +39,15 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
     """
     ablated, onto = params.ablated(name), Ontology.load(paths.hpo)
     teacher = None
-    if _differ(params, ablated, "stage1") or params.encoders.teacher != ablated.encoders.teacher:
+    if _differ(params, ablated, "stage1", "training") or params.encoders.teacher != ablated.encoders.teacher:
         log.info("ablation %s changes stage 1: its own teacher", name)
         teacher = _teacher(ablated, onto, paths)
-    pairs = load_pairs(paths.phenokg(source))
+    pairs = reference = load_pairs(paths.phenokg(source))
     if _differ(params, ablated, "phenokg"):
         log.info("ablation %s changes PhenoKG: its own training pairs", name)
         quarantine = read_parquet(paths.phenokg(source) / "quarantine.parquet")
-        pairs = same_test(pairs, _rebuilt(ablated, source, onto, paths), quarantine)
-    experiment = Experiment(ablated, source, paths, teacher, pairs=pairs)
+        pairs = same_test(reference, _rebuilt(ablated, source, onto, paths), quarantine)
+    experiment = Experiment(ablated, source, paths, teacher, pairs=pairs, reference=reference)
     out = paths.ablation(source, name)
     out.mkdir(parents=True, exist_ok=True)
     for _ in experiment.side_by_side(
@@ -61,7 +59,7 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
 def _train_and_evaluate(experiment: Experiment, job: tuple[str, int, Path]) -> None:
     """One seed of `run_ablation`."""
     name, seed, out = job
-    evaluate(experiment, experiment.trained(FULL, seed), name, seed, out, TASKS)
+    evaluate(experiment, experiment.trained(name, seed), name, seed, out, TASKS)
 
 
 def same_test(reference: pd.DataFrame, rebuilt: pd.DataFrame, quarantine: pd.DataFrame) -> pd.DataFrame:
@@ -86,18 +84,16 @@ def _figure(record_ids: pd.Series) -> pd.Series:
     return record_ids.str.split("#", n=1).str[0]
 
 
-def _differ(params: Params, ablated: Params, section: str) -> bool:
-    return params.fingerprint(section) != ablated.fingerprint(section)
+def _differ(params: Params, ablated: Params, *sections: str) -> bool:
+    return params.fingerprint(*sections) != ablated.fingerprint(*sections)
 
 
 def _teacher(params: Params, onto: Ontology, paths: Paths) -> KnowledgeEncoder:
     """The knowledge encoder of these parameters, trained once."""
-    config = stage1.teacher_config(params)
-    key = digest(config["fingerprint"], params.fingerprint("training"), onto.content, code_digest(stage1.__name__))
     return kept(
-        paths.cache / "teachers" / key,
+        paths.cache / "teachers" / teacher_key(params, onto),
         lambda: stage1.train(params, onto, paths.cache)[0],
-        lambda folder, encoder: encoder.save(folder, config),
+        lambda folder, encoder: encoder.save(folder, stage1.teacher_config(params)),
         KnowledgeEncoder.load,
     )
 
@@ -106,7 +102,7 @@ def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.Da
     """The pairs of these parameters, built once."""
     folder = paths.cache / "ablated-pairs" / digest(
         source, onto.content, params.fingerprint("phenokg", "open"), code_digest(phenokg.__name__),
-        sha256_file(paths.phenokg(source) / "pairs.parquet"),
+        *(sha256_file(paths.phenokg(source) / f"{name}.parquet") for name in ("pairs", "quarantine")),
     )  # fmt: skip
 
     def build() -> pd.DataFrame:

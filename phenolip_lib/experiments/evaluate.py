@@ -27,7 +27,7 @@ from phenolip_lib.evaluation.tasks.retrieval import retrieval
 from phenolip_lib.evaluation.tasks.zero_shot import zero_shot
 from phenolip_lib.experiments.experiment import Experiment
 from phenolip_lib.models.embedded import Embedded
-from phenolip_lib.models.student import Student, load_student
+from phenolip_lib.models.student import Student
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Case:
 
 def _retrieval(case: Case) -> Result:
     sizes = {"n_images": len(case.bench.rows), "n_candidates": len(case.bench.candidates)}
-    return Result(retrieval(case.bench, case.embedded, case.experiment.relations), {"": sizes})
+    return Result(retrieval(case.bench, case.embedded), {"": sizes})
 
 
 def _training_images(case: Case) -> Result:
@@ -88,6 +88,12 @@ TASKS: dict[str, Callable[[Case], Result]] = {
     "localisation": _localisation,
 }
 
+READ = (
+    "candidates", "candidate_sets", "face_candidates", "localisation_side", "probe_seeds", "probe_shares",
+    "probe_min_per_class", "cells_per_class",
+)  # fmt: skip
+"""What tasks read of the section ``evaluation``; the rest of it makes no kept result stale."""
+
 INSIDE = ("localisation",)
 """Tasks that look inside the model, and are not for models that only embed."""
 
@@ -111,13 +117,8 @@ def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: S
     Raises:
         PhenoLIPError: embeddings that are not finite or have no length, or what a task refuses.
     """
-    experiment, embedded = case.experiment, case.embedded
-    p = experiment.params
-    key = digest(
-        experiment.content, p.fingerprint("evaluation"), seed, tasks, code_digest(__name__),
-        digest_arrays(embedded.images, embedded.captions), case.scale, experiment.source,
-        [experiment.beside(name) for name in tasks],
-    )  # fmt: skip
+    experiment, p = case.experiment, case.experiment.params
+    key = results_key(case, seed, tasks)
     place = experiment.paths.cache / "results" / f"{experiment.source}-{method}-seed{seed}-{key}"
     sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
     facts = {
@@ -141,10 +142,27 @@ def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: S
         write(folder, unkept)
 
 
+def results_key(case: Case, seed: int, tasks: Sequence[str]) -> str:
+    """For kept results of one model: all that tasks read of data, model and parameters."""
+    experiment, p, vectors = case.experiment, case.experiment.params, case.embedded
+    return digest(
+        experiment.content,
+        p.evaluation.model_dump(include=set(READ)),
+        p.runtime.model_dump(exclude={"workers", "processes"}),
+        p.fingerprint("encoders", "stage2") if case.student else "",
+        experiment.bench.classes,
+        experiment.bench.class_names,
+        digest_arrays(vectors.images, vectors.captions),
+        case.scale,
+        [experiment.beside(name) for name in tasks],
+        [experiment.source, seed, tasks, code_digest(__name__)],
+    )
+
+
 def evaluate_all(experiment: Experiment, models: Path, folder: Path) -> None:
-    """Evaluate every method and seed that `Experiment.train_all` saved in `models`."""
+    """Evaluate every method and seed that `train.train_all` saved in `models`."""
     p = experiment.params
-    jobs = [(models, folder, method, seed) for method in p.methods for seed in p.method(method).seeds]
+    jobs = [(models, folder, method, seed) for method in p.methods for seed in p.seeds]
     for _ in experiment.side_by_side(_evaluate_saved, jobs, "models evaluated"):
         pass
 
@@ -152,6 +170,5 @@ def evaluate_all(experiment: Experiment, models: Path, folder: Path) -> None:
 def _evaluate_saved(experiment: Experiment, job: tuple[Path, Path, str, int]) -> None:
     """One model of `evaluate_all`."""
     models, folder, method, seed = job
-    params = experiment.params.method(method)
-    student = load_student(models, f"{method}-seed{seed}", params, experiment.teacher, seed)
-    evaluate(experiment, student, method, seed, folder)
+    own = experiment.of(method)
+    evaluate(own, own.load(models, f"{method}-seed{seed}", seed), method, seed, folder)
