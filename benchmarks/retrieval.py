@@ -23,7 +23,9 @@ from scipy.sparse import csr_matrix
 
 from benchmarks.table import Row, write
 from phenolip_lib.evaluation.metrics import TIE, blocks, mutual_ranks
-from phenolip_lib.evaluation.tasks.retrieval import TOP_K, Judge, Relations
+from phenolip_lib.evaluation.relations import Relations
+from phenolip_lib.evaluation.results import TOP_K
+from phenolip_lib.evaluation.tasks.retrieval import Judge
 from phenolip_lib.recognition.annotate import ontology
 
 PEER_ROWS = 8000

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from phenolip_lib.evaluation.benchmark import Benchmark
-from phenolip_lib.evaluation.metrics import recall_at_k
-from tests.task_case import settings_of
+from phenolip_lib.evaluation.tasks.zero_shot import problems
+from tests.task_case import pairs_of, settings_of
 
 TERMS = ["HP:0001640", "HP:0001651", "HP:0001744", "HP:0001903"]
 
@@ -53,5 +53,12 @@ def test_classes_need_enough_images(pairs, toy):
     assert Benchmark(pairs, toy, settings_of(probe_min_per_class=1)).classes["face"] == []
 
 
-def test_recall_is_a_share():
-    assert recall_at_k(np.array([1, 5, 11, 50]), 10) == 0.5
+def test_classes_are_those_of_the_reference_whoever_trains(full):
+    """An ablation that trains on fewer pairs is scored over the classes of the full model."""
+    reference = pairs_of(240)
+    own = reference[(reference["split"] != "train") | (np.arange(240) % 12 == 0)].reset_index(drop=True)
+    for least, kind in ((30, "classes"), (60, "class_names")):
+        settings = settings_of(probe_min_per_class=least)
+        bench, whole = Benchmark(own, full, settings, reference=reference), Benchmark(reference, full, settings)
+        assert getattr(bench, kind) == getattr(whole, kind) != getattr(Benchmark(own, full, settings), kind)
+        assert [p.classes for p in problems(bench)][:-1] == [p.classes for p in problems(whole)][:-1]

@@ -30,7 +30,7 @@ def make_pairs(folder, n=6, size=48):
     return pd.DataFrame({"image": [f"{i}.png" for i in range(n)], "left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0})
 
 
-def tiny_checkpoint(folder):
+def tiny_checkpoint(folder, seed=1):
     """A real open_clip checkpoint folder of BiomedCLIP's kind, small enough for a test."""
     from transformers import BertConfig, BertTokenizerFast
 
@@ -50,7 +50,7 @@ def tiny_checkpoint(folder):
         "text_cfg": {"hf_model_name": str(text), "hf_tokenizer_name": str(text), "hf_model_pretrained": False,
                      "hf_pooler_type": "mean_pooler", "hf_proj_type": "mlp", "context_length": 12},
     }  # fmt: skip
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     model = open_clip.model.CustomTextCLIP(**config)
     preprocess = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bicubic", "resize_mode": "squash"}
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))

@@ -1,6 +1,7 @@
 """params.yaml: typed, closed, and clear about mistakes."""
 
 import pytest
+from ruamel.yaml import YAML
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params, parse_params
@@ -47,8 +48,6 @@ def test_broken_yaml_names_the_line(tmp_path):
 
 
 def test_ablation_with_a_wrong_key_is_found_before_anything_runs(tmp_path, params):
-    from ruamel.yaml import YAML
-
     tree = params.model_dump()
     tree["ablations"]["overrides"]["typo"] = {"stage2.epoch": 3}
     file = tmp_path / "params.yaml"
@@ -58,6 +57,51 @@ def test_ablation_with_a_wrong_key_is_found_before_anything_runs(tmp_path, param
         PhenoLIPError, match=r"ablation 'typo': unknown parameter 'stage2.epoch'; did you mean 'epochs'"
     ):
         load_params(file, check_ablations=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "overrides", "told"),
+    [
+        ("methods", {"stage1.epochs": 1}, "method 'x': methods.x may not change 'stage1.epochs'.*make it an ablation"),
+        ("methods", {"phenokg.refine": "none"}, "'phenokg.refine'.*make it an ablation"),
+        ("methods", {"encoders.teacher": "local-dir:x"}, "'encoders.teacher'.*make it an ablation"),
+        ("methods", {"seeds": [7]}, "'seeds'.*make it an ablation"),
+        ("methods", {"runtime.threads": 3}, "'runtime.threads'.*make it an ablation"),
+        ("ablations", {"hpo.obo": "x.obo"}, "ablation 'x': .*'hpo.obo'.*change it for all in its own section"),
+        ("ablations", {"evaluation.candidates": 9}, "'evaluation.candidates'.*change it for all"),
+    ],
+)
+def test_what_is_made_once_for_all_is_refused_in_one_line(tmp_path, params, kind, overrides, told):
+    tree = params.model_dump()
+    (tree["methods"] if kind == "methods" else tree["ablations"]["overrides"])["x"] = overrides
+    file = tmp_path / "params.yaml"
+    with file.open("w") as handle:
+        YAML().dump(tree, handle)
+    with pytest.raises(PhenoLIPError, match=told) as error:
+        load_params(file, check_ablations=True)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"evaluation.baseline": "none"}, "evaluation.baseline names 'none', which is not under methods; name one of"),
+        ({"evaluation.headline": "none"}, "evaluation.headline names 'none'"),
+        ({"evaluation.cross_validated": ["clip", "none"]}, "evaluation.cross_validated names 'none'"),
+        ({"tour.methods": ["none"]}, "tour.methods names 'none'"),
+        ({"evaluation.headline": "clip"}, "evaluation.baseline 'clip' must be .* not the headline"),
+        ({"evaluation.cross_validated": ["phenolip"]}, "evaluation.baseline 'clip' must be one of"),
+    ],
+)
+def test_methods_that_others_name_must_be_there(params, change, told):
+    with pytest.raises(PhenoLIPError, match=told):
+        params.with_overrides(change)
+
+
+def test_an_ablation_changes_the_headline_method(params):
+    soft = params.with_overrides({"evaluation.headline": "phenolip_soft"})
+    assert soft.ablated("weak_teacher").stage2.ontology_weight == 3.0
+    assert soft.ablated("weak_teacher").stage2.lambda_kd == 0.3
 
 
 def test_override_changes_one_value_and_leaves_the_original(params):

@@ -13,7 +13,6 @@ from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import read_json
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.results import load_results
-from phenolip_lib.evaluation.tasks.retrieval import Relations
 from phenolip_lib.experiments import peers
 from phenolip_lib.models.adapters import Adapter
 from tests.task_case import pairs_of, settings_of
@@ -81,7 +80,7 @@ def experiment(tmp_path, full, params):
     bench = Benchmark(pairs, full, settings_of(candidates=60, candidate_sets=[30], face_candidates=20))
     return SimpleNamespace(
         params=params, source="phantom", paths=paths, onto=full, pairs=pairs, bench=bench, content="content",
-        n_train=12, probe_sets={}, relations=Relations(full, bench.candidates), beside=lambda task: "",
+        n_train=12, probe_sets={}, beside=lambda task: "",
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Larger and smaller sets of candidates, against the plain definition."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from phenolip_lib.evaluation.benchmark import Benchmark
@@ -28,6 +29,14 @@ def test_sets_are_bounded_by_truth_and_by_the_ontology(found):
     sizes = set(outcomes["dataset"].astype(int))
     assert sizes == {12, 50, 400, len(bench.ranked_candidates)}
     assert len(bench.ranked_candidates) > 10_000
+
+
+@pytest.mark.parametrize("sizes", [[5], [1, 11]])
+def test_sets_smaller_than_the_truth_keep_all_of_it(found, sizes):
+    bench, embedded, outcomes = found
+    settings = bench.settings.model_copy(update={"candidate_sets": sizes})
+    own = by_candidates(Benchmark(bench.pairs, bench.onto, settings), embedded)
+    pd.testing.assert_frame_equal(own, outcomes[outcomes["dataset"] == "12"].reset_index(drop=True))
 
 
 def test_the_benchmarks_own_size_gives_the_headline(found):

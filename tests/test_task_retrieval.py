@@ -16,9 +16,10 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Evaluation, load_params
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.metrics import best_ranks, incidence, mutual_ranks
+from phenolip_lib.evaluation.relations import Relations
 from phenolip_lib.evaluation.results import CLIP_BENCHMARK_NAMES
 from phenolip_lib.evaluation.tasks import retrieval as task
-from phenolip_lib.evaluation.tasks.retrieval import Judge, Relations, retrieval
+from phenolip_lib.evaluation.tasks.retrieval import Judge, retrieval
 from phenolip_lib.ontology import similarity
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, ROOT
 
@@ -275,12 +276,6 @@ def test_a_perfect_model_has_no_distance(full):
     assert (near.diagonal() == 0).all()
     assert (near == near.T).all()
     assert (far.diagonal() == 1).all()
-
-
-def test_relations_given_once_change_nothing(full):
-    bench, embedded = case(full, np.random.default_rng(10))
-    relations = Relations(full, bench.candidates)
-    pd.testing.assert_frame_equal(retrieval(bench, embedded, relations), retrieval(bench, embedded))
 
 
 def test_equal_texts_are_found_once_each():

@@ -26,6 +26,10 @@ Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 HpoId = Annotated[str, Field(pattern=r"^HP:\d{7}$")]
 BAD_NAME = "bad_name"
+OF_A_METHOD = ("stage2", "encoders.student", "encoders.image_size", "encoders.context_length")
+"""Sections and keys that a compared method may change; all else is made once for all methods, by other stages."""
+OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")
+"""The same of an ablation, which has training pairs and a teacher of its own where it changes them."""
 
 
 def _check_names(value: Any) -> Any:
@@ -210,6 +214,8 @@ class Evaluation(Section):
     localisation_side: Annotated[int, Field(ge=32)]
     folds: dict[Literal["phantom", "open"], Annotated[int, Field(ge=0)]]
     unseen_share: dict[Literal["phantom", "open"], Share]
+    baseline: str
+    headline: str
     cross_validated: Annotated[list[str], Field(min_length=1), Names]
     split_seed: int
     resamples: Count
@@ -221,8 +227,9 @@ class Evaluation(Section):
 
 
 class Tour(Section):
-    """The phenotype that notebook 0 follows, for each source."""
+    """The methods that notebook 0 shows, and the phenotype that it follows, for each source."""
 
+    methods: Annotated[list[str], Field(min_length=1), Names]
     phantom: HpoId
     open: HpoId
 
@@ -252,6 +259,22 @@ class Params(Section):
     ablations: Ablations
 
     @model_validator(mode="after")
+    def _methods_exist(self):
+        e = self.evaluation
+        named = {"evaluation.baseline": [e.baseline], "evaluation.headline": [e.headline],
+                 "evaluation.cross_validated": e.cross_validated, "tour.methods": self.tour.methods}  # fmt: skip
+        for key, names in named.items():
+            for name in names:
+                if name not in self.methods:
+                    known = ", ".join(self.methods)
+                    raise ValueError(f"{key} names {name!r}, which is not under methods; name one of {known}")
+        if e.baseline == e.headline or e.baseline not in e.cross_validated:
+            raise ValueError(
+                f"evaluation.baseline {e.baseline!r} must be one of evaluation.cross_validated and not the headline"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ablations_exist(self):
         for name in self.ablations.run:
             if name not in self.ablations.overrides:
@@ -278,16 +301,35 @@ class Params(Section):
         return parse_params(tree, "overrides")
 
     def method(self, name: str) -> Params:
-        """The parameters of one compared method."""
-        if name not in self.methods:
-            raise PhenoLIPError(_unknown_key(f"methods.{name}", self.methods))
-        return self.with_overrides(self.methods[name])
+        """The parameters of one compared method.
+
+        Raises:
+            PhenoLIPError: no such method; one that changes what is made once for all methods.
+        """
+        return self._changed("methods", self.methods, name, OF_A_METHOD, "make it an ablation")
 
     def ablated(self, name: str) -> Params:
-        """The parameters of one named ablation."""
-        if name not in self.ablations.overrides:
-            raise PhenoLIPError(_unknown_key(f"ablations.overrides.{name}", self.ablations.overrides))
-        return self.with_overrides(self.ablations.overrides[name])
+        """The parameters of one named ablation: those of the full model, ``evaluation.headline``, with its changes.
+
+        Raises:
+            PhenoLIPError: no such ablation; one that changes what is made once for all of them.
+        """
+        way_out = "change it for all in its own section of params.yaml"
+        full = self.method(self.evaluation.headline)
+        return full._changed("ablations.overrides", self.ablations.overrides, name, OF_AN_ABLATION, way_out)
+
+    def _changed(self, where: str, known: Mapping, name: str, may: tuple[str, ...], way_out: str) -> Params:
+        """A copy with the overrides `name` of `known`, whose keys must be in `may` or below."""
+        if name not in known:
+            raise PhenoLIPError(_unknown_key(f"{where}.{name}", known))
+        changed = self.with_overrides(known[name])
+        for key in known[name]:
+            if not any(key == own or key.startswith(f"{own}.") for own in may):
+                raise PhenoLIPError(
+                    f"{where}.{name} may not change {key!r}, only {', '.join(may)}, since other stages read it too; "
+                    f"{way_out}"
+                )
+        return changed
 
     def fingerprint(self, *sections: str) -> str:
         """A short hash of the named sections, for provenance and cache keys."""

@@ -44,8 +44,13 @@ class Result:
         numbers: data set -> metric -> value, those that are no mean over queries.
     """
 
-    outcomes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS).astype({"value": float}))
+    outcomes: pd.DataFrame = field(default_factory=lambda: no_outcomes())
     numbers: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, parts: list[pd.DataFrame], numbers: dict[str, dict[str, float]]) -> Result:
+        """Outcomes in parts; nothing at all if there is none."""
+        return cls(pd.concat(parts, ignore_index=True), numbers) if parts else cls()
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """All numbers by data set, sorted; NaN is left out."""
@@ -54,6 +59,19 @@ class Result:
         for (dataset, metric), value in means.items():
             found.setdefault(dataset, {})[metric] = float(value)
         return {d: {m: v for m, v in sorted(own.items()) if not np.isnan(v)} for d, own in sorted(found.items())}
+
+
+def no_outcomes(*columns: str) -> pd.DataFrame:
+    """A table of outcomes without a row, with `columns` beside the usual ones."""
+    return pd.DataFrame(columns=[*COLUMNS, *columns]).astype({"value": float})
+
+
+def outcomes(
+    metric: str, query: pd.Series, group: pd.Series, value: np.ndarray, task: str = "retrieval", dataset: str = ""
+) -> pd.DataFrame:
+    """A table of outcomes of one metric."""
+    columns = {"query": query.to_numpy(), "group": group.to_numpy(), "value": np.asarray(value, dtype=float)}
+    return pd.DataFrame({"task": task, "dataset": dataset, "metric": metric, **columns})
 
 
 def write_result(folder: Path, task: str, result: Result, facts: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """One named ablation: the full model with some parameters changed, trained and evaluated with every seed.
 
 A change of stage 1 trains its own teacher, a change of PhenoKG builds its own training pairs. Every
-ablation is tested on the same images and candidates as the full model.
+ablation is tested on the same images, candidates and classes as the full model, ``evaluation.headline``.
 """
 
 from __future__ import annotations
@@ -29,9 +29,6 @@ from phenolip_lib.training import stage1
 
 TASKS = ("retrieval", "zero_shot")
 
-FULL = "phenolip"
-"""The method that ablations change."""
-
 
 def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
     """Train and evaluate one named override of params with every seed, under ``build/<source>/ablations/<name>``.
@@ -44,12 +41,12 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
     if stage1.teacher_key(params, onto) != stage1.teacher_key(ablated, onto):
         log.info("ablation %s changes stage 1: its own teacher", name)
         teacher = _teacher(ablated, onto, paths)
-    pairs = load_pairs(paths.phenokg(source))
+    pairs = reference = load_pairs(paths.phenokg(source))
     if params.phenokg != ablated.phenokg:
         log.info("ablation %s changes PhenoKG: its own training pairs", name)
         quarantine = read_parquet(paths.phenokg(source) / "quarantine.parquet")
-        pairs = same_test(pairs, _rebuilt(ablated, source, onto, paths), quarantine)
-    experiment = Experiment(ablated, source, paths, teacher, pairs=pairs)
+        pairs = same_test(reference, _rebuilt(ablated, source, onto, paths), quarantine)
+    experiment = Experiment(ablated, source, paths, teacher, pairs=pairs, reference=reference)
     out = paths.ablation(source, name)
     out.mkdir(parents=True, exist_ok=True)
     for _ in experiment.side_by_side(
@@ -61,7 +58,7 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
 def _train_and_evaluate(experiment: Experiment, job: tuple[str, int, Path]) -> None:
     """One seed of `run_ablation`."""
     name, seed, out = job
-    evaluate(experiment, experiment.trained(FULL, seed), name, seed, out, TASKS)
+    evaluate(experiment, experiment.trained(name, seed), name, seed, out, TASKS)
 
 
 def same_test(reference: pd.DataFrame, rebuilt: pd.DataFrame, quarantine: pd.DataFrame) -> pd.DataFrame:
@@ -88,11 +85,10 @@ def _figure(record_ids: pd.Series) -> pd.Series:
 
 def _teacher(params: Params, onto: Ontology, paths: Paths) -> KnowledgeEncoder:
     """The knowledge encoder of these parameters, trained once."""
-    config = stage1.teacher_config(params)
     return kept(
         paths.cache / "teachers" / stage1.teacher_key(params, onto),
         lambda: stage1.train(params, onto, paths.cache)[0],
-        lambda folder, encoder: encoder.save(folder, config),
+        lambda folder, encoder: encoder.save(folder, stage1.teacher_config(params)),
         KnowledgeEncoder.load,
     )
 
@@ -101,7 +97,7 @@ def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.Da
     """The pairs of these parameters, built once."""
     folder = paths.cache / "ablated-pairs" / digest(
         source, onto.content, params.fingerprint("phenokg", "open"), code_digest(phenokg.__name__),
-        sha256_file(paths.phenokg(source) / "pairs.parquet"),
+        *(sha256_file(paths.phenokg(source) / f"{name}.parquet") for name in ("pairs", "quarantine")),
     )  # fmt: skip
 
     def build() -> pd.DataFrame:

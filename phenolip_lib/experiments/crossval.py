@@ -6,7 +6,6 @@ test image once; the groups (patient, case, article) stay whole. No setting is c
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from phenolip_lib.evaluation.results import load_outcomes
 from phenolip_lib.evaluation.tasks.unseen import check_held_out, hold_out_leaves
 from phenolip_lib.experiments.evaluate import evaluate
 from phenolip_lib.experiments.experiment import Experiment
-from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.ontology.ontology import Ontology
 
 TASKS = ("retrieval", "candidates", "training_images", "systems")
@@ -83,25 +81,20 @@ class _Splits:
 
     def __init__(self, params: Params, source: str, root: Path, splits: dict[str, pd.DataFrame]) -> None:
         configure(params.runtime.threads)
-        self.params, self.source, self.paths, self.splits = params, source, Paths(root), splits
-        self.teacher = KnowledgeEncoder.load(self.paths.stage1)
-        self.name, self.experiment = "", None
+        self.splits, self.name = splits, next(iter(splits))
+        self.experiment = self.first = Experiment(params, source, Paths(root), pairs=splits[self.name])
 
     def open(self, name: str) -> Experiment:
         if name != self.name:
-            before = self.experiment
-            self.name = name
-            self.experiment = Experiment(self.params, self.source, self.paths, self.teacher, pairs=self.splits[name])
-            if before is not None and before.pairs["caption"].equals(self.experiment.pairs["caption"]):
-                self.experiment.data = replace(before.data, pairs=self.experiment.pairs)
+            self.name, self.experiment = name, self.first.again(pairs=self.splits[name])
         return self.experiment
 
 
 def _one(splits: _Splits, job: tuple[Path, str, str, int]) -> None:
     """One run of one split."""
     out, name, method, seed = job
-    experiment = splits.open(name)
-    evaluate(experiment, experiment.trained(method, seed), method, seed, out / name, TASKS)
+    own = splits.open(name).of(method)
+    evaluate(own, own.trained(method, seed), method, seed, out / name, TASKS)
 
 
 def unseen_outcomes(folder: Path) -> pd.DataFrame:

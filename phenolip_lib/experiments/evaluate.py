@@ -58,7 +58,7 @@ class Case:
 
 def _retrieval(case: Case) -> Result:
     sizes = {"n_images": len(case.bench.rows), "n_candidates": len(case.bench.candidates)}
-    return Result(retrieval(case.bench, case.embedded, case.experiment.relations), {"": sizes})
+    return Result(retrieval(case.bench, case.embedded), {"": sizes})
 
 
 def _training_images(case: Case) -> Result:
@@ -88,6 +88,12 @@ TASKS: dict[str, Callable[[Case], Result]] = {
     "localisation": _localisation,
 }
 
+READ = (
+    "candidates", "candidate_sets", "face_candidates", "localisation_side", "probe_seeds", "probe_shares",
+    "probe_min_per_class", "cells_per_class",
+)  # fmt: skip
+"""What tasks read of the section ``evaluation``; the rest of it makes no kept result stale."""
+
 INSIDE = ("localisation",)
 """Tasks that look inside the model, and are not for models that only embed."""
 
@@ -111,19 +117,16 @@ def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: S
     Raises:
         PhenoLIPError: embeddings that are not finite or have no length, or what a task refuses.
     """
-    experiment, embedded = case.experiment, case.embedded
-    p = experiment.params
-    sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
+    experiment = case.experiment
     facts = {
-        "source": experiment.source, "method": method, "seed": seed,
+        "source": experiment.source,
+        "method": method,
+        "seed": seed,
         "n_train": experiment.n_train if case.student else 0,
-        "provenance": provenance(params=p.fingerprint(*sections), release=experiment.onto.release),
-    }  # fmt: skip
+        "provenance": provenance(params=params_read(case), release=experiment.onto.release),
+    }
     # Of the facts too, which are kept with the results: they tell of the run that made these, never of another one.
-    key = digest(
-        experiment.content, facts, tasks, code_digest(__name__), case.scale,
-        digest_arrays(embedded.images, embedded.captions), [experiment.beside(name) for name in tasks],
-    )  # fmt: skip
+    key = digest(results_key(case, tasks), facts)
     place = experiment.paths.cache / "results" / f"{experiment.source}-{method}-seed{seed}-{key}"
 
     def compute() -> dict[str, Result]:
@@ -141,10 +144,36 @@ def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: S
         write(folder, unkept)
 
 
+def params_read(case: Case) -> str:
+    """A short hash of the parameters that a result of this model depends on."""
+    p = case.experiment.params
+    return digest(
+        p.evaluation.model_dump(include=set(READ)),
+        p.runtime.model_dump(exclude={"workers", "processes"}),
+        p.fingerprint("hpo", "phenokg"),
+        p.fingerprint("encoders", "stage1", "stage2") if case.student else "",
+    )
+
+
+def results_key(case: Case, tasks: Sequence[str]) -> str:
+    """For kept results of one model: all that tasks read of data, model and parameters."""
+    experiment, vectors = case.experiment, case.embedded
+    return digest(
+        experiment.content,
+        params_read(case),
+        experiment.bench.classes,
+        experiment.bench.class_names,
+        digest_arrays(vectors.images, vectors.captions),
+        case.scale,
+        [experiment.beside(name) for name in tasks],
+        [tasks, code_digest(__name__)],
+    )
+
+
 def evaluate_all(experiment: Experiment, models: Path, folder: Path) -> None:
-    """Evaluate every method and seed that `Experiment.train_all` saved in `models`."""
+    """Evaluate every method and seed that `train.train_all` saved in `models`."""
     p = experiment.params
-    jobs = [(models, folder, method, seed) for method in p.methods for seed in p.method(method).seeds]
+    jobs = [(models, folder, method, seed) for method in p.methods for seed in p.seeds]
     for _ in experiment.side_by_side(_evaluate_saved, jobs, "models evaluated"):
         pass
 
@@ -152,6 +181,5 @@ def evaluate_all(experiment: Experiment, models: Path, folder: Path) -> None:
 def _evaluate_saved(experiment: Experiment, job: tuple[Path, Path, str, int]) -> None:
     """One model of `evaluate_all`."""
     models, folder, method, seed = job
-    params = experiment.params.method(method)
-    student = load_student(models, f"{method}-seed{seed}", params)
-    evaluate(experiment, student, method, seed, folder)
+    own = experiment.of(method)
+    evaluate(own, load_student(models, f"{method}-seed{seed}", own.params), method, seed, folder)

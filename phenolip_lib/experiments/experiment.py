@@ -7,6 +7,7 @@ a number in an ablation come from the same code.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -19,12 +20,12 @@ from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.kept import kept
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.core.storage import digest, digest_arrays, read_parquet, write_parquet
+from phenolip_lib.core.storage import digest, digest_arrays, read_parquet
 from phenolip_lib.data import masks, probe_sets
 from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.metrics import alignment, uniformity
-from phenolip_lib.evaluation.tasks.retrieval import Relations, retrieval
+from phenolip_lib.evaluation.tasks.retrieval import retrieval
 from phenolip_lib.models import heatmaps
 from phenolip_lib.models.embedded import Embedded
 from phenolip_lib.models.features import cached, image_features, load_pixels, text_features
@@ -39,8 +40,17 @@ from phenolip_lib.training.distributed import Group
 VALIDATION_KEYS = ("i2t_recall@10", "t2i_recall@10", "i2p_recall@10", "p2i_recall@10")
 
 
+class shared(cached_property):
+    """A property computed once for all experiments on the same pairs: no method and no student changes it."""
+
+    def __get__(self, experiment, owner=None):
+        return self if experiment is None else super().__get__(experiment.root, owner)
+
+
 class Experiment:
-    """A source under one set of parameters.
+    """A source under one set of parameters, which decide everything: towers, training pairs, features, heat maps.
+
+    A compared method is an experiment of its own, see `of`.
 
     Args:
         params: full parameters; an ablation passes its own.
@@ -48,25 +58,58 @@ class Experiment:
         teacher: the stage-1 encoder; read from ``build/stage1`` if not given.
         group: the processes that train together; this one alone by default.
         pairs: the source's pairs with another split; those of ``build/<source>/phenokg`` by default.
+        reference: pairs that say which zero-shot classes there are, see `Benchmark`; `pairs` by default.
+        like: an experiment on the same images; what parameters and splits leave as it is, is shared with it.
     """
 
     def __init__(
-        self, params: Params, source: str, paths: Paths, teacher: KnowledgeEncoder | None = None,
-        group: Group | None = None, pairs: pd.DataFrame | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        params: Params,
+        source: str,
+        paths: Paths,
+        teacher: KnowledgeEncoder | None = None,
+        group: Group | None = None,
+        pairs: pd.DataFrame | None = None,
+        reference: pd.DataFrame | None = None,
+        like: Experiment | None = None,
+    ) -> None:
         self.group, self.device = group or Group(), distributed.local_device(params.runtime.device)
         self.params, self.source, self.paths = params, source, paths
-        self._again = partial(_opened, params, source, paths.root, teacher, pairs)
-        self.onto = Ontology.load(paths.hpo)
-        pairs = load_pairs(paths.phenokg(source)) if pairs is None else pairs
-        self.pairs = subset.prepared(pairs, params.stage2)
+        self._again = partial(_opened, params, source, paths.root, teacher, pairs, reference)
+        self.onto = like.onto if like else Ontology.load(paths.hpo)
+        self.whole, self.reference = load_pairs(paths.phenokg(source)) if pairs is None else pairs, reference
         self.teacher = teacher or KnowledgeEncoder.load(paths.stage1)
-        self.bench = Benchmark(self.pairs, self.onto, params.evaluation)
-        self._feature_maps: dict[tuple[str, int], torch.Tensor] = {}
+        self.pairs = subset.prepared(self.whole, params.stage2)
+        self.root = like.root if like and like.whole is self.whole else self
+        self._like, self._method, self._maps = like, ("", None), {}
+
+    def again(self, params: Params | None = None, pairs: pd.DataFrame | None = None) -> Experiment:
+        """Another experiment on these images, of other parameters or splits."""
+        pairs = self.whole if pairs is None else pairs
+        return Experiment(
+            params or self.params, self.source, self.paths, self.teacher, self.group, pairs, self.reference, self
+        )
+
+    def of(self, method: str) -> Experiment:
+        """The experiment of a compared method, under its own parameters; the last one asked for is kept."""
+        if self._method[0] != method:
+            self._method = method, self.again(self.params.method(method))
+        return self._method[1]
+
+    @cached_property
+    def _same_features(self) -> bool:
+        """Whether frozen features are those of the experiment that this one is like."""
+        if self._like is None:
+            return False
+        read, told = ("encoders", "stage1", "runtime"), ["pair_id", "caption"]
+        same = self._like.params.fingerprint(*read) == self.params.fingerprint(*read)
+        return same and self._like.pairs[told].equals(self.pairs[told])
 
     @cached_property
     def data(self) -> inputs.TrainingData:
         """Frozen features of the source; computed at the first use."""
+        if self._same_features:
+            return replace(self._like.data, pairs=self.pairs)
         e = self.params.encoders
         towers = load_towers(e.student, e.image_size, e.context_length)
         attributes = read_parquet(self.paths.stage1 / "texts.parquet")
@@ -108,24 +151,24 @@ class Experiment:
         """Rows of the ontology texts that distillation has features of; names of terms are among them."""
         return {text: row for row, text in reversed(list(enumerate(self.data.onto_strings)))}
 
-    def trained(self, method: str, seed: int) -> Student:
+    def save(self, folder: Path, name: str, student: Student, method: str, seed: int) -> None:
+        """Save a student with what it was made of beside its weights."""
+        e = self.params.encoders
+        facts = {"student": e.student, "method": method, "seed": seed, "image_size": e.image_size,
+                 "context_length": e.context_length, "stage2": self.params.stage2.model_dump()}  # fmt: skip
+        save_student(folder, name, student, facts)
+
+    def trained(self, name: str, seed: int) -> Student:
         """A student trained on this experiment's split, from the cache if it was trained before."""
-        params = self.params.method(method)
-        run = self._run_folder(params, method, seed)
+        run = self.run_folder(name, seed)
         model = kept(
             self.paths.cache / "students" / run.name,
-            lambda: self.train(method, seed)[0].eval().requires_grad_(False),
-            lambda folder, student: save_student(folder, method, student, self._config(params, method, seed)),
-            lambda folder: load_student(folder, method, params),
+            lambda: self.train(name, seed)[0].eval().requires_grad_(False),
+            lambda folder, student: self.save(folder, name, student, name, seed),
+            lambda folder: load_student(folder, name, self.params),
         )
         Checkpoints(run).clear()
         return model
-
-    def _config(self, params: Params, method: str, seed: int) -> dict:
-        """What is kept beside a student's weights."""
-        e = params.encoders
-        return {"student": e.student, "method": method, "seed": seed, "image_size": e.image_size,
-                "context_length": e.context_length, "stage2": params.stage2.model_dump()}  # fmt: skip
 
     def embed(self, model: Student, rows: np.ndarray | None = None) -> Embedded:
         """Embeddings of all pairs, and of any text; of a tower that trains, only those of `rows` if given."""
@@ -144,19 +187,16 @@ class Experiment:
 
         return pictures
 
-    def train(self, method: str, seed: int, curves: Path | None = None) -> tuple[Student, pd.DataFrame]:
-        """Train one of the compared methods with one seed, recording validation numbers.
+    def train(self, name: str, seed: int, curves: Path | None = None) -> tuple[Student, pd.DataFrame]:
+        """Train with one seed under the name that log and curves give it, recording validation numbers.
 
-        The state of the run is kept in the cache until `train_all` ends, so a killed one goes on.
+        The state of the run is kept in the cache until `train.train_all` ends, so a killed one goes on.
         """
-        params = self.params.method(method)
-        bench = Benchmark(self.pairs, self.onto, params.evaluation, split="val")
-        relations = Relations(self.onto, bench.candidates)
         held = (self.pairs["split"] == "val").to_numpy()
 
         def validate(model: Student) -> dict[str, float]:
             e = self.embed(model, np.flatnonzero(held))
-            found = retrieval(bench, e, relations)
+            found = retrieval(self.validation, e)
             scores = found.groupby("metric")["value"].mean()
             numbers = {f"val_{key}": float(scores[key]) for key in VALIDATION_KEYS if key in scores}
             if numbers:
@@ -166,27 +206,32 @@ class Experiment:
                 numbers["val_uniformity"] = uniformity(e.images[held])
             return numbers
 
-        run = Checkpoints(self._run_folder(params, method, seed))
+        run = Checkpoints(self.run_folder(name, seed))
         return stage2.train(
-            params, self.data, self.teacher, seed, validate, group=self.group, device=self.device,
-            title=f"{self.source} {method} seed {seed}", checkpoints=run, curves=curves,
+            self.params, self.data, self.teacher, seed, validate, group=self.group, device=self.device,
+            title=f"{self.source} {name} seed {seed}", checkpoints=run, curves=curves,
         )  # fmt: skip
 
-    @cached_property
-    def relations(self) -> Relations:
-        """How the test candidates relate to each other."""
-        return Relations(self.onto, self.bench.candidates)
+    @shared
+    def bench(self) -> Benchmark:
+        """The test split."""
+        return Benchmark(self.whole, self.onto, self.params.evaluation, reference=self.reference)
 
-    @cached_property
+    @shared
+    def validation(self) -> Benchmark:
+        """The validation split, for choices made during training."""
+        return replace(self.bench, split="val")
+
+    @shared
     def probe_sets(self) -> dict[str, pd.DataFrame]:
         """Labelled images beside the pairs, for linear probes."""
-        return probe_sets.present(self.paths.data(self.source), self.pairs, self.params.evaluation.cells_per_class)
+        return probe_sets.present(self.paths.data(self.source), self.whole, self.params.evaluation.cells_per_class)
 
-    @cached_property
+    @shared
     def masked(self) -> masks.Masked:
         """Test and validation pictures with masks of their findings."""
         quarantine = read_parquet(self.paths.phenokg(self.source) / "quarantine.parquet")
-        return masks.load_masked(self.pairs, self.paths.data(self.source), quarantine)
+        return masks.load_masked(self.whole, self.paths.data(self.source), quarantine)
 
     def beside(self, task: str) -> str:
         """A hash of what a task reads beside the pairs, for cache keys."""
@@ -199,37 +244,26 @@ class Experiment:
 
     def feature_maps(self, model: Student) -> torch.Tensor:
         """`heatmaps.feature_maps` of `masked`; those of a frozen tower are kept."""
-        p, towers = self.params, model.towers
-        side = heatmaps.side_of(towers, p.evaluation.localisation_side)
-        if (towers.fingerprint, side) not in self._feature_maps or p.stage2.image_tower == "finetune":
-            self._feature_maps = {(towers.fingerprint, side): self._new_maps(towers, side)}
-        return self._feature_maps[towers.fingerprint, side]
+        towers, rows, maps = model.towers, self.masked.rows, self.root._maps
+        side = heatmaps.side_of(towers, self.params.evaluation.localisation_side)
+        pixels = partial(load_pixels, rows, self.paths.data(self.source), side, self.params.runtime.workers, towers.fit)
+        if self.params.stage2.image_tower == "finetune":
+            return heatmaps.feature_maps(towers, pixels(), self.device)
+        if (towers.fingerprint, side) not in maps:
+            maps.clear()
+            maps[towers.fingerprint, side] = frozen_maps(towers, pixels(), self.device, self.paths.cache)
+        return maps[towers.fingerprint, side]
 
-    def _new_maps(self, towers: TwoTowers, side: int) -> torch.Tensor:
-        rows, p = self.masked.rows, self.params
-        pixels = load_pixels(rows, self.paths.data(self.source), side, p.runtime.workers, towers.fit)
-        if p.stage2.image_tower == "finetune":
-            return heatmaps.feature_maps(towers, pixels, self.device)
-        key = digest("maps", towers.fingerprint, digest_arrays(pixels.numpy()), code_digest(heatmaps.__name__))
-        flat = cached(
-            self.paths.cache, key, len(rows),
-            lambda: heatmaps.feature_maps(towers, pixels, self.device).flatten(1).numpy(),
-        )  # fmt: skip
-        width = towers.model.visual.trunk.num_features
-        cells = round((flat.shape[1] / width) ** 0.5)  # of a square picture
-        return torch.from_numpy(flat).unflatten(1, (width, cells, cells))
-
-    def _run_folder(self, params: Params, method: str, seed: int) -> Path:
+    def run_folder(self, name: str, seed: int) -> Path:
         """Where the state of a run lies; another setting or other data is another folder."""
-        return (
-            self.paths.cache
-            / "runs"
-            / f"{self.source}-{method}-seed{seed}-{stage2.run_key(params, seed, self.content)}"
-        )
+        key = stage2.run_key(self.params, seed, self.content)
+        return self.paths.cache / "runs" / f"{self.source}-{name}-seed{seed}-{key}"
 
     @cached_property
     def content(self) -> str:
         """A hash of the ontology, the pairs with everything said of them, and all features, for cache keys."""
+        if self._same_features and self.pairs is self._like.pairs:
+            return self._like.content
         data = self.data
         pairs = self.pairs.drop(columns=["phenotypes", "url"]).to_dict("list")
         return digest(
@@ -244,35 +278,20 @@ class Experiment:
     def n_train(self) -> int:
         return int((self.pairs["split"] == "train").sum())
 
-    def train_all(self, folder: Path) -> pd.DataFrame:
-        """Train every method with every seed and save each as soon as it is done.
-
-        Returns:
-            the training history of all, also written as ``history.parquet``.
-        """
-        jobs = [(folder, method, seed) for method in self.params.methods for seed in self.params.seeds]
-        found = [history for history in self.side_by_side(_train_and_save, jobs, "training runs") if len(history)]
-        table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["epoch", "method", "seed"])
-        if self.group.main:
-            write_parquet(folder / "history.parquet", table)
-            for _, method, seed in jobs:
-                Checkpoints(self._run_folder(self.params.method(method), method, seed)).clear()
-        return table
-
 
 def _opened(
-    params: Params, source: str, root: Path, teacher: KnowledgeEncoder | None, pairs: pd.DataFrame | None
+    params: Params, source: str, root: Path, teacher: KnowledgeEncoder | None, *pairs: pd.DataFrame | None
 ) -> Experiment:
     """The experiment once more, in another process."""
     runtime.configure(params.runtime.threads)
-    return Experiment(params, source, Paths(root), teacher, pairs=pairs)
+    return Experiment(params, source, Paths(root), teacher, None, *pairs)
 
 
-def _train_and_save(experiment: Experiment, job: tuple[Path, str, int]) -> pd.DataFrame:
-    """One run of `Experiment.train_all`."""
-    folder, method, seed = job
-    name = f"{method}-seed{seed}"
-    model, history = experiment.train(method, seed, folder / "curves" / name)
-    if experiment.group.main:
-        save_student(folder, name, model, experiment._config(experiment.params.method(method), method, seed))
-    return history.assign(method=method, seed=seed)
+def frozen_maps(towers: TwoTowers, pixels: torch.Tensor, device: torch.device, cache: Path) -> torch.Tensor:
+    """`heatmaps.feature_maps` of a tower that does not train, from the cache."""
+    key = digest("maps", towers.fingerprint, digest_arrays(pixels.numpy()), device.type, code_digest(heatmaps.__name__))
+    maps = partial(heatmaps.feature_maps, towers, pixels, device)
+    flat = cached(cache, key, len(pixels), lambda: maps().flatten(1).numpy())
+    width = towers.model.visual.trunk.num_features
+    cells = round((flat.shape[1] / width) ** 0.5)  # of a square picture
+    return torch.from_numpy(flat).unflatten(1, (width, cells, cells))

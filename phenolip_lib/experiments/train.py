@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from phenolip_lib.core import runtime
@@ -57,8 +58,34 @@ def train(params: Params, source: str, out: Path, paths: Paths) -> None:
         if source == ONTOLOGY:
             train_encoder(params, out, paths, group, device)
         else:
-            Experiment(params, source, paths, group=group).train_all(out)
+            train_all(Experiment(params, source, paths, group=group), out)
         group.wait()
+
+
+def train_all(experiment: Experiment, folder: Path) -> pd.DataFrame:
+    """Train every method with every seed and save each as soon as it is done.
+
+    Returns:
+        the training history of all, also written as ``history.parquet``.
+    """
+    jobs = [(folder, method, seed) for method in experiment.params.methods for seed in experiment.params.seeds]
+    found = [history for history in experiment.side_by_side(_train_and_save, jobs, "training runs") if len(history)]
+    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["epoch", "method", "seed"])
+    if experiment.group.main:
+        write_parquet(folder / "history.parquet", table)
+        for _, method, seed in jobs:
+            Checkpoints(experiment.of(method).run_folder(method, seed)).clear()
+    return table
+
+
+def _train_and_save(experiment: Experiment, job: tuple[Path, str, int]) -> pd.DataFrame:
+    """One run of `train_all`."""
+    folder, method, seed = job
+    own, name = experiment.of(method), f"{method}-seed{seed}"
+    model, history = own.train(method, seed, folder / "curves" / name)
+    if experiment.group.main:
+        own.save(folder, name, model, method, seed)
+    return history.assign(method=method, seed=seed)
 
 
 def train_encoder(params: Params, out: Path, paths: Paths, group: Group, device: torch.device) -> None:

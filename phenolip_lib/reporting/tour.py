@@ -18,8 +18,7 @@ from PIL import Image
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.images import read_image
 from phenolip_lib.data.licences import use_allowed
-from phenolip_lib.evaluation.tasks.retrieval import phenotype_names
-from phenolip_lib.evaluation.tasks.zero_shot import names_of
+from phenolip_lib.evaluation.benchmark import names_of
 from phenolip_lib.experiments.experiment import Experiment
 from phenolip_lib.graph.exports import box_of
 from phenolip_lib.models import heatmaps
@@ -160,7 +159,7 @@ def ranked(experiment: Experiment, embedded: Embedded, row: int, k: int = 8) -> 
     """
     bench, onto = experiment.bench, experiment.onto
     truth = [onto.resolve(h) for h in experiment.pairs["phenotypes"].iat[row]]
-    scores = phenotype_names(bench, embedded) @ embedded.images[row]
+    scores = bench.names(embedded, bench.candidates) @ embedded.images[row]
     best = [bench.candidates[i] for i in np.argsort(-scores, kind="stable")[:k]]
     return pd.DataFrame(
         {

@@ -18,8 +18,6 @@ Both follow from the outcomes, so intervals and the reliability diagram need no 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
@@ -27,14 +25,11 @@ from scipy.special import log_softmax
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.runtime import log
+from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.metrics import TIE
-from phenolip_lib.evaluation.results import Result
-from phenolip_lib.evaluation.tasks.retrieval import outcomes
+from phenolip_lib.evaluation.results import Result, outcomes
 from phenolip_lib.evaluation.tasks.zero_shot import Problem, problems
 from phenolip_lib.models.embedded import Embedded
-
-if TYPE_CHECKING:
-    from phenolip_lib.evaluation.benchmark import Benchmark
 
 BINS = 15
 MIN_IMAGES = 10
@@ -79,7 +74,7 @@ def calibration(bench: Benchmark, embedded: Embedded, scale: float) -> Result:
             own["ece" + suffix] = ece(values["confidence"], values["correct"])
             own["adaptive_ece" + suffix] = adaptive_ece(values["confidence"], values["correct"])
         numbers[problem.dataset] = own
-    return Result(pd.concat(parts, ignore_index=True), numbers) if parts else Result()
+    return Result.of(parts, numbers)
 
 
 def _single(problem: Problem, bench: Benchmark, embedded: Embedded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ than those of test images; more labels then help less than they would on unseen 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,14 +29,10 @@ from threadpoolctl import threadpool_limits
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Evaluation as Settings
 from phenolip_lib.core.runtime import log
+from phenolip_lib.evaluation.benchmark import Benchmark, targets
 from phenolip_lib.evaluation.metrics import mean_per_class_recall
-from phenolip_lib.evaluation.results import Result
-from phenolip_lib.evaluation.tasks.retrieval import outcomes
-from phenolip_lib.evaluation.tasks.zero_shot import targets
+from phenolip_lib.evaluation.results import Result, outcomes
 from phenolip_lib.models.embedded import Embedded, check_embeddings
-
-if TYPE_CHECKING:
-    from phenolip_lib.evaluation.benchmark import Benchmark
 
 GRID = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Inverse strength of the penalty against the mean loss, so that it means the same for every subset."""
@@ -62,12 +58,7 @@ def linear_probe(bench: Benchmark, embedded: Embedded, further: Mapping[str, pd.
             parts.append(probe_arrays(images, table, name, bench.settings, bench.split))
         except TooSmall as error:
             log.info("linear probe left out: %s", error)
-    if not parts:
-        return Result()
-    return Result(
-        pd.concat([part.outcomes for part in parts], ignore_index=True),
-        {name: own for part in parts for name, own in part.numbers.items()},
-    )
+    return Result.of([part.outcomes for part in parts], {k: v for part in parts for k, v in part.numbers.items()})
 
 
 class TooSmall(PhenoLIPError):

@@ -25,23 +25,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 
 from phenolip_lib.data.masks import Masked
-from phenolip_lib.evaluation.results import Result
-from phenolip_lib.evaluation.tasks.retrieval import outcomes
-from phenolip_lib.evaluation.tasks.zero_shot import names_of
+from phenolip_lib.evaluation.benchmark import Benchmark, names_of
+from phenolip_lib.evaluation.results import Result, outcomes
 from phenolip_lib.models import heatmaps
 from phenolip_lib.models.embedded import Embedded
 from phenolip_lib.models.prompts import ensemble, prompts
 from phenolip_lib.models.student import Student
-
-if TYPE_CHECKING:
-    from phenolip_lib.evaluation.benchmark import Benchmark
 
 AREAS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 DEFAULT_AREA = 0.1
@@ -80,7 +75,7 @@ def localisation(
             found = [scores(maps.picture(name, i, h), maps.peaks(name, i, h), masks[i][h], area) for i, h in asked]
             for metric, values in zip(METRICS, np.array(found, dtype=float).T, strict=True):
                 parts.append(outcomes(f"{metric}_{name}", query, group, values, "localisation", dataset))
-    return Result(pd.concat(parts, ignore_index=True), numbers) if parts else Result()
+    return Result.of(parts, numbers)
 
 
 def datasets(rows: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -31,16 +30,12 @@ from phenolip_lib.data.images import read_image
 from phenolip_lib.data.records import MODALITIES
 from phenolip_lib.data.sources.files import read_table
 from phenolip_lib.data.splits import check_no_leakage, whole_groups
+from phenolip_lib.evaluation.benchmark import Benchmark, names_of
 from phenolip_lib.evaluation.metrics import incidence
-from phenolip_lib.evaluation.results import Result
-from phenolip_lib.evaluation.tasks.retrieval import outcomes
+from phenolip_lib.evaluation.results import Result, outcomes
 from phenolip_lib.evaluation.tasks.unseen import ranks_alone
-from phenolip_lib.evaluation.tasks.zero_shot import names_of
-from phenolip_lib.models.embedded import Embedded, check_embeddings
+from phenolip_lib.models.embedded import Embedded
 from phenolip_lib.ontology.ontology import Ontology
-
-if TYPE_CHECKING:
-    from phenolip_lib.evaluation.benchmark import Benchmark
 
 TOP_K = (5, 10, 50)
 NEAR = "HP:0000152"
@@ -62,14 +57,10 @@ def matching(bench: Benchmark, embedded: Embedded, modality: str = "face") -> Re
             log.info("matching on %s is left out: %d validation and %d test images", modality, len(val), len(test))
         return Result()
     ids = candidates(bench, modality)
-    names = names_of(bench.onto, ids)
-    texts = embedded.text(names)
-    check_embeddings(texts, [f"phenotype name {name!r}" for name in names])
+    texts = bench.names(embedded, ids)
     scores, truth = {}, {}
     for split, rows in (("val", val), ("test", test)):
-        images = embedded.images[rows]
-        check_embeddings(images, [f"image of {pair_id}" for pair_id in bench.pairs["pair_id"].iloc[rows]])
-        scores[split] = images @ texts.T
+        scores[split] = bench.images(embedded, rows) @ texts.T
         truth[split] = incidence([_resolved(bench, i) for i in rows], ids)
     threshold = best_threshold(scores["val"], truth["val"])
     values = {f"recall@{k}": v for k, v in zip(TOP_K, shares_found(scores["test"], truth["test"], TOP_K), strict=True)}

@@ -20,34 +20,26 @@ by falling distance, so ties count against the model there too:
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.evaluation.metrics import TIE, blocks, in_threads, incidence, mutual_ranks
-from phenolip_lib.evaluation.results import COLUMNS, TOP_K
-from phenolip_lib.models.embedded import Embedded, check_embeddings
-from phenolip_lib.ontology import similarity
-from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, ROOT, Ontology
-
-if TYPE_CHECKING:
-    from phenolip_lib.evaluation.benchmark import Benchmark
+from phenolip_lib.evaluation.benchmark import Benchmark
+from phenolip_lib.evaluation.metrics import TIE, blocks, in_threads, mutual_ranks
+from phenolip_lib.evaluation.relations import Relations
+from phenolip_lib.evaluation.results import TOP_K, no_outcomes, outcomes
+from phenolip_lib.models.embedded import Embedded
 
 MIN_IMAGES = 10
 BLOCK = 1024
 
 
-def retrieval(bench: Benchmark, embedded: Embedded, relations: Relations | None = None) -> pd.DataFrame:
+def retrieval(bench: Benchmark, embedded: Embedded) -> pd.DataFrame:
     """Outcomes of all retrieval tasks.
 
     Args:
         bench: images and candidates.
         embedded: embeddings of all pairs and of the benchmark's texts.
-        relations: of the benchmark's candidates; made here if not given, the same for all models.
 
     Returns:
         outcomes (task, dataset, metric, query, group, value), task ``retrieval``; a query is a pair_id
@@ -60,17 +52,15 @@ def retrieval(bench: Benchmark, embedded: Embedded, relations: Relations | None 
     """
     rows = bench.rows
     if len(rows) < MIN_IMAGES:
-        return pd.DataFrame(columns=COLUMNS).astype({"value": float})
-    table = bench.pairs.iloc[rows]
-    images, captions = embedded.images[rows], embedded.captions[rows]
-    truth, names = phenotype_truth(bench), phenotype_names(bench, embedded)
-    for what, vectors in (("image", images), ("caption", captions)):
-        check_embeddings(vectors, [f"{what} of {pair_id}" for pair_id in table["pair_id"]])
+        return no_outcomes()
+    table, truth = bench.pairs.iloc[rows], bench.truth
+    names = bench.names(embedded, bench.candidates)
+    images, captions = bench.images(embedded, rows), bench.captions(embedded, rows)
     i2t, t2i = mutual_ranks(images, captions, equal_texts(table["caption"]))
     parts = [_recalls("i2t", i2t, table["pair_id"], table["group"])]
     parts.append(_recalls("t2i", t2i, table["pair_id"], table["group"]))
     if truth.nnz:
-        judge = Judge(relations or Relations(bench.onto, bench.candidates), truth)
+        judge = Judge(bench.relations, truth)
         i2p, p2i = mutual_ranks(images, names, truth, judge)
         ids = pd.Series(bench.candidates)
         parts.append(_recalls("i2p", i2p, table["pair_id"], table["group"]))
@@ -81,14 +71,6 @@ def retrieval(bench: Benchmark, embedded: Embedded, relations: Relations | None 
             for metric, values in judge.scores().items()
         ]
     return pd.concat(parts, ignore_index=True)
-
-
-def outcomes(
-    metric: str, query: pd.Series, group: pd.Series, value: np.ndarray, task: str = "retrieval", dataset: str = ""
-) -> pd.DataFrame:
-    """A table of outcomes of one metric."""
-    columns = {"query": query.to_numpy(), "group": group.to_numpy(), "value": np.asarray(value, dtype=float)}
-    return pd.DataFrame({"task": task, "dataset": dataset, "metric": metric, **columns})
 
 
 def _recalls(task: str, ranks: np.ndarray, query: pd.Series, group: pd.Series) -> pd.DataFrame:
@@ -104,85 +86,7 @@ def equal_texts(texts: pd.Series) -> csr_matrix:
     return csr_matrix(member @ member.T, dtype=bool)
 
 
-def phenotype_truth(bench: Benchmark) -> csr_matrix:
-    """Boolean ``(n_rows, n_candidates)``: the phenotypes of the benchmark's images."""
-    found = [bench.pairs["phenotypes"].iat[i] for i in bench.rows]
-    if unknown := sorted({hpo_id for own in found for hpo_id in own if hpo_id not in bench.onto}):
-        raise PhenoLIPError(
-            f"{unknown[0]} is a phenotype of the pairs and not in HPO {bench.onto.release}: "
-            "build the pairs again with this release"
-        )
-    return incidence(found, bench.candidates)
-
-
-def phenotype_names(bench: Benchmark, embedded: Embedded) -> np.ndarray:
-    """Embeddings of the candidates' names ``(n_candidates, dim)``, checked."""
-    names = [bench.onto[hpo_id].name for hpo_id in bench.candidates]
-    vectors = embedded.text(names)
-    check_embeddings(vectors, [f"phenotype name {name!r}" for name in names])
-    return vectors
-
-
 # --- nearness in the ontology ---------------------------------------------------------------------
-
-
-class Relations:
-    """How the candidates relate to each other; depends on no model.
-
-    Args:
-        candidates: HPO ids ``(n,)``.
-    """
-
-    def __init__(self, onto: Ontology, candidates: list[str]) -> None:
-        self.onto, self.candidates = onto, candidates
-
-    @cached_property
-    def gain(self) -> np.ndarray:
-        """Lin similarity ``(n, n)``, 1 between a term and itself also where it has no information."""
-        gain = similarity.lin(self.onto, self.candidates, self.candidates).astype(np.float32)
-        np.fill_diagonal(gain, 1)
-        return gain
-
-    @cached_property
-    def nearest(self) -> np.ndarray:
-        """The most similar candidates of each ``(n, k)``, in no order, for the largest k of `TOP_K`."""
-        k = min(max(TOP_K), len(self.candidates))
-        return np.argpartition(self.gain, len(self.candidates) - k, axis=1)[:, len(self.candidates) - k :]
-
-    @cached_property
-    def above(self) -> csr_matrix:
-        """Ancestors ``(n, n_terms)``, the term included, without the root and Phenotypic abnormality."""
-        places = [self.onto.index[self.onto.resolve(hpo_id)] for hpo_id in self.candidates]
-        tops = [self.onto.index[top] for top in (ROOT, PHENOTYPIC_ABNORMALITY) if top in self.onto.index]
-        keep = np.ones(len(self.onto), dtype=np.float32)
-        keep[tops] = 0
-        found = csr_matrix(self.onto.closure[places].multiply(keep))
-        found.eliminate_zeros()
-        return found
-
-    @cached_property
-    def steps(self) -> np.ndarray:
-        """Least number of ``is_a`` steps ``(n, n)`` from a term up to a common ancestor and down to the other."""
-        climbs: dict[str, list[tuple[int, int]]] = {}
-        for i, hpo_id in enumerate(self.candidates):
-            for ancestor, height in self._climb(self.onto.resolve(hpo_id)).items():
-                climbs.setdefault(ancestor, []).append((i, height))
-        least = np.full((len(self.candidates),) * 2, np.iinfo(np.int16).max, dtype=np.int16)
-        for below in climbs.values():
-            places, heights = np.array(below, dtype=np.int16 if len(self.candidates) < 2**15 else np.int64).T
-            area = np.ix_(places, places)
-            least[area] = np.minimum(least[area], heights[:, None] + heights[None, :])
-        return least
-
-    def _climb(self, hpo_id: str) -> dict[str, int]:
-        """Least number of steps to each ancestor."""
-        heights, level = {hpo_id: 0}, [hpo_id]
-        while level:
-            above = dict.fromkeys(parent for child in level for parent in self.onto.parents.get(child, ()))
-            step = heights[level[0]] + 1
-            level = [parent for parent in above if parent not in heights]
-            heights.update(dict.fromkeys(level, step))
-        return heights
 
 
 class Judge:

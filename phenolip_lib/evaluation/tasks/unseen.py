@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
 from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.metrics import TIE, mutual_ranks
-from phenolip_lib.evaluation.results import COLUMNS, TOP_K
-from phenolip_lib.evaluation.tasks.retrieval import outcomes, phenotype_names, phenotype_truth
-from phenolip_lib.models.embedded import Embedded, check_embeddings
+from phenolip_lib.evaluation.results import COLUMNS, TOP_K, no_outcomes, outcomes
+from phenolip_lib.models.embedded import Embedded
 from phenolip_lib.ontology.ontology import Ontology
-
-if TYPE_CHECKING:
-    from phenolip_lib.evaluation.benchmark import Benchmark
 
 BUCKETS = {"0": (0, 0), "1-4": (1, 4), "5-19": (5, 19), "20+": (20, np.inf)}
 """Numbers of training images, by the name they have in the column `dataset`."""
@@ -41,12 +38,11 @@ def phenotype_outcomes(bench: Benchmark, embedded: Embedded) -> pd.DataFrame:
     Returns:
         outcomes with a further column ``hpo_id``; see `retrieval` for the rest and what is raised.
     """
-    rows, truth = bench.rows, phenotype_truth(bench)
+    rows, truth = bench.rows, bench.truth
     if not truth.nnz:
-        return pd.DataFrame(columns=[*COLUMNS, "hpo_id"]).astype({"value": float})
-    table = bench.pairs.iloc[rows]
-    images, names = embedded.images[rows], phenotype_names(bench, embedded)
-    check_embeddings(images, [f"image of {pair_id}" for pair_id in table["pair_id"]])
+        return no_outcomes("hpo_id")
+    table, names = bench.pairs.iloc[rows], bench.names(embedded, bench.candidates)
+    images = bench.images(embedded, rows)
     ids = np.array(bench.candidates)
     ranks = np.zeros(truth.nnz, dtype=np.int64)
 

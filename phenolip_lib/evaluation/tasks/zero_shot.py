@@ -29,9 +29,7 @@ Metrics:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -41,17 +39,13 @@ from scipy.stats import rankdata
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.runtime import log
 from phenolip_lib.data.records import MODALITIES
+from phenolip_lib.evaluation.benchmark import Benchmark, names_of, targets
 from phenolip_lib.evaluation.metrics import incidence
-from phenolip_lib.evaluation.results import Result
+from phenolip_lib.evaluation.results import Result, outcomes
 from phenolip_lib.evaluation.tasks.class_names import CLASS_NAMES
-from phenolip_lib.evaluation.tasks.retrieval import outcomes
 from phenolip_lib.evaluation.tasks.unseen import ranks_alone
-from phenolip_lib.models.embedded import Embedded, check_embeddings
+from phenolip_lib.models.embedded import Embedded
 from phenolip_lib.models.prompts import PROMPTS, ensemble, prompted, prompts
-from phenolip_lib.ontology.ontology import Ontology
-
-if TYPE_CHECKING:
-    from phenolip_lib.evaluation.benchmark import Benchmark
 
 PHENOBENCH = "phenobench"
 COLUMNS = {
@@ -90,39 +84,10 @@ class Problem:
         Raises:
             PhenoLIPError: an embedding that is not finite or has no length.
         """
-        images = embedded.images[self.rows]
-        check_embeddings(images, [f"image of {pair_id}" for pair_id in bench.pairs["pair_id"].iloc[self.rows]])
+        images = bench.images(embedded, self.rows)
         if prompt is None:
             return images @ ensemble(embedded.text, self.names, self.prompts).T
         return images @ prompted(embedded.text, self.names, self.prompts[prompt : prompt + 1])[:, 0].T
-
-
-def names_of(onto: Ontology, hpo_ids: Sequence[str]) -> list[str]:
-    """Names of phenotypes.
-
-    Raises:
-        PhenoLIPError: the release does not have one of them.
-    """
-    for hpo_id in hpo_ids:
-        if hpo_id not in onto:
-            raise PhenoLIPError(
-                f"{hpo_id} is a phenotype of the pairs and not in HPO {onto.release}: "
-                "build the pairs again with this release"
-            )
-    return [onto[hpo_id].name for hpo_id in hpo_ids]
-
-
-def targets(pairs: pd.DataFrame) -> pd.Series:
-    """The data set whose class each image has, empty where it has none.
-
-    The sets of MedMNIST are told apart, and the phantom atlas by modality.
-    """
-    target = pairs["dataset"].astype(str)
-    parts = target.isin(["medmnist"])
-    if parts.any():
-        target = target.mask(parts, pairs["pair_id"].str.split("/").str[1])
-    target = target.mask(target == "phantom", "phantom-" + pairs["modality"])
-    return target.where(pairs["class_name"] != "", "")
 
 
 # --- the problems ---------------------------------------------------------------------------------
@@ -143,11 +108,10 @@ def problems(bench: Benchmark, split: str | None = None) -> list[Problem]:
         mine = (table["modality"] == modality).to_numpy()
         found.append(_by_phenotype(bench, modality, mine, own, bench.classes[modality], prompts(modality)))
     captioned = ~table["templated"].to_numpy(dtype=bool)
-    known = sorted({hpo_id for i in bench.rows for hpo_id in table["phenotypes"].iat[i]})
-    found.append(_by_phenotype(bench, PHENOBENCH, captioned, own, known, PROMPTS["default"]))
+    found.append(_by_phenotype(bench, PHENOBENCH, captioned, own, bench.known, PROMPTS["default"]))
     target = targets(table)
-    for name in sorted(set(target) - {""}):
-        found.append(_by_class(bench, name, (target == name).to_numpy(), own))
+    for name, classes in bench.class_names.items():
+        found.append(_by_class(bench, name, (target == name).to_numpy(), own, classes))
     return [problem for problem in found if problem]
 
 
@@ -160,10 +124,8 @@ def _by_phenotype(
     return _problem(name, np.flatnonzero(mine & own), classes, names, templates, truth, labels[train].explode())
 
 
-def _by_class(bench: Benchmark, name: str, mine: np.ndarray, own: np.ndarray) -> Problem | None:
+def _by_class(bench: Benchmark, name: str, mine: np.ndarray, own: np.ndarray, classes: list[str]) -> Problem | None:
     table = bench.pairs
-    counts = table["class_name"][mine].value_counts()
-    classes = sorted(counts[counts >= bench.settings.probe_min_per_class].index)
     if any(label in bench.onto for label in classes):
         return None
     modality = table["modality"][mine].unique()
@@ -216,7 +178,7 @@ def zero_shot(bench: Benchmark, embedded: Embedded) -> Result:
             "n_classes": len(problem.classes),
             **_prompt_quartiles(prompt_accuracies(problem, bench, embedded)),
         }
-    return Result(pd.concat(parts, ignore_index=True), numbers) if parts else Result()
+    return Result.of(parts, numbers)
 
 
 def prompt_accuracies(problem: Problem, bench: Benchmark, embedded: Embedded) -> np.ndarray:
