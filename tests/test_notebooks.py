@@ -47,7 +47,8 @@ def test_output_of_a_run_by_hand_does_not_reach_the_stripped_copy(tmp_path):
 
 def test_two_runs_give_equal_bytes(tmp_path):
     start = new_code_cell("from phenolip_lib.pipeline.session import start\n\nparams, paths = start()")
-    code = "import time\nfrom phenolip_lib.core.runtime import log\n\nprint(x)\nlog.info(f'{time.time()} steps/s')\nprint(x)"
+    code = "import time\nfrom phenolip_lib.core.runtime import log\n\n"
+    code += "print(x)\nlog.info(f'{time.time()} steps/s')\nprint(x)"
     source = write(tmp_path / "a.ipynb", parameters("x = 1"), start, new_code_cell(code))
     for name in ("one", "two"):
         notebooks.execute(source, tmp_path / f"{name}.ipynb", {"x": 5}, ROOT)
