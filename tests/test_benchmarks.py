@@ -1,10 +1,12 @@
 """The table of benchmarks, and what follows the stages of a command."""
 
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
+import pytest
 
-from benchmarks import stages
+from benchmarks import curation, stages
 from benchmarks.stages import START, follow
 from benchmarks.table import HEADER, Row, write
 
@@ -45,3 +47,19 @@ def test_time_and_memory_are_charged_to_the_stage_that_runs(tmp_path, monkeypatc
     assert table.loc["work@phantom", "peak GB"] > 0.08 > table.loc["idle", "peak GB"]
     assert table.loc["work@phantom", "cpu s"] > table.loc["idle", "cpu s"]
     assert table.loc["all", "cpu s"] == table["cpu s"].drop("all").sum()
+
+
+def test_throughput_tells_the_start_from_the_rate(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(curation, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def setup():
+        clock[0] += 3.0
+
+    def step(batch, state):
+        clock[0] += 0.5 * len(batch)
+        return batch
+
+    (row,) = curation.measure({"links": curation.Work(step, list(range(10)), setup)}, 2, 4).to_dict("records")
+    assert (row["engine"], row["records"], row["start s"], row["records/s"], row["x serial"]) == ("serial", 10, 3, 2, 1)
+    assert row["hours for 524K pairs"] == pytest.approx((3 + 524_000 / 2) / 3600, abs=0.01)

@@ -1,6 +1,9 @@
 """Running notebooks: stripped in, byte-stable out, clear errors; and what the committed ones look like."""
 
+import os
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -43,20 +46,58 @@ def test_output_of_a_run_by_hand_does_not_reach_the_stripped_copy(tmp_path):
 
 
 def test_two_runs_give_equal_bytes(tmp_path):
-    source = write(tmp_path / "a.ipynb", parameters("x = 1"), new_code_cell("print(x)"))
+    start = new_code_cell("from phenolip_lib.pipeline.session import start\n\nparams, paths = start()")
+    code = "import time\nfrom phenolip_lib.core.runtime import log\n\n"
+    code += "print(x)\nlog.info(f'{time.time()} steps/s')\nprint(x)"
+    source = write(tmp_path / "a.ipynb", parameters("x = 1"), start, new_code_cell(code))
     for name in ("one", "two"):
-        notebooks.execute(source, tmp_path / f"{name}.ipynb", {"x": 5}, tmp_path)
+        notebooks.execute(source, tmp_path / f"{name}.ipynb", {"x": 5}, ROOT)
     text = (tmp_path / "one.ipynb").read_text()
     assert text == (tmp_path / "two.ipynb").read_text()
-    assert '"5\\n"' in text
+    assert nbformat.reads(text, as_version=4).cells[-1].outputs == [nbformat.v4.new_output("stream", text="5\n5\n")]
 
 
-def test_where_packages_lie_is_not_kept(tmp_path):
+def test_warnings_are_passed_on_and_not_kept(tmp_path, capsys):
     code = "import sys\nprint('/opt/v/lib/python3.11/site-packages/tqdm/auto.py:21: TqdmWarning', file=sys.stderr)"
     source = write(tmp_path / "a.ipynb", new_code_cell(code))
     notebooks.execute(source, tmp_path / "out.ipynb", {}, tmp_path)
-    (output,) = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[0].outputs
-    assert output.text == "site-packages/tqdm/auto.py:21: TqdmWarning\n"
+    assert nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[0].outputs == []
+    assert "TqdmWarning" in capsys.readouterr().err
+
+
+SHOWN = """
+import contextlib, json, sys
+from pathlib import Path
+from phenolip_lib.core.params import Hpo
+from phenolip_lib.ontology import hpo
+
+folder = Path("tests/data")
+settings = Hpo(obo=str(folder / "toy.obo"), sha256=None, annotations=str(folder / "toy.hpoa"))
+names = {"onto": hpo.read_release(settings, folder), "example": "HP:0001744", "question": "spleen"}
+for cell in json.loads(Path(sys.argv[1]).read_text())["cells"]:
+    with contextlib.suppress(SyntaxError, NameError):
+        print(eval("".join(cell["source"]), names))
+"""
+"""What a notebook's cells show that are one expression of the ontology."""
+
+
+def test_what_notebook_1_shows_of_the_ontology_does_not_depend_on_the_hash_seed():
+    found = set()
+    for seed in "123":
+        command = [sys.executable, "-c", SHOWN, "notebooks/01_hpo_parsing.ipynb"]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        found.add(done.stdout)
+    assert len(found) == 1
+    assert "'Abnormality of the cardiovascular system', 'Abnormality of blood" in found.pop()
+
+
+@pytest.mark.parametrize(
+    "path", [*NOTEBOOKS, *(ROOT / "phenolip_lib" / "reporting").rglob("*.py")], ids=lambda p: p.stem
+)
+def test_nothing_that_is_shown_is_timed(path):
+    clocks = r"^\s*\"?(import|from) (time|timeit|datetime)\b|words_per_second|perf_counter"
+    assert not re.search(clocks, path.read_text(encoding="utf-8"), re.MULTILINE), "a speed belongs to benchmarks/"
 
 
 def test_a_parameter_the_notebook_lacks_is_refused(tmp_path):

@@ -8,7 +8,6 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.parallel import AHEAD, Pool, failure, map_batches
 from phenolip_lib.curation.duplicates import fingerprint
 from phenolip_lib.recognition.recognizer import Recognizer, asserted
-from phenolip_lib.reporting import throughput
 from tests.conftest import DATA, ROOT
 
 
@@ -189,19 +187,3 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
 def test_an_unknown_engine_names_those_that_exist():
     with pytest.raises(PhenoLIPError, match="serial, processes, ray"):
         Pool(engine="spark")
-
-
-def test_throughput_tells_the_start_from_the_rate(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-
-    def setup():
-        clock[0] += 3.0
-
-    def step(batch, state):
-        clock[0] += 0.5 * len(batch)
-        return batch
-
-    (row,) = throughput.measure({"links": throughput.Work(step, list(range(10)), setup)}, 2, 4).to_dict("records")
-    assert (row["engine"], row["records"], row["start s"], row["records/s"], row["x serial"]) == ("serial", 10, 3, 2, 1)
-    assert row["hours for 524K pairs"] == pytest.approx((3 + 524_000 / 2) / 3600, abs=0.01)

@@ -104,12 +104,10 @@ def project(tmp_path_factory, full):
     return folder
 
 
-def tables(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted((folder / "reports").rglob("*"))
-        if path.suffix in {".csv", ".md", ".tex"}
-    }
+def reports(folder: Path) -> dict[str, bytes]:
+    kinds = {".csv", ".md", ".tex", ".ipynb", ".png"}
+    files = sorted(path for path in (folder / "reports").rglob("*") if path.suffix in kinds)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def ran(output: str) -> list[str]:
@@ -117,7 +115,7 @@ def ran(output: str) -> list[str]:
 
 
 def test_everything_is_there(project):
-    found = set(tables(project))
+    found = set(reports(project))
     names = ("retrieval", "difference", "crossval", "unseen", "ontology_aware", "zero_shot", "linear_probe")
     for name in (*names, "ablations", "phenokg", "curation", "tour_place"):
         assert f"reports/phantom/tables/{name}.csv" in found
@@ -206,7 +204,7 @@ def test_two_clean_runs_give_equal_bytes_with_any_number_of_workers(project, tmp
     tree["runtime"] = tree["runtime"] | {"workers": 2}
     write_params(again, tree)
     call(again, "dvc", "repro", "-q")
-    first, second = tables(project), tables(again)
+    first, second = reports(project), reports(again)
     assert sorted(first) == sorted(second)
     assert [name for name in first if first[name] != second[name]] == []
 

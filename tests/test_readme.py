@@ -81,32 +81,114 @@ def test_stage_1_is_that_of_the_report():
     assert f"{said[0]} of cases, {said[1]} before training, {said[2]} by character TF-IDF" in README
 
 
-def test_what_the_grid_on_real_images_says():
-    differences = table("grid/open", "ablation_differences").set_index(["metric", "method"]).loc["i2p_recall@10"]
-    beyond = set(differences.index[differences["beyond_chance"] & (differences["difference"] > 0)])
-    assert beyond == {"soft_labels"}
-    near = differences.drop(index="soft_labels")["difference"].idxmax()
-    assert near == "teacher_adasp"
-    found = differences.loc[near]
-    assert f"+{found.difference:.1f} [{found.low:.1f}, {found.high:.1f}]" in README
-    assert f"soft labels can be told (+{differences.loc['soft_labels', 'difference']:.1f})" in README
-    lifted = table("grid/open", "distilled").set_index(["towers", "metric"]).loc["random_text"]
-    assert set(lifted.index[lifted["beyond_chance"]]) == set(CAPTIONS)
-    first, second = (lifted.loc[metric, "difference"] for metric in CAPTIONS)
-    assert f"caption retrieval by {first:.1f} and {second:.1f} points" in README
-    n_run, n_named = len(differences) - 1, len(load_params(ROOT / "params.yaml").ablations.overrides)
-    assert f"({n_run} of the {n_named} changes of the full model" in README  # one row is plain contrastive
+ABLATIONS = {
+    "AdaSP": "teacher_adasp",
+    "soft labels": "soft_labels",
+    "A student with soft labels": "soft_labels",
+    "a warmer start of the temperatures": "warm",
+    "a student that starts from the teacher": "teacher_init",
+}
+"""What prose calls an ablation: a change whose result came out otherwise may need one more line."""
+I2P = "i2p_recall@10"
 
 
-def test_what_the_grid_on_synthetic_images_says():
-    rows = table("grid/phantom", "ablation_differences").set_index(["metric", "method"])
+def said(words: str, pattern: str) -> tuple[str, ...]:
+    """What a sentence of README says where the pattern has groups."""
+    found = re.findall(pattern, " ".join(words.split()))
+    assert len(found) == 1, f"README.md should have one sentence like {pattern!r}, whatever it says there"
+    return found[0] if isinstance(found[0], tuple) else (found[0],)
+
+
+def lifting(rows: pd.DataFrame) -> dict[str, str]:
+    """Changes that lift image to phenotype beyond chance, by the table's own verdict, and by how much."""
     better = rows[rows["beyond_chance"] & (rows["difference"] > 0)]
-    assert set(better.index) == {("i2p_recall@10", name) for name in ("warm", "soft_labels", "teacher_init")}
-    for name, said in (("warm", "(0.2, {})"), ("soft_labels", "soft labels ({})"), ("teacher_init", "teacher ({})")):
-        assert said.format(f"{rows.loc[('i2p_recall@10', name), 'difference']:+.1f}") in README
-    found = table("grid/phantom", "distilled").set_index(["towers", "metric"]).loc[("random_text", "i2p_recall@10")]
-    assert f"{found.difference:+.1f} [{found.low:.1f}, {found.high:.1f}] from image to phenotype" in README
-    assert f"Of {rows.index.get_level_values('method').nunique() - 1} changes there" in README
+    return {name: f"{row.difference:+.1f}" for name, row in better.iterrows()}
+
+
+def check_grid_on_real_images(words: str, grid: pd.DataFrame, lifted: pd.DataFrame) -> None:
+    rows = grid[grid["metric"] == I2P].set_index("method")
+    near, difference, low, high, side = said(
+        words, r"test images\. ([\w ]+) comes nearest \((\S+) \[(\S+), (\S+)\], (within|beyond) chance"
+    )
+    row = rows.loc[ABLATIONS[near]]
+    assert [difference, low, high] == [f"{row.difference:+.1f}", f"{row.low:.1f}", f"{row.high:.1f}"]
+    assert row.beyond_chance == (side == "beyond")
+    assert row.name == rows.drop(index=[*lifting(rows)])["difference"].idxmax(), f"{near} does not come nearest"
+    told, by = said(words, r"; ([^;()]+) can be told \((\S+)\)")
+    assert {ABLATIONS[told]: by} == lifting(rows)
+    points = said(words, r"distillation lifts caption retrieval by (\S+) and (\S+) points")
+    found = lifted[lifted["towers"] == "random_text"].set_index("metric").loc[CAPTIONS]
+    assert list(points) == [f"{value:.1f}" for value in found["difference"]]
+    assert found["beyond_chance"].all(), "README says that it lifts them"
+    run, named = said(words, r"\((\d+) of the (\d+) changes of the full model")
+    assert int(run) == len(rows) - 1  # one row is plain contrastive
+    assert int(named) == len(load_params(ROOT / "params.yaml").ablations.overrides)
+
+
+def check_grid_on_synthetic_images(words: str, grid: pd.DataFrame, lifted: pd.DataFrame) -> None:
+    rows = grid[grid["metric"] == I2P].set_index("method")
+    number, changes = said(words, r"(\w+) lifts? image to phenotype: (.+?)\. The first")
+    found = re.findall(r"(?:^|, )([a-z ]+?) \((?:[\d.]+, )?([+-][\d.]+)\)", changes)
+    assert {ABLATIONS[name]: by for name, by in found} == lifting(rows)
+    assert number == COUNTS[len(found)]
+    row = lifted.set_index(["towers", "metric"]).loc[("random_text", I2P)]
+    numbers = said(words, r"text tower that knows nothing: (\S+) \[(\S+), (\S+)\] from image to phenotype")
+    assert list(numbers) == [f"{row.difference:+.1f}", f"{row.low:.1f}", f"{row.high:.1f}"]
+    assert said(words, r"Of (\d+) changes there") == (str(len(rows) - 1),)
+
+
+GRIDS = {"open": check_grid_on_real_images, "phantom": check_grid_on_synthetic_images}
+
+
+@pytest.mark.parametrize("source", GRIDS)
+def test_what_the_grids_say(source):
+    GRIDS[source](README, *(table(f"grid/{source}", name) for name in ("ablation_differences", "distilled")))
+
+
+def test_another_outcome_passes_if_prose_says_it_and_fails_if_it_does_not():
+    """The tests hold prose against tables, and no result against what it once was."""
+    grid, lifted = (table("grid/phantom", name) for name in ("ablation_differences", "distilled"))
+    other = grid.copy()
+    other.loc[(other["method"] == "warm") & (other["metric"] == I2P), ["difference", "beyond_chance"]] = 1.04, False
+    words = " ".join(README.split())
+    follows = words.replace("three lift image", "two lift image").replace(
+        "a warmer start of the temperatures (0.2, +6.7), ", ""
+    )
+    check_grid_on_synthetic_images(follows, other, lifted)
+    for said_now, found in ((words, other), (follows, grid)):
+        with pytest.raises(AssertionError):
+            check_grid_on_synthetic_images(said_now, found, lifted)
+
+    grid, lifted = (table("grid/open", name) for name in ("ablation_differences", "distilled"))
+    other, i2p = grid.copy(), grid["metric"] == I2P
+    names = {"soft_labels": "teacher_adasp", "teacher_adasp": "soft_labels"}
+    other.loc[i2p, "method"] = other.loc[i2p, "method"].replace(names)
+    follows = words.replace("AdaSP comes nearest", "A student with soft labels comes nearest").replace(
+        "; soft labels can be told", "; AdaSP can be told"
+    )
+    check_grid_on_real_images(follows, other, lifted)
+    with pytest.raises(AssertionError):
+        check_grid_on_real_images(words, other, lifted)
+
+
+POINTS = {
+    "02": [(r"costs (\w+) points of R@10", "grid/phantom", "whole_figures", "t2i_recall@10"),
+           (r"perhaps (\w+) from image to phenotype", "grid/phantom", "whole_figures", I2P)],
+    "04": [(r"costs nearly (\w+) points of image → phenotype", "phantom", "all_negatives", I2P),
+           (r"the teacher brings (\w+)\.", "grid/phantom", "clip", I2P),
+           (r"0\.03 costs (\w+) points from image to phenotype", "grid/phantom", "cold", I2P)],
+}  # fmt: skip
+"""Points of a difference in the prose of a notebook: sentence, and where in `ablation_differences` they are."""
+
+
+@pytest.mark.parametrize("number", POINTS)
+def test_points_in_a_notebooks_prose_are_those_of_the_tables(number):
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    words = " ".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    for pattern, source, method, metric in POINTS[number]:
+        rows = table(source, "ablation_differences").set_index(["method", "metric"])["difference"]
+        assert said(words, pattern) == (COUNTS[round(abs(rows[method, metric]))],), pattern
 
 
 def test_how_many_scores_of_other_tasks_differ():
@@ -165,7 +247,6 @@ def test_gpu_ratios_are_those_of_the_committed_tables():
     at = f"at batches of {captions['batch'].min()} to {captions['batch'].max():,}"
     assert f"{low:.2f} to {high:.2f} times {at}" in words
     assert f"{ontology['ratio'].min():.2f} to {ontology['ratio'].max():.2f} times as much" in words
-    assert pd.read_csv(folder / "checks.csv")["passed"].all()
     pairs = json.loads((folder / "gpu.json").read_text())["parts"]["finetune"]["provenance"]["prepared"]["pairs"]
     assert f"with one seed on {pairs:,} of the real pairs" in words
 

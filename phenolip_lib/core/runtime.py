@@ -11,7 +11,7 @@ import platform
 import random
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import phenolip_lib
 from phenolip_lib.core.errors import PhenoLIPError
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("phenolip")
 
 
-def setup_logging() -> None:
-    """Plain lines on standard output, which papermill keeps in the notebook; safe to call twice."""
+def setup_logging(stream: TextIO | None = None) -> None:
+    """Plain lines on `stream`, standard output by default; safe to call twice."""
     if not log.handlers:
-        handler = logging.StreamHandler(sys.stdout)
+        handler = logging.StreamHandler(stream or sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)

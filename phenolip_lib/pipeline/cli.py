@@ -81,12 +81,16 @@ def use(
 
 @app.command()
 def moved(source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom") -> None:
-    """Say what the tables under reports/ say other than those git has committed, and by how much."""
-    from phenolip_lib.pipeline.moved import lines
+    """Say what the tables under reports/ say other than those git has committed, and which are of older code."""
+    from phenolip_lib.pipeline import moved, stale
 
     if source not in ("phantom", "open"):
         raise PhenoLIPError(f"unknown source {source!r}; there are phantom and open")
-    typer.echo("\n".join(lines(Paths().root, source)))
+    paths = Paths()
+    told = moved.lines(paths.root, source)
+    if (paths.root / "dvc.lock").is_file():
+        told += stale.lines(paths.root, source, load_params(paths.params).ablations.run)
+    typer.echo("\n".join(told))
 
 
 @app.command()

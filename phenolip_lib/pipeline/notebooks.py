@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,6 @@ import nbformat  # noqa: E402
 
 from phenolip_lib.core.errors import PhenoLIPError  # noqa: E402
 from phenolip_lib.core.storage import atomic_folder, write_text, writing  # noqa: E402
-
-PACKAGES = re.compile(r"/[^\s:'\"]*?/site-packages/")
-QUIET = "ignore:IProgress not found"
-"""tqdm's advice to install widgets, which an executed notebook cannot show."""
 
 
 def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -57,7 +51,8 @@ def strip_folder(source: Path, target: Path) -> list[str]:
 def clean(path: Path) -> None:
     """Take out of an executed notebook what differs between equal runs here or elsewhere.
 
-    These are times, random ids, and where packages lie on the machine.
+    These are times, random ids, and standard error: warnings, which name folders of the machine, and log lines. They
+    are for who waits, and `execute` has passed them on.
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
@@ -72,12 +67,12 @@ def clean(path: Path) -> None:
 
 
 def _join_streams(outputs: list) -> list:
-    """Consecutive pieces of one stream as one output: how they were cut depends on timing."""
+    """Without standard error; consecutive pieces of standard output as one, for how they were cut depends on timing."""
     joined: list = []
     for output in outputs:
-        if output.output_type == "stream":
-            output.text = PACKAGES.sub("site-packages/", output.text)
-        if joined and output.output_type == joined[-1].output_type == "stream" and output.name == joined[-1].name:
+        if output.get("name") == "stderr":
+            continue
+        if joined and output.output_type == joined[-1].output_type == "stream":
             joined[-1].text += output.text
         else:
             joined.append(output)
@@ -100,12 +95,11 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], root: Path
     if unknown := sorted(set(parameters) - set(known)):
         raise PhenoLIPError(f"{notebook.name} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known))}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("PYTHONWARNINGS", QUIET)  # the kernel's, not this process's
     try:
         with writing(output):
             papermill.execute_notebook(
                 str(notebook), str(output), parameters=parameters, kernel_name="python3", cwd=str(root),
-                progress_bar=sys.stderr.isatty(), stdout_file=sys.stdout,
+                progress_bar=sys.stderr.isatty(), stdout_file=sys.stdout, stderr_file=sys.stderr,
             )  # fmt: skip
     except PapermillExecutionError as error:
         if error.ename in {kind.__name__ for kind in (PhenoLIPError, *PhenoLIPError.__subclasses__())}:

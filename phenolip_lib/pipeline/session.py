@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 
 import pandas as pd
@@ -15,9 +16,13 @@ from phenolip_lib.reporting import figures
 
 
 def start() -> tuple[Params, Paths]:
-    """Read and check params.yaml, fix threads and determinism, set the figure style."""
+    """Read and check params.yaml, fix threads and determinism, set the figure style.
+
+    Log lines say how far a run is and how fast, so they go to standard error, which no executed notebook keeps.
+    """
     paths = Paths()
     params = load_params(paths.params)
+    runtime.setup_logging(sys.stderr)
     runtime.configure(params.runtime.threads)
     figures.use_style()
     pd.set_option("display.max_colwidth", 100, "display.width", 160)

