@@ -41,11 +41,11 @@ def run_ablation(params: Params, source: str, name: str, paths: Paths) -> None:
     """
     ablated, onto = params.ablated(name), Ontology.load(paths.hpo)
     teacher = None
-    if _differ(params, ablated, "stage1") or params.encoders.teacher != ablated.encoders.teacher:
+    if ablated.stage1 != params.stage1 or ablated.encoders.teacher != params.encoders.teacher:
         log.info("ablation %s changes stage 1: its own teacher", name)
         teacher = _teacher(ablated, onto, paths)
     pairs = load_pairs(paths.phenokg(source))
-    if _differ(params, ablated, "phenokg"):
+    if ablated.phenokg != params.phenokg:
         log.info("ablation %s changes PhenoKG: its own training pairs", name)
         quarantine = read_parquet(paths.phenokg(source) / "quarantine.parquet")
         pairs = same_test(pairs, _rebuilt(ablated, source, onto, paths), quarantine)
@@ -84,10 +84,6 @@ def same_test(reference: pd.DataFrame, rebuilt: pd.DataFrame, quarantine: pd.Dat
 def _figure(record_ids: pd.Series) -> pd.Series:
     """Record ids of whole figures, for those of panels."""
     return record_ids.str.split("#", n=1).str[0]
-
-
-def _differ(params: Params, ablated: Params, section: str) -> bool:
-    return params.fingerprint(section) != ablated.fingerprint(section)
 
 
 def _teacher(params: Params, onto: Ontology, paths: Paths) -> KnowledgeEncoder:

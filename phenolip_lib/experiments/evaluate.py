@@ -88,6 +88,18 @@ TASKS: dict[str, Callable[[Case], Result]] = {
     "localisation": _localisation,
 }
 
+TASK_PARAMS = (
+    "evaluation.candidates",
+    "evaluation.candidate_sets",
+    "evaluation.cells_per_class",
+    "evaluation.face_candidates",
+    "evaluation.localisation_side",
+    "evaluation.probe_min_per_class",
+    "evaluation.probe_seeds",
+    "evaluation.probe_shares",
+)
+"""Params that the tasks read; `tests/test_rooms.py` holds them against the code."""
+
 INSIDE = ("localisation",)
 """Tasks that look inside the model, and are not for models that only embed."""
 
@@ -114,16 +126,17 @@ def evaluate_embedded(case: Case, method: str, seed: int, folder: Path, tasks: S
     experiment, embedded = case.experiment, case.embedded
     p = experiment.params
     key = digest(
-        experiment.content, p.fingerprint("evaluation"), seed, tasks, code_digest(__name__),
+        experiment.content, p.fingerprint(*TASK_PARAMS), seed, tasks, code_digest(__name__),
         digest_arrays(embedded.images, embedded.captions), case.scale, experiment.source,
         [experiment.beside(name) for name in tasks],
     )  # fmt: skip
     place = experiment.paths.cache / "results" / f"{experiment.source}-{method}-seed{seed}-{key}"
-    sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
     facts = {
         "source": experiment.source, "method": method, "seed": seed,
         "n_train": experiment.n_train if case.student else 0,
-        "provenance": provenance(params=p.fingerprint(*sections), release=experiment.onto.release),
+        "provenance": provenance(
+            params=p.fingerprint("encoders", "stage1", "stage2", *TASK_PARAMS), release=experiment.onto.release
+        ),
     }  # fmt: skip
 
     def compute() -> dict[str, Result]:
