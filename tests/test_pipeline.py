@@ -175,15 +175,19 @@ def test_prose_of_the_first_notebook_reruns_it_alone(project):
         call(project, "dvc", "repro", "-q")
 
 
-def test_a_stage2_parameter_reruns_stage2_and_what_follows(project):
-    yaml = YAML(typ="safe")
-    tree = yaml.load((project / "params.yaml").read_text())
-    write_params(project, tree | {"stage2": tree["stage2"] | {"epochs": 2}})
-    try:
-        changed = json.loads(call(project, "dvc", "status", "--json"))
-        assert set(changed) == {"stage2@phantom", "crossval@phantom", "ablate@phantom-captions_only"}
-    finally:
-        write_params(project, tree)
+def test_a_parameter_reruns_the_stages_that_read_it(project):
+    tree = YAML(typ="safe").load((project / "params.yaml").read_text())
+    trained = {"stage2@phantom", "crossval@phantom", "ablate@phantom-captions_only", "evaluation@phantom"}
+    for section, values, read_by in (
+        ("stage2", {"epochs": 2}, trained | {"ablations@phantom"}),  # the table says how long was trained
+        ("evaluation", {"peers": ["BiomedCLIP"]}, {"evaluation@phantom"}),
+        ("runtime", {"workers": 2}, set()),
+    ):
+        write_params(project, tree | {section: tree[section] | values})
+        try:
+            assert set(json.loads(call(project, "dvc", "status", "--json"))) == read_by, section
+        finally:
+            write_params(project, tree)
 
 
 def test_a_new_ablation_reruns_only_itself_and_the_table(project):

@@ -1,6 +1,7 @@
 """Imports go down only, every stage depends on all code that it runs, and what is kept is known by that code."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from phenolip_lib.core import code
+from phenolip_lib.experiments.evaluate import TASK_PARAMS
 from phenolip_lib.pipeline import stages
 from tests.conftest import ROOT
+from tests.params_read import keys, keys_read
 
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 LIBRARY = ROOT / "phenolip_lib"
@@ -19,14 +22,19 @@ SPLIT = {"report-ontology": "report"}
 """Stages of dvc.yaml that run another one's function."""
 
 
-def roots(stage: str) -> list[str]:
-    """Modules that a stage's notebook or function imports. The runner itself passes on names and decides nothing."""
+def starts(stage: str) -> ast.AST:
+    """The code of a stage's notebook or function. The runner itself passes on names and decides nothing."""
     if stage in stages.NOTEBOOK_STAGES:
-        return code.notebook_imports(ROOT / "notebooks" / f"{stages.NOTEBOOK_STAGES[stage]}.ipynb")
+        cells = json.loads((ROOT / "notebooks" / f"{stages.NOTEBOOK_STAGES[stage]}.ipynb").read_text("utf-8"))["cells"]
+        return ast.parse("\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))
     function = stages.SPECIAL[SPLIT.get(stage, stage)].__name__
-    tree = ast.parse((LIBRARY / "pipeline" / "stages.py").read_text(encoding="utf-8"))
-    (node,) = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == function]
-    return sorted(code._imported(node))
+    (node,) = [n for n in code._tree("phenolip_lib.pipeline.stages").body if getattr(n, "name", "") == function]
+    return node
+
+
+def roots(stage: str) -> list[str]:
+    """Modules that a stage's notebook or function imports."""
+    return sorted(code._imported(starts(stage)))
 
 
 @lru_cache
@@ -56,6 +64,32 @@ def test_a_dep_that_is_taken_away_is_missed_and_none_is_there_for_nothing(stage)
     writes_itself = {f"{code.PACKAGE}/pipeline/stages.py"} if stage.startswith("report") else set()
     for dep in set(own(stage)) - writes_itself:
         assert uncovered(stage, [other for other in own(stage) if other != dep]), dep
+
+
+TRAINED = {"experiments.experiment.Experiment.train", "experiments.experiment.Experiment.trained", "training.stage2"}
+NAMESAKES = {
+    "stage1": {"experiments.experiment", "training.stage2"},
+    "stage2": {"experiments.train.train_encoder", "training.stage1.ConceptTask", "training.stage1.train"},
+    "evaluation": TRAINED,
+    "tour": TRAINED,
+    "ablations": {"experiments", "models", "training"},
+}
+"""Code that a stage never runs although it has the name of some that it runs: `train` is a word for everything."""
+NO_RESULT = {"atlas.workers", "phenokg.batch_size", "phenokg.engine", "phenokg.workers", "runtime.workers"}
+"""Keys that decide how fast a result comes and not what it is."""
+
+
+@pytest.mark.parametrize("stage", sorted(set(DVC) - {"notebooks"}))
+def test_a_stage_names_the_params_that_it_reads_and_no_others(stage):
+    """The first stage reads none: it depends on the names that DVC itself puts into paths."""
+    named = [key.removesuffix(".${item.name}").removesuffix(".${item.source}") for key in DVC[stage].get("params", [])]
+    read = keys_read([starts(stage)], roots(stage), NAMESAKES.get(stage, ()))
+    assert set().union(*map(keys, named)) - NO_RESULT == read - NO_RESULT
+
+
+def test_the_key_of_an_evaluation_names_the_params_that_tasks_read():
+    read = keys_read(ast.parse("TASKS").body, ["phenolip_lib.experiments.evaluate"], TRAINED)
+    assert {key for key in read if key.startswith("evaluation.")} == set(TASK_PARAMS)
 
 
 def test_every_stage_of_the_library_is_in_the_pipeline():

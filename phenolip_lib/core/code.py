@@ -8,7 +8,6 @@ a module that the module names in a string, such as ``"prompts.json"``, is part 
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -34,13 +33,6 @@ def closure(modules: Iterable[str]) -> list[Path]:
             seen.add(name)
             left += [name.rpartition(".")[0], *_imports(name)]
     return sorted({path for name in seen for path in (_place(name), *_beside(name))})
-
-
-def notebook_imports(notebook: Path) -> list[str]:
-    """Modules of this library that the cells of a notebook import."""
-    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    return sorted(_imported(ast.parse(source)))
 
 
 @lru_cache(maxsize=64)

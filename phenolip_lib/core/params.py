@@ -10,6 +10,8 @@ import copy
 import difflib
 import json
 from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -331,10 +333,10 @@ class Params(Section):
                 )
         return changed
 
-    def fingerprint(self, *sections: str) -> str:
-        """A short hash of the named sections, for provenance and cache keys."""
+    def fingerprint(self, *names: str) -> str:
+        """A short hash of sections, or of keys such as ``evaluation.candidates``, for provenance and cache keys."""
         dump = self.model_dump()
-        return digest({name: dump[name] for name in sections})
+        return digest({name: reduce(getitem, name.split("."), dump) for name in names})
 
 
 def _unknown_key(path: str, siblings: Any) -> str:

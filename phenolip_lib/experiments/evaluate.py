@@ -88,11 +88,17 @@ TASKS: dict[str, Callable[[Case], Result]] = {
     "localisation": _localisation,
 }
 
-READ = (
-    "candidates", "candidate_sets", "face_candidates", "localisation_side", "probe_seeds", "probe_shares",
-    "probe_min_per_class", "cells_per_class",
-)  # fmt: skip
-"""What tasks read of the section ``evaluation``; the rest of it makes no kept result stale."""
+TASK_PARAMS = (
+    "evaluation.candidates",
+    "evaluation.candidate_sets",
+    "evaluation.cells_per_class",
+    "evaluation.face_candidates",
+    "evaluation.localisation_side",
+    "evaluation.probe_min_per_class",
+    "evaluation.probe_seeds",
+    "evaluation.probe_shares",
+)
+"""Params that the tasks read; `tests/test_rooms.py` holds them against the code."""
 
 INSIDE = ("localisation",)
 """Tasks that look inside the model, and are not for models that only embed."""
@@ -148,9 +154,7 @@ def params_read(case: Case) -> str:
     """A short hash of the parameters that a result of this model depends on."""
     p = case.experiment.params
     return digest(
-        p.evaluation.model_dump(include=set(READ)),
-        p.runtime.model_dump(exclude={"workers", "processes"}),
-        p.fingerprint("hpo", "phenokg"),
+        p.fingerprint("hpo", "phenokg", "runtime.device", "runtime.threads", *TASK_PARAMS),
         p.fingerprint("encoders", "stage1", "stage2") if case.student else "",
     )
 
