@@ -154,7 +154,7 @@ def params_read(case: Case) -> str:
     """A short hash of the parameters that a result of this model depends on."""
     p = case.experiment.params
     return digest(
-        p.fingerprint("hpo", "phenokg", "runtime.device", "runtime.threads", *TASK_PARAMS),
+        p.fingerprint("runtime.device", "runtime.threads", *TASK_PARAMS),
         p.fingerprint("encoders", "stage1", "stage2") if case.student else "",
     )
 

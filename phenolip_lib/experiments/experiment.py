@@ -101,9 +101,9 @@ class Experiment:
         """Whether frozen features are those of the experiment that this one is like."""
         if self._like is None:
             return False
-        read, told = ("encoders", "stage1", "runtime"), ["pair_id", "caption"]
-        same = self._like.params.fingerprint(*read) == self.params.fingerprint(*read)
-        return same and self._like.pairs[told].equals(self.pairs[told])
+        told = ["pair_id", "caption"]
+        here, there = (p.fingerprint("encoders", "stage1", "runtime") for p in (self.params, self._like.params))
+        return here == there and self._like.pairs[told].equals(self.pairs[told])
 
     @cached_property
     def data(self) -> inputs.TrainingData:
