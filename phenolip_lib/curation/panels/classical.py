@@ -13,7 +13,7 @@ from itertools import groupby
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from phenolip_lib.data.panel_captions import LETTERS
+from phenolip_lib.data.panel_labels import LETTERS
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are exclusive."""
