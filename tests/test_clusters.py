@@ -159,7 +159,6 @@ def test_params_want_two_counts_and_no_decision_without_them(params):
         ({"clusters": [20]}, r"phenokg.clusters: .*at least 2 items"),
         ({"clusters": [20, 0]}, r"phenokg.clusters.1: .*greater than or equal to 1"),
         ({"drop_clusters": {"k0": ["c01.01"]}}, r"phenokg: .*clusters is null"),
-        ({"embedding_duplicates": 1.5}, r"phenokg.embedding_duplicates: .*less than or equal to 1"),
     ]:
         with pytest.raises(PhenoLIPError, match=message):
             parse_params(tree | {"phenokg": tree["phenokg"] | changes})
@@ -170,7 +169,7 @@ def test_params_want_two_counts_and_no_decision_without_them(params):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Twelve pictures of coarse colours, six of black letters on white, and one cropped copy."""
+    """Twelve pictures of coarse colours, six of black letters on white, and one blurred copy."""
     root = tmp_path_factory.mktemp("source")
     for i in range(12):
         picture(i).save(root / f"r{i}.png")
@@ -178,7 +177,7 @@ def folder(tmp_path_factory):
         page = np.full((64, 64, 3), 255, np.uint8)
         page[8:56:6, 6 : 40 + 3 * i] = 0
         Image.fromarray(page).save(root / f"t{i}.png")
-    picture(5).crop((1, 1, 63, 63)).resize((64, 64)).save(root / "s5.png")
+    picture(5).resize((60, 60)).resize((64, 64)).save(root / "s5.png")
     return root, [*(record(f"r{i}") for i in range(12)), *(record(f"t{i}") for i in range(6)), record("s5")]
 
 
@@ -189,9 +188,9 @@ def plain(params):
 
 @pytest.fixture(scope="module")
 def clustered(folder, toy, plain, tmp_path_factory):
-    """A build with both steps on and nothing decided yet, and its cache."""
+    """A build with clusters and nothing decided yet, and its cache."""
     cache = tmp_path_factory.mktemp("cache")
-    settings = plain.model_copy(update={"clusters": [2, 2], "embedding_duplicates": 0.97, "duplicate_distance": 0})
+    settings = plain.model_copy(update={"clusters": [2, 2], "duplicate_distance": 12})
     return phenokg.build(folder[1], folder[0], toy, settings, cache), settings, cache
 
 
@@ -224,7 +223,7 @@ def test_the_default_build_has_no_such_step(folder, toy, plain, tmp_path, monkey
         "phenolip_lib.models.features.image_features", lambda *_, **__: pytest.fail("features computed")
     )
     kg = phenokg.build(records, root, toy, plain.model_copy(update={"duplicate_distance": 0}))
-    assert plain.clusters is plain.embedding_duplicates is kg.clusters is None
+    assert plain.clusters is kg.clusters is None
     assert "drop clusters" not in set(kg.steps["step"])
     assert len(kg.pairs) == len(records)
     kg.save(tmp_path)

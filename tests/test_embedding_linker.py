@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from phenolip_lib.ontology.wordings import by_name
 from phenolip_lib.recognition.embedding_linker import EmbeddingLinker
 from phenolip_lib.recognition.recognizer import Recognizer
 
@@ -49,6 +50,14 @@ def test_phrases_never_overlap_mentions_or_each_other(linker, recognizer):
 @pytest.mark.parametrize("text", ["visual acuity was measured", "the long bones of the hand", "normal corneal stroma"])
 def test_parts_and_normal_findings_are_no_phenotypes(linker, text):
     assert linker(text) == []
+
+
+def test_a_broad_synonym_names_no_phenotype_for_anyone(toy):
+    """HPO calls "big organ" a BROAD synonym of splenomegaly: labels and the linker go by the rule of the dictionary."""
+    names = by_name(toy)
+    assert names["large spleen"] == names["splenomegaly"] == "HP:0001744"
+    assert "big organ" not in names
+    assert "big organ" not in EmbeddingLinker(Recognizer(toy), toy, letters, threshold=0.99)._texts
 
 
 def test_nothing_is_linked_above_the_greatest_cosine(full, recognizer):

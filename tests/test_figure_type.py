@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.refit_figure_type import KINDS, draw_chart, fit, phantom_pictures
 from phenolip_lib.core.storage import read_json
 from phenolip_lib.curation import figure_type
-from phenolip_lib.curation.charts import KINDS, draw_chart
-from phenolip_lib.curation.figure_type import COEFFICIENTS, MEASURES, fit, measures, phantom_pictures
+from phenolip_lib.curation.figure_type import COEFFICIENTS, MEASURES, measures
 from phenolip_lib.reporting.figures import use_style
 from tests.test_sources import REAL
 

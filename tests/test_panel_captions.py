@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phenolip_lib.data.panel_captions import LETTERS, caption_scores, split_caption, token_f1
+from phenolip_lib.data.panel_captions import caption_scores, split_caption, token_f1
+from phenolip_lib.data.panel_labels import LETTERS
 from phenolip_lib.phantom.atlas import DOMAINS, phenotypes
 from phenolip_lib.phantom.compound import draw_compound
 

@@ -110,9 +110,7 @@ def test_reading_order_of_an_irregular_layout():
     large, upper, lower = (0, 0, 100, 100), (104, 0, 150, 48), (104, 52, 150, 100)
     assert classical.reading_order([lower, upper, large]) == [large, upper, lower]
     below = [(0, 104, 70, 150), (74, 104, 150, 150)]
-    assert classical.assign_labels([below[1], upper, below[0], lower, large]) == dict(
-        zip("abcde", [large, upper, lower, *below], strict=True)
-    )
+    assert classical.reading_order([below[1], upper, below[0], lower, large]) == [large, upper, lower, *below]
 
 
 # --- scores --------------------------------------------------------------------------------------

@@ -286,7 +286,8 @@ def test_roco_facts_with_stray_quotes(tmp_path):
 
 def test_labels_unknown_to_the_ontology_are_told(tmp_path, toy, params):
     write(tmp_path / "folder" / "a.png", encoded())
-    write(tmp_path / "folder" / "records.csv", "image,labels\na.png,HP:0001744;HP:9999999;No such thing|Cardiomegaly\n")
+    labels = "HP:0001744;HP:9999999;No such thing|Cardiomegaly;big organ"
+    write(tmp_path / "folder" / "records.csv", f"image,labels\na.png,{labels}\n")
     ledger = Ledger()
     (record,) = admit(open_records(tmp_path, ["folder"]), params.phenokg, ledger)
     (picture,) = resolve_labels([Picture(record, record.record_id, np.zeros(1), np.zeros(1), "")], toy, ledger)
@@ -294,6 +295,7 @@ def test_labels_unknown_to_the_ontology_are_told(tmp_path, toy, params):
     assert [(r.step, r.reason) for r in ledger.rejects] == [
         ("label", f"HP:9999999 is not in HPO {toy.release}"),
         ("label", f"'No such thing' names no phenotype of HPO {toy.release}"),
+        ("label", f"'big organ' names no phenotype of HPO {toy.release}"),  # a BROAD synonym of splenomegaly
     ]
 
 

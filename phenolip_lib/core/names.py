@@ -8,7 +8,8 @@ import unicodedata
 
 from phenolip_lib.core.errors import PhenoLIPError
 
-SOURCES = ("phantom", "open")
+SOURCES = {"phantom": "synthetic images (phantom atlas)", "open": "real images (open)"}
+"""The sources of the pipeline, and what texts call their images."""
 ONTOLOGY = "ontology"
 """What stage 1 and the report of the ontology take in place of a source."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")

@@ -108,7 +108,6 @@ class PhenoKG(Section):
     panel_detector: str | None
     clusters: Annotated[list[Count], Field(min_length=2, max_length=2)] | None
     drop_clusters: dict[str, list[str]]
-    embedding_duplicates: Annotated[float, Field(gt=0, le=1)] | None
     image_encoder: str
     refine: Annotated[str, Field(pattern=r"^(none|rules|local:.+|openai:https?://.+#.+)$")]
     duplicate_distance: Annotated[int, Field(ge=0, le=32)]
@@ -244,7 +243,7 @@ class Ablations(Section):
 
 
 class Params(Section):
-    sources: Annotated[list[Literal[SOURCES]], Field(min_length=1)]
+    sources: Annotated[list[Literal[*SOURCES]], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
     methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1), Names]
     runtime: Runtime

@@ -13,7 +13,7 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.parallel import Pool
 from phenolip_lib.core.params import PhenoKG as Settings
 from phenolip_lib.core.storage import write_parquet
-from phenolip_lib.curation import clusters
+from phenolip_lib.curation import clusters, links
 from phenolip_lib.curation import steps as curation
 from phenolip_lib.data.records import MODALITIES, Record, Reject
 from phenolip_lib.data.splits import SPLITS, assign_splits
@@ -21,47 +21,35 @@ from phenolip_lib.graph.graph import Graph, build_graph
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.recognition.recognizer import Recognizer
 
-SHARE = pa.Check.in_range(0, 1)
+Text, Flag, Share = pa.Column(str), pa.Column(bool), pa.Column(float, pa.Check.in_range(0, 1))
 PAIRS = pa.DataFrameSchema(
     {
         "pair_id": pa.Column(str, unique=True),
-        "record_id": pa.Column(str),
-        "dataset": pa.Column(str),
-        "image": pa.Column(str),
-        "left": pa.Column(float, SHARE),
-        "top": pa.Column(float, SHARE),
-        "right": pa.Column(float, SHARE),
-        "bottom": pa.Column(float, SHARE),
+        **dict.fromkeys(("record_id", "dataset", "image"), Text),
+        **dict.fromkeys(("left", "top", "right", "bottom"), Share),
         "caption": pa.Column(str, pa.Check.str_length(min_value=1)),
-        "templated": pa.Column(bool),
+        "templated": Flag,
         "modality": pa.Column(str, pa.Check.isin(MODALITIES)),
-        "group": pa.Column(str),
-        "article": pa.Column(str),
-        "patient": pa.Column(str),
+        **dict.fromkeys(("group", "article", "patient"), Text),
         "split": pa.Column(str, pa.Check.isin(SPLITS)),
         "phenotypes": pa.Column(object),
-        "asserted": pa.Column(bool),
-        "class_name": pa.Column(str),
-        "licence": pa.Column(str),
-        "url": pa.Column(str),
+        "asserted": Flag,
+        **dict.fromkeys(("class_name", "licence", "url"), Text),
     },
     strict=True,
     ordered=True,
 )
 """Schema of ``pairs.parquet``: one image (or panel) and one caption a row. `asserted` tells whether
 `phenotypes` are the data set's own labels (True) or were recognised in its text (False)."""
-
 MENTIONS = pa.DataFrameSchema(
     {
-        "pair_id": pa.Column(str),
+        "pair_id": Text,
         "field": pa.Column(str, pa.Check.isin(["caption", "context"])),
         "start": pa.Column(int, pa.Check.ge(0)),
         "end": pa.Column(int, pa.Check.gt(0)),
         "hpo_id": pa.Column(str, pa.Check.str_matches(r"^HP:\d{7}$")),
-        "surface": pa.Column(str),
-        "negated": pa.Column(bool),
-        "uncertain": pa.Column(bool),
-        "family": pa.Column(bool),
+        "surface": Text,
+        **dict.fromkeys(("negated", "uncertain", "family"), Flag),
     },
     strict=True,
     ordered=True,
@@ -105,7 +93,7 @@ def build(
         root: the source's folder, which record images are relative to.
         onto: the ontology the phenotypes are linked to.
         cache: folder for finished batches, from which a killed run goes on.
-        device: ``runtime.device``, for image features if params ask for a step that needs them.
+        device: ``runtime.device``, for image features if params ask for clusters.
 
     Returns:
         pairs and graph; whatever is left out has a row in ``quarantine`` with the reason.
@@ -127,7 +115,7 @@ def build(
     found = curation.write_captions(found, onto, settings, recognizer, cache and cache / "refine", ledger)
     if not found:
         raise PhenoLIPError(f"{root}: no usable record is left; the reasons are: {_reasons(ledger)}")
-    phenotypes, mentions = curation.link(found, onto, settings, recognizer, pool, ledger)
+    phenotypes, mentions = links.link(found, onto, settings, recognizer, pool, ledger)
     pairs = _pairs(found, phenotypes)
     balance = pairs["phenotypes"] if settings.balance_phenotypes else None
     pairs["split"] = assign_splits(pairs["group"], pairs["dataset"], settings.splits, settings.seed, balance)
@@ -143,35 +131,15 @@ def build(
 
 
 def _pairs(found: list[curation.Picture], phenotypes: list[list[str]]) -> pd.DataFrame:
-    """One row a picture."""
-    rows = []
-    for picture, terms in zip(found, phenotypes, strict=True):
-        record = picture.record
-        left, top, right, bottom = map(float, record.box)
-        rows.append(
-            {
-                "pair_id": record.record_id,
-                "record_id": picture.origin,
-                "dataset": record.dataset,
-                "image": record.image,
-                "left": left,
-                "top": top,
-                "right": right,
-                "bottom": bottom,
-                "caption": record.caption,
-                "templated": picture.templated,
-                "modality": record.modality,
-                "group": picture.group,
-                "article": record.article,
-                "patient": record.patient,
-                "split": "",
-                "phenotypes": terms,
-                "asserted": bool(record.labels),
-                "class_name": record.class_name,
-                "licence": record.licence,
-                "url": record.url,
-            }
-        )
+    """One row a picture; what is named in both comes from the record as it is."""
+    own = [column for column in PAIRS.columns if hasattr(Record, column)]
+    rows = [
+        {column: getattr(picture.record, column) for column in own}
+        | dict(zip(("left", "top", "right", "bottom"), map(float, picture.record.box), strict=True))
+        | {"pair_id": picture.record.record_id, "record_id": picture.origin, "templated": picture.templated}
+        | {"group": picture.group, "split": "", "phenotypes": terms, "asserted": bool(picture.record.labels)}
+        for picture, terms in zip(found, phenotypes, strict=True)
+    ]
     return pd.DataFrame(rows, columns=list(PAIRS.columns))
 
 

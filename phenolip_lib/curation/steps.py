@@ -1,7 +1,7 @@
 """The curation steps: each takes what the last one kept, and says of everything it drops why.
 
-Steps: licence, picture (readable, no chart, panels cut), duplicates, caption, links. A step can be
-used alone; `phenokg.build` chains them.
+Steps: licence, picture (readable, no chart, panels cut), duplicates, caption; then `links`. A step can
+be used alone; `phenokg.build` chains them.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ from phenolip_lib.core.union_find import UnionFind
 from phenolip_lib.curation import image_step
 from phenolip_lib.curation.captions import refine
 from phenolip_lib.curation.captions.templates import templated_caption
-from phenolip_lib.curation.duplicates import embedding_pairs, similar_pairs
-from phenolip_lib.curation.visibility import filter_visible
+from phenolip_lib.curation.duplicates import similar_pairs
 from phenolip_lib.data import splits
 from phenolip_lib.data.images import WHOLE
 from phenolip_lib.data.licences import use_allowed
 from phenolip_lib.data.records import DUPLICATE, Record, Reject
 from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.ontology.wordings import by_name
 from phenolip_lib.recognition.recognizer import Recognizer
-
-MENTION_COLUMNS = ["pair_id", "field", "start", "end", "hpo_id", "surface", "negated", "uncertain", "family"]
 
 
 @dataclass
@@ -67,7 +65,7 @@ class Picture:
     templated: bool = False
     """Whether the caption was written from labels."""
     features: np.ndarray | None = None
-    """Image features ``(width,)``, where a step of params needs them."""
+    """Image features ``(width,)``, if params ask for clusters."""
 
 
 def admit(found: Iterable[Record | Reject], settings: Settings, ledger: Ledger) -> list[Record]:
@@ -148,12 +146,12 @@ def examine_pictures(
 def add_features(
     found: list[Picture], root: Path, settings: Settings, cache: Path | None, device: str
 ) -> list[Picture]:
-    """The pictures with features, if a step of params needs them.
+    """The pictures with features, if params ask for clusters.
 
     Raises:
         PhenoLIPError: there is no such ``phenokg.image_encoder``, or no such device.
     """
-    if not found or (settings.clusters is None and settings.embedding_duplicates is None):
+    if not found or settings.clusters is None:
         return found
     from phenolip_lib.core.runtime import pick_device
     from phenolip_lib.models.features import image_features
@@ -177,8 +175,7 @@ def remove_duplicates(found: list[Picture], settings: Settings, ledger: Ledger) 
     """Keep the first of each set of copies, one with a caption if there is one, with the labels of all of them.
 
     Copies and look-alikes (up to half as far again: neighbouring slices, the same eye) share a
-    group from here on, whatever article they came from. With ``embedding_duplicates``, pictures whose
-    features are that close are copies as well.
+    group from here on, whatever article they came from.
     """
     if not found:
         return found
@@ -188,12 +185,6 @@ def remove_duplicates(found: list[Picture], settings: Settings, ledger: Ledger) 
     for first, second, distance in similar_pairs(hashes, thumbnails, 3 * limit // 2):
         groups.union(found[first].group, found[second].group)
         if distance <= limit:
-            copies.union(first, second)
-    if settings.embedding_duplicates is not None:
-        features = np.array([p.features for p in found])
-        features /= np.linalg.norm(features, axis=1, keepdims=True)
-        for first, second, _ in embedding_pairs(features, settings.embedding_duplicates):
-            groups.union(found[first].group, found[second].group)
             copies.union(first, second)
     labels: dict[int, set[str]] = {}
     names: dict[int, set[str]] = {}
@@ -220,10 +211,7 @@ def remove_duplicates(found: list[Picture], settings: Settings, ledger: Ledger) 
 
 def resolve_labels(found: list[Picture], onto: Ontology, ledger: Ledger) -> list[Picture]:
     """Labels as live ids: old ids are followed, names looked up; what the ontology lacks is told."""
-    by_name = {onto[hpo_id].name.lower(): hpo_id for hpo_id in onto.phenotypes}
-    for hpo_id in onto.phenotypes:
-        for synonym in onto[hpo_id].synonyms:
-            by_name.setdefault(synonym.lower(), hpo_id)
+    named = by_name(onto)
     kept = []
     for picture in found:
         record, labels = picture.record, set()
@@ -233,8 +221,8 @@ def resolve_labels(found: list[Picture], onto: Ontology, ledger: Ledger) -> list
             else:
                 ledger.reject(record.record_id, "label", f"{hpo_id} is not in HPO {onto.release}")
         for name in record.label_names:
-            if name.lower() in by_name:
-                labels.add(by_name[name.lower()])
+            if name.lower() in named:
+                labels.add(named[name.lower()])
             else:
                 ledger.reject(record.record_id, "label", f"{name!r} names no phenotype of HPO {onto.release}")
         kept.append(replace(picture, record=replace(record, labels=tuple(sorted(labels)), label_names=())))
@@ -270,64 +258,3 @@ def write_captions(
             kept.append(replace(picture, record=replace(record, caption=captions[record.record_id])))
     ledger.count("caption or label", len(found), len(kept))
     return kept
-
-
-# --- links -----------------------------------------------------------------------------------------
-
-
-def recognise(batch: list[dict], recognizer: Recognizer) -> list[list]:
-    """The per-record step over texts: mentions of caption and context as rows."""
-    return [
-        [
-            [name, m.start, m.end, m.hpo_id, m.surface, m.negated, m.uncertain, m.family]
-            for name in ("caption", "context")
-            for m in recognizer(one[name])
-        ]
-        for one in batch
-    ]
-
-
-def link(
-    found: list[Picture], onto: Ontology, settings: Settings, recognizer: Recognizer, pool: Pool, ledger: Ledger
-) -> tuple[list[list[str]], pd.DataFrame]:
-    """Phenotypes of each picture, and all mentions they come from.
-
-    A picture has the labels its data set asserts; without any, what its text affirms and a picture
-    of its modality can show.
-    """
-    items = [
-        {"caption": p.record.caption, "context": p.record.context if settings.link == "caption+context" else ""}
-        for p in found
-    ]
-    # The dictionary takes seconds to make: few texts are read here, many by workers with their own.
-    here = pool if pool.engine != "processes" or len(items) > MANY_TEXTS else replace(pool, engine="serial")
-    setup = partial(_same, recognizer) if here.engine == "serial" else partial(Recognizer, onto)
-    results = map_batches(recognise, items, here, name="links", key=recognizer.fingerprint, setup=setup)
-    phenotypes, rows, n_removed = [], [], 0
-    for picture, mentions in zip(found, results, strict=True):
-        record = picture.record
-        if reason := failure(mentions):
-            ledger.reject(record.record_id, "links", reason)
-            mentions = []
-        rows += [(record.record_id, *mention) for mention in mentions]
-        affirmed = sorted({m[3] for m in mentions if not (m[5] or m[6] or m[7])})
-        if record.labels:
-            phenotypes.append(list(record.labels))
-            continue
-        removed: list[str] = []
-        if settings.visible_only:
-            affirmed, removed = filter_visible(onto, affirmed, record.modality)
-        for hpo_id in removed:
-            ledger.reject(record.record_id, "visibility", f"{onto[hpo_id].name} cannot be seen in {record.modality}")
-        n_removed += len(removed)
-        phenotypes.append(list(affirmed))
-    n_links = sum(map(len, phenotypes))
-    ledger.count("links that a picture can show", n_links + n_removed, n_links)
-    return phenotypes, pd.DataFrame(rows, columns=MENTION_COLUMNS)
-
-
-MANY_TEXTS = 20_000
-
-
-def _same(value):
-    return value

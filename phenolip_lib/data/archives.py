@@ -110,7 +110,7 @@ def members(path: Path) -> dict[str, int]:
     try:
         if _is_zip(path):
             infos = _zip(*_key(path)).infolist()
-            return {info.filename: info.file_size for info in infos if not info.is_dir() and _is_regular(info)}
+            return {info.filename: info.file_size for info in infos if not info.is_dir() and is_regular(info)}
         if _is_packed(path):
             with tarfile.open(path, "r|gz") as archive:
                 return {info.name: info.size for info in _walk(archive) if info.isreg()}
@@ -133,7 +133,7 @@ def read_member(path: Path, member: str) -> bytes:
         if member not in archive.NameToInfo:
             raise PhenoLIPError("member is absent from its archive")
         info = archive.getinfo(member)
-        _check_size(info.file_size if _is_regular(info) and not info.is_dir() else -1)
+        _check_size(info.file_size if is_regular(info) and not info.is_dir() else -1)
         return archive.read(info)
     if _is_packed(path):
         with tarfile.open(path, "r|gz") as archive:
@@ -170,7 +170,8 @@ def _is_packed(path: Path) -> bool:
     return path.suffix.lower() in (".gz", ".tgz")
 
 
-def _is_regular(info: zipfile.ZipInfo) -> bool:
+def is_regular(info: zipfile.ZipInfo) -> bool:
+    """Whether a member of a zip is a file: the upper half of its attributes is the Unix mode, 0 if made elsewhere."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     return kind in (0, stat.S_IFREG)
 

@@ -7,10 +7,8 @@ beyond looking at what one already has.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.records import Record, Reject
 
 USES = ("any", "redistribution", "commercial")
 """``any``: research on one's own copy; ``redistribution``: passing adapted data on; ``commercial``: commercial use."""
@@ -103,12 +101,3 @@ def use_allowed(licence: str, use: str) -> bool:
     if use not in USES:
         raise PhenoLIPError(f"unknown use {use!r} of data; there are {', '.join(USES)}")
     return use == "any" or use in PERMISSIONS.get(re.sub(r"-\d\.\d$", "", licence), frozenset())
-
-
-def allowed(found: Iterable[Record | Reject], use: str) -> Iterator[Record | Reject]:
-    """Records whose licence allows the use; the others as rejects of the step ``licence``."""
-    for item in found:
-        if isinstance(item, Record) and not use_allowed(item.licence, use):
-            yield Reject(item.record_id, "licence", f"{item.licence} does not allow {use}")
-        else:
-            yield item

@@ -2,6 +2,9 @@
 
 `OpenAICompatible` speaks to any server with ``POST /v1/chat/completions`` (vLLM, llama.cpp, Ollama, a
 hosted one), `LocalModel` runs a transformers model in this process. Both decode greedily.
+
+The server is asked with urllib: the openai package (3.57) would bring 10 MB for one address, and it follows redirects
+and asks a server that is not there again and again.
 """
 
 from __future__ import annotations
@@ -105,17 +108,14 @@ class OpenAICompatible:
                         f"check the address, the model and the key in {self.api_key_env}"
                     ) from None
                 wait = float(asked) if asked.isdecimal() else self.pause * 2**attempt
-            except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
-                reason, wait = f"no answer: {type(error).__name__}", self.pause * 2**attempt
-            except urllib.error.URLError as error:
-                cut = isinstance(error.reason, TimeoutError | ConnectionError)
-                if cut and not isinstance(error.reason, ConnectionRefusedError):
-                    reason, wait = f"no answer: {type(error.reason).__name__}", self.pause * 2**attempt
-                else:
+            except (OSError, http.client.HTTPException) as error:
+                cause = getattr(error, "reason", error)  # urllib wraps what happens while it connects
+                cut = isinstance(cause, (TimeoutError, ConnectionError, http.client.HTTPException))
+                if not cut or isinstance(cause, ConnectionRefusedError):
                     raise PhenoLIPError(
-                        f"{self.address}: cannot be reached ({error.reason}); "
-                        "start the server or set phenokg.refine: rules"
+                        f"{self.address}: cannot be reached ({cause}); start the server or set phenokg.refine: rules"
                     ) from None
+                reason, wait = f"no answer: {type(cause).__name__}", self.pause * 2**attempt
             except (ValueError, KeyError, IndexError, TypeError, AttributeError):
                 return Unanswered("no answer: the server's reply is no chat completion")
             if attempt < self.retries:

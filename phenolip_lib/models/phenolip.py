@@ -34,6 +34,7 @@ from phenolip_lib.models.prompts import prompts as modality_prompts
 from phenolip_lib.models.student import read_student
 from phenolip_lib.models.towers import TwoTowers, load_towers
 from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.ontology.wordings import RANKS
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 Picture = str | Path | Image.Image | np.ndarray
@@ -236,6 +237,7 @@ class PhenoLIP:
         if self.ontology is None:
             return {}
         terms, synonyms = self.ontology.tables["terms"], self.ontology.tables["synonyms"]
+        synonyms = synonyms[synonyms["scope"].isin(RANKS)]
         own = synonyms.assign(key=synonyms["synonym"].str.casefold())[["key", "hpo_id"]].drop_duplicates()
         own = own.drop_duplicates("key", keep=False)
         return dict(zip(own["key"], own["hpo_id"], strict=True)) | dict(

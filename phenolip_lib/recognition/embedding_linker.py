@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.ontology.wordings import by_name
 from phenolip_lib.recognition.assertion import statuses
 from phenolip_lib.recognition.recognizer import Mention, Recognizer
 from phenolip_lib.recognition.vocabulary import FUNCTION_WORDS, MODIFIERS, lemma, words
@@ -38,11 +39,7 @@ class EmbeddingLinker:
         threshold: float,
     ) -> None:
         self.recognizer, self.onto, self.embed, self.threshold = recognizer, onto, embed, threshold
-        texts: dict[str, str] = {}
-        for hpo_id in onto.phenotypes:
-            term = onto[hpo_id]
-            for text in (term.name, *term.synonyms):
-                texts.setdefault(text.lower(), hpo_id)
+        texts = by_name(onto)
         self._texts, self._ids = list(texts), list(texts.values())
         self._index = embed(self._texts).astype(np.float32)
 

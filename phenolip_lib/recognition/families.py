@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from phenolip_lib.core.union_find import UnionFind
 from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.ontology.wordings import wordings
 from phenolip_lib.recognition.vocabulary import (
     ABNORMAL,
     ADDED_FORMS,
@@ -47,25 +48,15 @@ class Form:
     original: str
 
 
-RANKS = {"EXACT": 1, "NARROW": 2, "RELATED": 3}
-
-
 def forms(onto: Ontology) -> list[Form]:
-    """Names and EXACT, NARROW and RELATED synonyms of all phenotypes; BROAD ones name something wider.
+    """Every text that names a phenotype, see `wordings`.
 
     Fracture terms have synonyms without the fracture ("bone nose" for Fractured nose), which are left out.
     """
-    table = onto.tables["synonyms"]
     inside = set(onto.phenotypes)
-    rows = [(hpo_id, onto[hpo_id].name, 0) for hpo_id in onto.phenotypes]
-    rows += [
-        (hpo_id, text, RANKS[scope])
-        for hpo_id, text, scope in zip(table["hpo_id"], table["synonym"], table["scope"], strict=True)
-        if hpo_id in inside and scope in RANKS
-    ]
     added = [(hpo_id, text, 0) for hpo_id, texts in ADDED_FORMS.items() if hpo_id in inside for text in texts]
     taken = {tuple(words(text)) for _, text, _ in added}
-    found = [Form(h, tuple(words(t)), rank, t) for h, t, rank in rows if not t.startswith("bone ")]
+    found = [Form(h, tuple(words(t)), rank, t) for h, t, rank in wordings(onto) if not t.startswith("bone ")]
     return [form for form in found if form.words and form.words not in taken] + [
         Form(h, tuple(words(t)), rank, t) for h, t, rank in added
     ]

@@ -1,6 +1,6 @@
 """Find HPO terms in free text: the dictionary tier.
 
-A text is read as characters, one a word (`reading`). Windows of content words are looked up in the
+A text is read as characters, one a word (`tokens`). Windows of content words are looked up in the
 `Lexicon` by their word families, whatever their order; the longest match wins.
 """
 
@@ -25,7 +25,7 @@ from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, MODIFIER, OR, OTH
 from phenolip_lib.recognition.vocabulary import AMBIGUOUS_ACRONYMS, FILLERS, HEADINGS, MODIFIERS, SIZES, STOP_FORMS
 
 MAX_WORDS = 8
-"""Files whose change may change what is found."""
+"""Content words of the longest window."""
 _ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
 _MARKS = BREAK + COMMA + AND + OR
 _mark = re.compile(f"[{_MARKS}]")

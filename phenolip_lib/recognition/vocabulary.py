@@ -1,6 +1,6 @@
 """Words of phenotype recognition: their base form, and lists of English and clinical usage.
 
-What HPO itself can tell about words is not listed here but mined from it (`word_families`).
+What HPO itself can tell about words is not listed here but mined from it (`families`).
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from phenolip_lib.core.names import SOURCES
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import read_json, write_text
@@ -13,7 +14,6 @@ from phenolip_lib.reporting.model_card import model_card, student_card
 
 METHOD = "phenolip"
 """The method whose first seed the model card is of."""
-TITLES = {"phantom": "PhenoKG of synthetic images (phantom atlas)", "open": "PhenoKG of real images"}
 
 
 def write_cards(source: str, params: Params, paths: Paths, target: Path) -> None:
@@ -24,7 +24,7 @@ def write_cards(source: str, params: Params, paths: Paths, target: Path) -> None
     pairs = load_pairs(paths.phenokg(source))
     counts = pairs["split"].value_counts().sort_index()
     sizes = {huggingface.SPLIT_NAMES[split]: {"num_examples": int(n)} for split, n in counts.items()}
-    write_text(target / "DATASET_CARD.md", huggingface.card(pairs, TITLES[source], sizes))
+    write_text(target / "DATASET_CARD.md", huggingface.card(pairs, f"PhenoKG of {SOURCES[source]}", sizes))
     run = paths.stage2(source) / f"{METHOD}-seed{params.seeds[0]}"
     config = read_json(run.with_suffix(".json"))
     write_text(target / "MODEL_CARD.md", model_card(student_card(run, config, "local-dir:my-model", "")))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from phenolip_lib.core.names import SOURCES
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.params import PhenoKG as Settings
 from phenolip_lib.core.paths import Paths
@@ -159,13 +160,10 @@ def last_epoch(history: pd.DataFrame) -> pd.DataFrame:
     return table.loc[tables.method_order(table.index), shown].reset_index()
 
 
-KINDS = {"phantom": "synthetic images (phantom atlas)", "open": "real images (open)"}
-
-
 def scale_note(source: str, n_train: int, params: Params) -> str:
     """What a table of the main split says about its data, its scale and its seeds."""
     return (
-        f"Data: {KINDS[source]}, {n_train} training pairs; student {params.encoders.student}, "
+        f"Data: {SOURCES[source]}, {n_train} training pairs; student {params.encoders.student}, "
         f"{params.stage2.epochs} epochs; mean ± sd over {len(params.seeds)} training seeds."
     )
 
@@ -173,7 +171,7 @@ def scale_note(source: str, n_train: int, params: Params) -> str:
 def data_note(source: str, params: Params) -> str:
     """The same for tables over several splits or trainings, whose numbers of training pairs differ."""
     return (
-        f"Data: {KINDS[source]}; student {params.encoders.student}, {params.stage2.epochs} epochs; "
+        f"Data: {SOURCES[source]}; student {params.encoders.student}, {params.stage2.epochs} epochs; "
         f"{len(params.seeds)} training seeds."
     )
 

@@ -13,8 +13,6 @@ from itertools import groupby
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from phenolip_lib.data.panel_captions import LETTERS
-
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are exclusive."""
 
@@ -137,11 +135,6 @@ def reading_order(boxes: Sequence[Box]) -> list[Box]:
         if len(groups) > 1:
             return [box for group in groups for box in reading_order(group)]
     return sorted(boxes, key=lambda b: (b[1], b[0]))
-
-
-def assign_labels(boxes: Sequence[Box]) -> dict[str, Box]:
-    """Letters ``a``, ``b``, ... for boxes in reading order, which is how figures are mostly lettered."""
-    return dict(zip(LETTERS, reading_order(boxes), strict=False))
 
 
 # --- scores --------------------------------------------------------------------------------------

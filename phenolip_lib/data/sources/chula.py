@@ -16,17 +16,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from phenolip_lib.core.runtime import log
 from phenolip_lib.data.records import Record
-from phenolip_lib.data.sources.files import need, stems
+from phenolip_lib.data.sources.files import lone_record, need, stems
 
 NAME = FOLDER = "chula-rbc-12"
 LICENCE = "MIT"
 URL = "https://github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset"
+_record = partial(lone_record, NAME, "hematology", LICENCE, URL)
 CLASSES = (
     "normal", "macrocyte", "microcyte", "spherocyte", "target cell", "stomatocyte", "ovalocyte", "teardrop",
     "burr cell", "schistocyte", "uncategorised", "hypochromia", "elliptocyte",
@@ -78,7 +80,7 @@ def records(root: Path, min_cells: int = MIN_CELLS, min_share: float = MIN_SHARE
     for disease in sorted(p for p in folder.glob("RBC Diseases/*") if p.is_dir()):
         own = {DISEASES[disease.name][0]} if disease.name in DISEASES else set()
         for stem, name in sorted(stems(disease).items()):
-            yield _record(f"disease/{disease.name}/{stem}", f"{FOLDER}/RBC Diseases/{disease.name}/{name}", own, "")
+            yield _record(f"disease/{disease.name}/{stem}", f"{FOLDER}/RBC Diseases/{disease.name}/{name}", own)
     for stem in sorted(images.keys() | labels.keys()):
         counts = Counter(read_cells(labels[stem])["class_name"]) if stem in labels else Counter()
         enough = max(min_cells, min_share * counts.total())
@@ -120,17 +122,3 @@ def read_cells(path: Path) -> pd.DataFrame:
 
 def _label_files(root: Path) -> dict[str, Path]:
     return {path.stem: path for path in need(root, f"{FOLDER}/Label", NAME).glob("*.txt")}
-
-
-def _record(key: str, image: str, labels: set[str], class_name: str) -> Record:
-    return Record(
-        record_id=f"{NAME}/{key}",
-        dataset=NAME,
-        image=image,
-        modality="hematology",
-        group=f"{NAME}/{key}",
-        licence=LICENCE,
-        url=URL,
-        labels=tuple(sorted(labels)),
-        class_name=class_name,
-    )

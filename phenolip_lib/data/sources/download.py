@@ -3,8 +3,10 @@
 A file of a data repository is checked against the publisher's own checksum, read at download time. The
 archive of a git commit has no stable checksum, since the host compresses it anew; the commit pins its
 content instead. What can be checked there is: the commit that git writes into the archive, the
-checksum of each member, and how many pictures it holds. Downloads resume, and nothing takes its final
-name unchecked.
+checksum of each member, and how many pictures it holds. Nothing takes its final name unchecked.
+
+Downloads go on from where a broken connection or a killed run left them. Pooch (1.9) was tried and not taken: it
+starts a file of gigabytes anew, and its unpacking checks neither sizes nor links nor the commit.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import hashlib
 import http.client
 import json
 import shutil
-import stat
 import tarfile
 import time
 import urllib.error
@@ -23,12 +24,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from phenolip_lib.core.errors import PhenoLIPError, UnwritableError
+from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.runtime import log
-from phenolip_lib.core.storage import is_full
+from phenolip_lib.core.storage import writing
+from phenolip_lib.data.archives import is_regular
 
 BLOCK = 1 << 20
 REPORT_EVERY = 100 << 20
@@ -36,8 +39,6 @@ MAX_UNPACKED = 20 << 30
 SMALLEST_PICTURE = 200
 """Bytes. Where a repository keeps pictures in git LFS, its archive holds pointers of about 130 bytes."""
 RETRIES = 5
-DATAVERSE = "https://dataverse.harvard.edu"
-CODELOAD = "https://codeload.github.com"
 
 
 @dataclass(frozen=True)
@@ -63,30 +64,27 @@ class Archive:
 
 @dataclass(frozen=True)
 class Download:
-    """How a data set is had: by `archives`, or `by_hand` as these words say.
-
-    `tried` tells whether the live address was ever fetched with this code.
-    """
+    """How a data set is had: by `archives`, or `by_hand` as these words say."""
 
     licence: str
     archives: Callable[[], list[Archive]] = list
     by_hand: str = ""
-    tried: bool = False
 
 
 def github(repository: str, commit: str, folder: str, pictures: Mapping[str, int]) -> Callable[[], list[Archive]]:
     """The files of a repository at a commit."""
-    url = f"{CODELOAD}/{repository}/zip/{commit}"
+    url = f"https://codeload.github.com/{repository}/zip/{commit}"
     return lambda: [Archive(url, folder, unpack=True, commit=commit, pictures=pictures)]
 
 
-def dataverse_ham10000(server: str = DATAVERSE) -> list[Archive]:
+def dataverse_ham10000(server: str = "https://dataverse.harvard.edu") -> list[Archive]:
     """HAM10000's two archives of images and its table, with the MD5s that the repository lists."""
     listing = f"{server}/api/datasets/:persistentId/?persistentId=doi:10.7910/DVN/DBW86T"
     found = {}
     try:
-        for entry in _get_json(listing)["data"]["latestVersion"]["files"]:
-            file = entry["dataFile"]
+        with _request(listing) as response:
+            files = [entry["dataFile"] for entry in json.load(response)["data"]["latestVersion"]["files"]]
+        for file in files:
             name, url, digest = file["filename"], f"{server}/api/access/datafile/{file['id']}", f"md5:{file['md5']}"
             if name.startswith("HAM10000_images") and name.endswith(".zip"):
                 stem = name.removesuffix(".zip")
@@ -98,6 +96,8 @@ def dataverse_ham10000(server: str = DATAVERSE) -> list[Archive]:
                 found["metadata"] = Archive(url, "ham10000/HAM10000_metadata.csv", digest)
     except (KeyError, TypeError) as error:
         raise PhenoLIPError(f"{listing}: the listing has another form than expected ({error!r})") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise PhenoLIPError(f"{listing}: cannot be read ({error})") from None
     if len(found) != 3:
         raise PhenoLIPError(f"{listing}: expected two archives of images and the metadata, found {sorted(found)}")
     return list(found.values())
@@ -125,7 +125,7 @@ DOWNLOADS: dict[str, Download] = {
         "https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid and put both folders in",
     ),
 }
-"""None of these addresses was tried from this code, which was written without a network (`tried`)."""
+"""None of these addresses was ever tried from this code, and `download` says so."""
 
 
 def download(dataset: str, to: Path, manifest: Mapping[str, Download] = DOWNLOADS) -> None:
@@ -140,9 +140,7 @@ def download(dataset: str, to: Path, manifest: Mapping[str, Download] = DOWNLOAD
     entry, to = manifest[dataset], Path(to)
     if entry.by_hand:
         raise PhenoLIPError(f"{dataset} needs a login: {entry.by_hand} {to / dataset}")
-    log.info("%s: licence %s", dataset, entry.licence)
-    if not entry.tried:
-        log.info("%s: this address was never tried by the authors of this code; please report what happens", dataset)
+    log.info("%s: licence %s; please report what happens, this address was never tried", dataset, entry.licence)
     # Single files first: what stands in their way is known before gigabytes are fetched.
     for archive in sorted(entry.archives(), key=lambda archive: archive.unpack):
         target = to / archive.path
@@ -171,7 +169,6 @@ def fetch(url: str, path: Path, digest: str = "", pause: float = 2.0) -> Path:
     Raises:
         PhenoLIPError: the server refuses or stays unreachable, the checksum differs, or `path` holds another file.
     """
-    path = Path(path)
     if path.exists():
         if digest and _digest(path, digest) != digest:
             raise PhenoLIPError(f"{path}: is not the publisher's file ({digest}); move it away to fetch it anew")
@@ -180,13 +177,10 @@ def fetch(url: str, path: Path, digest: str = "", pause: float = 2.0) -> Path:
     part = path.with_name(path.name + ".part")
     for attempt in range(1, RETRIES + 1):
         try:
-            _continue(url, part)
+            with writing(part):
+                _continue(url, part)
             break
         except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-            if is_full(error):
-                raise UnwritableError(
-                    f"{part}: the disk is full; free space and start again, it goes on from there"
-                ) from None
             code = error.code if isinstance(error, urllib.error.HTTPError) else 0
             refused = 400 <= code < 500 and code not in (408, 416, 429)
             if refused or attempt == RETRIES:
@@ -205,14 +199,6 @@ def _request(url: str, **headers: str) -> http.client.HTTPResponse:
     return urllib.request.urlopen(request, timeout=60)
 
 
-def _get_json(url: str) -> dict:
-    try:
-        with _request(url) as response:
-            return json.load(response)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise PhenoLIPError(f"{url}: cannot be read ({error})") from None
-
-
 def _continue(url: str, part: Path) -> None:
     """Append what is missing to `part`; a server that ignores the range starts the file anew."""
     have = part.stat().st_size if part.is_file() else 0
@@ -225,22 +211,19 @@ def _continue(url: str, part: Path) -> None:
             part.unlink()  # longer than the file itself, so it is no part of it
         raise
     with response:
-        begins = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        resumed = response.status == 206 and begins
-        if response.status == 206 and not begins:
+        resumed = response.status == 206
+        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             part.unlink(missing_ok=True)
             raise OSError("the server sent another range than asked for")
-        length = response.headers.get("Content-Length")
         done = have if resumed else 0
-        total = done + int(length) if length else None
+        total = done + int(response.headers.get("Content-Length", -done))
         with open(part, "ab" if resumed else "wb") as file:
             while block := response.read1(BLOCK):  # unlike read, it loses nothing when the connection breaks
                 file.write(block)
-                if done // REPORT_EVERY != (done + len(block)) // REPORT_EVERY:
-                    of = f" of {total >> 20}" if total else ""
-                    log.info("%s: %d%s MiB", part.stem, (done + len(block)) >> 20, of)
                 done += len(block)
-    if total is not None and done < total:
+                if done % REPORT_EVERY < len(block):
+                    log.info("%s: %d of %s MiB", part.stem, done >> 20, total >> 20 or "unknown")
+    if done < total:
         raise OSError(f"connection lost after {done} of {total} bytes")
 
 
@@ -265,27 +248,26 @@ def unpack(
         PhenoLIPError: a damaged or oversized archive, a link in it, a member that leads out, another commit,
             too few pictures.
     """
-    folder = Path(folder)
     staging = folder.with_name(folder.name + ".unpacking")
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was cut off
     try:
         with _opened(path) as (named, members):
             if commit and not named.startswith(commit):
                 raise PhenoLIPError(f"{path.name}: is of commit {named or '(none)'}, expected {commit}")
-            files = [m for m in members if m.name.parts[0] != "__MACOSX"]  # what macOS adds to archives
-            for member in files:
-                if member.name.is_absolute() or ".." in member.name.parts or "\\" in str(member.name):
-                    raise PhenoLIPError(f"{path.name}: {member.name} leads out of its folder")
-                if not member.regular:
-                    raise PhenoLIPError(f"{path.name}: {member.name} is a link or device")
+            files = [member for member in members if member[0].parts[0] != "__MACOSX"]  # what macOS adds
+            for name, _, regular, _ in files:
+                outside = name.is_absolute() or ".." in name.parts or "\\" in str(name)
+                if outside or not regular:
+                    what = "leads out of its folder" if outside else "is a link or device"
+                    raise PhenoLIPError(f"{path.name}: {name} {what}")
             # Neither module gives out more than a member declares, so the sum is a bound.
-            if sum(m.size for m in files) > limit:
+            if sum(size for _, size, *_ in files) > limit:
                 raise PhenoLIPError(f"{path.name}: unpacks to more than {limit} bytes")
-            around = len({m.name.parts[0] for m in files}) == 1 and all(len(m.name.parts) > 1 for m in files)
-            for member in files:
-                target = staging.joinpath(*member.name.parts[around:])
+            around = len({name.parts[0] for name, *_ in files}) == 1 and all(len(name.parts) > 1 for name, *_ in files)
+            for name, _, _, opened in files:
+                target = staging.joinpath(*name.parts[around:])
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with member.open() as source, open(target, "wb") as file:
+                with opened() as source, open(target, "wb") as file:
                     shutil.copyfileobj(source, file, BLOCK)
         _count(staging, pictures or {}, f"unpacked from {path.name}, is not whole")
         staging.rename(folder)
@@ -295,43 +277,19 @@ def unpack(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-@dataclass(frozen=True)
-class _Member:
-    name: PurePosixPath
-    size: int
-    regular: bool
-    open: Callable[[], BinaryIO]
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[str, list[_Member]]]:
-    """The git commit an archive names as its own, and its members but for folders."""
+def _opened(path: Path) -> Iterator[tuple[str, list[tuple[PurePosixPath, int, bool, Callable[[], BinaryIO]]]]]:
+    """The git commit an archive names as its own; path, size, whether a file, and opener of what is no folder."""
     if tarfile.is_tarfile(path):
         with tarfile.open(path) as tar:
-            yield (
-                tar.pax_headers.get("comment", ""),
-                [
-                    _Member(PurePosixPath(m.name), m.size, m.isreg(), lambda m=m: tar.extractfile(m))
-                    for m in tar
-                    if not m.isdir()
-                ],
-            )
+            files = [m for m in tar if not m.isdir()]
+            found = [(PurePosixPath(m.name), m.size, m.isreg(), partial(tar.extractfile, m)) for m in files]
+            yield tar.pax_headers.get("comment", ""), found
     else:
         with zipfile.ZipFile(path) as archive:
-            yield (
-                archive.comment.decode("ascii", errors="replace"),
-                [
-                    # The upper half of the attributes is the Unix mode, 0 if written elsewhere.
-                    _Member(
-                        PurePosixPath(m.filename),
-                        m.file_size,
-                        stat.S_IFMT(m.external_attr >> 16) in (0, stat.S_IFREG),
-                        lambda m=m: archive.open(m),
-                    )
-                    for m in archive.infolist()
-                    if not m.is_dir()
-                ],
-            )
+            files = [m for m in archive.infolist() if not m.is_dir()]
+            found = [(PurePosixPath(m.filename), m.file_size, is_regular(m), partial(archive.open, m)) for m in files]
+            yield archive.comment.decode("ascii", errors="replace"), found
 
 
 def _count(folder: Path, pictures: Mapping[str, int], words: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.records import Reject
+from phenolip_lib.data.records import Record, Reject
 
 
 def need(root: Path, relative: str, dataset: str) -> Path:
@@ -28,6 +28,16 @@ def need(root: Path, relative: str, dataset: str) -> Path:
             f"or take {dataset} out of open.datasets in params.yaml"
         )
     return path
+
+
+def lone_record(
+    dataset: str, modality: str, licence: str, url: str, key: str, image: str, labels: Iterable[str],
+    class_name: str = "", official_split: str = "",
+) -> Record:  # fmt: skip
+    """The record ``<dataset>/<key>`` of a picture whose patient is not published: a group of its own."""
+    name = f"{dataset}/{key}"
+    return Record(name, dataset, image, modality, name, licence, url, labels=tuple(sorted(labels)),
+                  class_name=class_name, official_split=official_split)  # fmt: skip
 
 
 def place(root: Path, dataset: str, what: str) -> Path:

@@ -14,6 +14,7 @@ a few images occur twice, also across parts and splits, and are merged by duplic
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,11 +23,12 @@ from PIL import Image
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.runtime import log
 from phenolip_lib.data.records import Record, Reject
-from phenolip_lib.data.sources.files import need, stems
+from phenolip_lib.data.sources.files import lone_record, need, stems
 
 NAME = FOLDER = "idrid"
 LICENCE = "CC-BY-4.0"
 URL = "https://idrid.grand-challenge.org"
+_record = partial(lone_record, NAME, "ophthalmology", LICENCE, URL)
 GRADING, SEGMENTATION = f"{FOLDER}/B. Disease Grading", f"{FOLDER}/A. Segmentation"
 SETS = {"train": "a. Training Set", "test": "b. Testing Set"}
 RETINOPATHY = ("HP:0000488", "Retinopathy")
@@ -62,7 +64,7 @@ def records(root: Path) -> Iterator[Record | Reject]:
         for stem, (grade, risk) in sorted(_grades(root, split).items()):
             labels = [RETINOPATHY[0]] * (grade >= 1) + [MACULAR_EDEMA[0]] * (risk >= 2)
             image = f"{folder}/{files.get(stem, stem + '.jpg')}"
-            yield _record(f"grading/{split}/{stem}", image, split, labels, f"DR grade {grade}")
+            yield _record(f"grading/{split}/{stem}", image, labels, f"DR grade {grade}", split)
     if not (root / SEGMENTATION).is_dir():
         log.warning("%s is missing: only the graded images of IDRiD are read", root / SEGMENTATION)
         return
@@ -78,7 +80,7 @@ def records(root: Path) -> Iterator[Record | Reject]:
             except PhenoLIPError as error:
                 yield Reject(f"{NAME}/{key}", "source", str(error).removeprefix(f"{root}/"))
                 continue
-            yield _record(key, image, split, labels, "")
+            yield _record(key, image, labels, official_split=split)
 
 
 def masks(root: Path, record_id: str) -> dict[str, Path]:
@@ -130,18 +132,3 @@ def _grades(root: Path, split: str) -> dict[str, tuple[int, int]]:
         if name:
             grades[name] = (int(grade), int(risk))
     return grades
-
-
-def _record(key: str, image: str, split: str, labels: list[str], class_name: str) -> Record:
-    return Record(
-        record_id=f"{NAME}/{key}",
-        dataset=NAME,
-        image=image,
-        modality="ophthalmology",
-        group=f"{NAME}/{key}",
-        licence=LICENCE,
-        url=URL,
-        labels=tuple(sorted(labels)),
-        class_name=class_name,
-        official_split=split,
-    )

@@ -1,12 +1,14 @@
-"""Charts, diagrams, tables and pages of text in many styles: what figures are that show no patient.
+"""Make the coefficients that tell medical images from charts anew: `python -m benchmarks.refit_figure_type`.
 
-Drawn to train and to test `phenolip_lib.curation.figure_type`; each is made of random numbers from a seed.
+Charts, diagrams, tables and pages of text are drawn in many styles, each from random numbers of a seed; the
+medical images are the phantom's. `phenolip_lib.curation.figure_type` reads what is written here.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 from matplotlib import style
@@ -15,6 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from PIL import Image, ImageDraw, ImageFont
 
+from phenolip_lib.core.storage import write_json
+from phenolip_lib.curation.figure_type import COEFFICIENTS, MEASURES, measures
+from phenolip_lib.phantom.atlas import DOMAINS
+from phenolip_lib.phantom.compound import jpeg
+
+PENALTY = 0.1
+"""Inverse strength of the regression's penalty: weak trust in any one measure carries over to unseen images."""
 WORDS = "patients control score ratio age time level months group dose survival cells mean gene response rate".split()
 
 
@@ -187,3 +196,84 @@ def draw_chart(kind: str, seed: int) -> Image.Image:
         image.save(buffer, "JPEG", quality=int(rng.integers(50, 95)))
         image = Image.open(buffer).convert("RGB")
     return image
+
+
+def fit(
+    medical: Iterable[Image.Image], charts: Iterable[Image.Image], provenance: dict, max_refused: float = 0.002
+) -> dict:
+    """Coefficients that tell the two apart.
+
+    Args:
+        medical: medical images.
+        charts: pictures that are none.
+        provenance: what the pictures are, kept beside the coefficients.
+        max_refused: share of the medical images below a probability of 0.5 when each is predicted by a
+            model that did not see it; the intercept is raised until it holds.
+
+    Returns:
+        what ``figure_type.json`` holds.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    rows = [[measures(image) for image in group] for group in (charts, medical)]
+    x, y = np.array(rows[0] + rows[1]), np.repeat([0, 1], [len(rows[0]), len(rows[1])])
+    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    z = (x - mean) / scale
+    model = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=5000)
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    held_out = cross_val_predict(model, z, y, cv=folds, method="decision_function")
+    model.fit(z, y)
+    shift = max(0.0, -float(np.quantile(held_out[y == 1], max_refused)))
+    return {
+        "measures": list(MEASURES),
+        "mean": mean.round(6).tolist(),
+        "scale": scale.round(6).tolist(),
+        "weights": model.coef_[0].round(6).tolist(),
+        "intercept": round(float(model.intercept_[0]) + shift, 6),
+        "made_from": {**provenance, "medical": len(rows[1]), "charts": len(rows[0]), "max_refused": max_refused},
+    }
+
+
+def phantom_pictures(per_finding: int, seed: int) -> Iterator[Image.Image]:
+    """Pictures of every finding of the phantom, sides of 96 to 320 pixels, every other stored with loss."""
+    for m, (_, domain) in enumerate(sorted(DOMAINS.items())):
+        for f, hpo_id in enumerate(sorted(domain.findings)):
+            for k in range(per_finding):
+                rng = np.random.default_rng([seed, m, f, k])
+                rgb = domain.render({hpo_id: float(rng.uniform(0.1, 1))}, rng, int(rng.integers(96, 320))).to_uint8()
+                if k % 3 == 0:
+                    rgb = _like_a_scan(rgb, rng)
+                yield Image.fromarray(jpeg(rgb, int(rng.integers(60, 95))) if k % 2 else rgb)
+
+
+def _like_a_scan(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Grey, of high contrast, in a black frame: the phantom has no cross-sectional images."""
+    grey = np.asarray(Image.fromarray(rgb).convert("L"), dtype=np.float64)
+    low, high = np.quantile(grey, [rng.uniform(0.1, 0.5), rng.uniform(0.9, 0.999)])
+    grey = np.clip((grey - low) / max(high - low, 1.0), 0, 1) ** rng.uniform(0.7, 1.4) * 255
+    height, width = grey.shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    grey[(np.abs(x) ** 3 + np.abs(y) ** 3) > rng.uniform(0.5, 1.5)] = 0
+    frame = np.pad(grey, [tuple(rng.integers(0, 1 + side // 3, 2)) for side in grey.shape])
+    return np.repeat(frame.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def refit(path: Path = COEFFICIENTS, per_finding: int = 6, per_kind: int = 60, seed: int = 0) -> dict:
+    """Make the coefficients anew from drawn charts and phantom pictures, and write them.
+
+    Args:
+        per_finding: phantom pictures of each finding, some of them stored with loss.
+        per_kind: charts of each kind.
+    """
+    model = fit(
+        phantom_pictures(per_finding, seed),
+        (draw_chart(kind, seed + k) for kind in KINDS for k in range(per_kind)),
+        {"drawn": "benchmarks.refit_figure_type, phenolip_lib.phantom", "kinds": list(KINDS), "seed": seed},
+    )
+    write_json(path, model)
+    return model
+
+
+if __name__ == "__main__":
+    refit()
