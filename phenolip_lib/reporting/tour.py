@@ -25,7 +25,7 @@ from phenolip_lib.models import heatmaps
 from phenolip_lib.models.embedded import Embedded
 from phenolip_lib.models.features import load_pixels
 from phenolip_lib.models.prompts import ensemble, prompts
-from phenolip_lib.models.student import Student, load_student
+from phenolip_lib.models.student import Student
 from phenolip_lib.ontology import similarity
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.reporting.encoder_reports import Compared, of_names
@@ -76,9 +76,9 @@ def trained(experiment: Experiment, folder: Path, methods: Sequence[str]) -> dic
     """Each method's student of the first seed with its embeddings of the source."""
     found = {}
     for method in methods:
-        params = experiment.params.method(method)
-        student = load_student(folder, f"{method}-seed{params.seeds[0]}", params, experiment.teacher, params.seeds[0])
-        found[method] = student, experiment.embed(student)
+        own, seed = experiment.of(method), experiment.params.seeds[0]
+        student = own.load(folder, f"{method}-seed{seed}", seed)
+        found[method] = student, own.embed(student)
     return found
 
 
