@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.evaluation.linking import held_out_ranks, tfidf_ranks
+from phenolip_lib.evaluation.linking import tfidf_ranks
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.models.student import build_student, load_student, save_student
 from phenolip_lib.models.towers import load_towers
 from phenolip_lib.training import inputs, stage1, stage2
 from phenolip_lib.training.attribute_texts import attribute_texts, related_terms
 from tests.test_encoders import make_pairs, tiny_checkpoint
+from tests.test_linking import held_out_ranks
 
 SMALL = {
     "stage1.batch_size": 4,
