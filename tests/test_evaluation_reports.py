@@ -58,9 +58,9 @@ def test_scores_by_data_set_are_those_of_each_alone(outcomes, params):
 def test_a_verdict_says_which_side(outcomes, params, capsys):
     params = params.with_overrides({"evaluation.resamples": 500})
     compared = evaluation_reports.compared(outcomes, METRICS, params)
-    assert evaluation_reports.verdict(compared, "worse", "phantom") == "2 of 2 differences are beyond chance"
+    assert evaluation_reports.verdict(compared, "worse", "phantom", "clip") == "2 of 2 differences are beyond chance"
     assert capsys.readouterr().out.count("points below plain contrastive") == 2
-    assert evaluation_reports.verdict(compared, "same", "phantom") == "0 of 2 differences are beyond chance"
+    assert evaluation_reports.verdict(compared, "same", "phantom", "clip") == "0 of 2 differences are beyond chance"
     assert "0.00 points equal to plain contrastive" in capsys.readouterr().out
     assert tables.METHOD_NAMES["clip"] == "Plain contrastive"
 

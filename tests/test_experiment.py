@@ -1,5 +1,7 @@
 """What kept results depend on, and that the parameters of a method decide everything about it."""
 
+import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from phenolip_lib.core.params import load_params, parse_params
+from phenolip_lib.core.params import Evaluation, load_params, parse_params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import write_parquet
 from phenolip_lib.evaluation.results import load_results
@@ -169,3 +171,50 @@ def test_what_a_method_leaves_as_it_is_is_computed_once(project):
         assert (own.content == experiment.content) == (method == "clip")
         assert own.bench is experiment.bench
         assert own.bench.relations is experiment.bench.relations
+
+
+# --- keys ---------------------------------------------------------------------------------------------
+
+MODEL = ["runtime.threads", "runtime.device", "encoders.context_length", "encoders.image_size", "stage2.text_tower",
+         "stage2.image_tower", "stage2.train_share", "stage2.caption_words"]  # fmt: skip
+RUN = ["runtime.processes", "training.accumulation", "training.precision", "stage1.max_tokens", "stage1.embed_dim",
+       "stage2.lambda_kd", "stage2.early_stopping", "stage2.validations", "evaluation.candidates"]  # fmt: skip
+OTHER = {"runtime.device": "auto", "training.precision": "bf16", "stage2.text_tower": "finetune", "stage2.epochs": 7,
+         "stage2.image_tower": "finetune", "stage2.early_stopping": 3, "stage2.train_share": 0.5,
+         "stage2.caption_words": 3, "evaluation.probe_shares": [0.3], "evaluation.probe_seeds": [9],
+         "evaluation.candidate_sets": [4], "evaluation.peers": ["x"], "evaluation.baseline": "share"}  # fmt: skip
+
+
+def changed(experiment, key):
+    section, name = key.split(".")
+    value = OTHER.get(key) or getattr(getattr(experiment.params, section), name) + 1
+    more = {"evaluation.cross_validated": ["clip", "share"]} if key == "evaluation.baseline" else {}
+    own = experiment.again(experiment.params.with_overrides({key: value} | more))
+    own.__dict__["data"] = experiment.data  # what features depend on has keys of its own
+    return own
+
+
+@pytest.mark.parametrize("key", [*MODEL, *(f"evaluation.{name}" for name in evaluate.READ)])
+def test_kept_results_are_under_everything_that_tasks_read(scored, key):
+    case = scored[0]["phenolip"]
+    other = replace(case, experiment=changed(case.experiment, key))
+    assert evaluate.results_key(other, 0, ["retrieval"]) != evaluate.results_key(case, 0, ["retrieval"])
+
+
+@pytest.mark.parametrize("key", ["runtime.workers", "evaluation.peers", "evaluation.baseline", "evaluation.resamples"])
+def test_what_no_task_reads_makes_no_result_stale(scored, key):
+    case = scored[0]["phenolip"]
+    other = replace(case, experiment=changed(case.experiment, key))
+    assert evaluate.results_key(other, 0, ["retrieval"]) == evaluate.results_key(case, 0, ["retrieval"])
+
+
+@pytest.mark.parametrize("key", [*MODEL, *RUN])
+def test_kept_runs_are_under_everything_that_training_reads(scored, key):
+    experiment = scored[0]["phenolip"].experiment
+    assert changed(experiment, key).run_folder("m", 0) != experiment.run_folder("m", 0)
+
+
+def test_no_task_reads_a_setting_that_keys_do_not_hold():
+    files = [*(ROOT / "phenolip_lib" / "evaluation").rglob("*.py"), ROOT / "phenolip_lib/experiments/experiment.py"]
+    found = {name for file in files for name in re.findall(r"(?:settings|evaluation)\.([a-z_]+)", file.read_text())}
+    assert found & set(Evaluation.model_fields) == set(evaluate.READ)

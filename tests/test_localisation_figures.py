@@ -24,7 +24,7 @@ def test_the_query_in_the_middle_is_shown_largest_data_set_first():
 
 
 def test_a_source_without_masks_says_so():
-    figure = examples(None, None, outcomes_of().iloc[:0])
+    figure = examples(None, None, outcomes_of().iloc[:0], ["clip", "phenolip"])
     assert "no test picture" in figure.texts[0].get_text()
     plt.close(figure)
 

@@ -6,15 +6,9 @@ import pytest
 from scipy import stats
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.evaluation import statistics
-from phenolip_lib.evaluation.statistics import (
-    bootstrap_statistic,
-    differences,
-    group_bootstrap,
-    holm,
-    intervals,
-    sign_flip_p,
-)
+from phenolip_lib.evaluation import resampling
+from phenolip_lib.evaluation.resampling import group_bootstrap, holm, sign_flip_p
+from phenolip_lib.evaluation.statistics import differences, intervals
 
 
 def outcomes(values, groups=None, method="m", seed=0, metric="r"):
@@ -63,7 +57,7 @@ def test_ungrouped_intervals_equal_scipys():
 def test_blocks_of_resamples_change_nothing(monkeypatch):
     sums, counts = by_group(*clustered(np.random.default_rng(1), 40))
     whole = group_bootstrap(sums, counts, resamples=300)
-    monkeypatch.setattr(statistics, "CELLS", 7 * 40)
+    monkeypatch.setattr(resampling, "CELLS", 7 * 40)
     np.testing.assert_array_equal(group_bootstrap(sums, counts, resamples=300), whole)
 
 
@@ -75,7 +69,7 @@ def test_resampling_equals_a_plain_loop_over_groups():
         picked = [values[groups == g] for g in rng.integers(0, 12, 12)]
         loop.append(np.concatenate(picked).mean())
     left_out = [values[groups != g].mean() for g in range(12)]
-    low, high = statistics._bca(np.array([values.mean()]), np.array(loop)[:, None], np.array(left_out)[:, None], 0.95)
+    low, high = resampling._bca(np.array([values.mean()]), np.array(loop)[:, None], np.array(left_out)[:, None], 0.95)
     found = group_bootstrap(*by_group(values, groups), resamples=200, seed=5)
     np.testing.assert_allclose([found[1], found[2]], [low, high])
 
@@ -219,39 +213,3 @@ def test_holm_by_hand():
     # 4 * .01, 3 * .013, 2 * .03, 1 * .5, made monotone
     np.testing.assert_allclose(holm(np.array([0.03, 0.01, 0.5, 0.013])), [0.06, 0.04, 0.5, 0.04])
     np.testing.assert_allclose(holm(np.array([0.9, 0.8])), [1, 1])
-
-
-# --- numbers that are no mean -------------------------------------------------------------------
-
-
-def test_the_bootstrap_of_a_mean_as_a_statistic_equals_the_bootstrap_of_means():
-    values, groups = clustered(np.random.default_rng(14), 50)
-    found = bootstrap_statistic(lambda rows: values[rows].mean(), groups, 1500, seed=2)
-    expected = group_bootstrap(*by_group(values, groups), 1500, seed=2)
-    assert found == pytest.approx(tuple(e[0] for e in expected))
-
-
-def test_the_interval_of_an_auc_covers_the_truth():
-    truth = stats.norm.cdf(1 / np.sqrt(2))  # two unit normals one apart
-    hits = 0
-    for i in range(60):
-        rng = np.random.default_rng(i)
-        y = np.repeat(rng.random(60) < 0.5, 2)
-        score = rng.normal(y, 1)
-
-        def auc(rows, y=y, score=score):
-            own = score[rows]
-            return (own[y[rows]][:, None] > own[~y[rows]]).mean()
-
-        found = bootstrap_statistic(auc, np.arange(120) // 2, 200)
-        hits += found.low <= truth <= found.high
-    assert hits >= 50
-
-
-def test_undefined_draws_are_left_out_and_too_many_are_refused():
-    y = np.array([1.0, 0, 0, 0, 0, 0])
-    found = bootstrap_statistic(lambda r: y[r].mean() if y[r].any() else np.nan, np.arange(6), 300)
-    assert found.low > 0
-    with pytest.raises(PhenoLIPError, match="leave the number undefined"):
-        bootstrap_statistic(lambda r: 1.0 if len(set(r)) == 6 else np.nan, np.arange(6), 50)
-    assert np.isnan(bootstrap_statistic(lambda r: 1.0, ["a", "a"]).low)

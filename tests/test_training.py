@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.evaluation.linking import held_out_ranks, tfidf_ranks
+from phenolip_lib.evaluation.linking import tfidf_ranks
 from phenolip_lib.graph.exports import shards
 from phenolip_lib.models.features import image_features
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
@@ -18,6 +18,7 @@ from phenolip_lib.models.towers import load_towers
 from phenolip_lib.training import inputs, stage1, stage2
 from phenolip_lib.training.attribute_texts import attribute_texts, related_terms
 from tests.test_encoders import make_pairs, tiny_checkpoint
+from tests.test_linking import held_out_ranks
 
 SMALL = {
     "stage1.batch_size": 4,

@@ -122,12 +122,6 @@ def embedding_ranks(task: Task, queries: np.ndarray, embeddings: np.ndarray) -> 
     return _ranks(task, lambda block: queries[block] @ items.T)
 
 
-def held_out_ranks(texts: pd.DataFrame, embeddings: np.ndarray, kind: str = "synonym") -> np.ndarray:
-    """Rank of the right term for each held-out text of a kind, among the names of all phenotypes."""
-    held = np.flatnonzero(texts["held_out"] & (texts["kind"] == kind))
-    return embedding_ranks(held_out_task(texts, kind), embeddings[held], embeddings)
-
-
 def tfidf_ranks(texts: pd.DataFrame, task: Task | None = None) -> np.ndarray:
     """A lexical baseline: character 3-5-grams within words, TF-IDF, cosine; by default on held-out synonyms."""
     from sklearn.feature_extraction.text import TfidfVectorizer

@@ -68,14 +68,23 @@ def mutual_ranks(
     visit: Callable[[slice, np.ndarray], None] | None = None,
     block: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`best_ranks` both ways, items for queries and queries for items, from one pass over the scores.
+    """Rank (1 is best) of the best correct item of each query and of the best correct query of each item.
+
+    Both come from one pass over the scores. Ties count against the model: an item that scores like the best correct
+    one and is wrong ranks before it, so equal scores everywhere give the worst rank and not the best. Scores up to
+    `TIE` apart are equal.
 
     Args:
-        queries, items, correct, block: as in `best_ranks`; who has no correct partner gets rank 0.
+        queries: ``(n_queries, dim)``, items: ``(n_items, dim)``, both L2-normalised.
+        correct: boolean ``(n_queries, n_items)``; who has no correct partner gets rank 0.
         visit: sees each block of queries with its scores, from several threads and in no order.
+        block: queries scored at a time, at most and by default `BLOCK`.
 
     Returns:
         int64 ``(n_queries,)`` and ``(n_items,)``.
+
+    Raises:
+        ValueError: embeddings that are not finite.
     """
     correct = csr_matrix(correct, dtype=bool)
     indptr, columns = correct.indptr, correct.indices
@@ -118,40 +127,6 @@ def _ranks(scores: np.ndarray, correct: csr_matrix) -> np.ndarray:
     bar = np.maximum.reduceat(own, correct.indptr[:-1]) - own.dtype.type(TIE)
     at_least = np.count_nonzero(scores >= bar[:, None], axis=1)
     return at_least - np.add.reduceat((own >= bar[rows]).astype(np.int64), correct.indptr[:-1]) + 1
-
-
-def best_ranks(queries: np.ndarray, items: np.ndarray, correct: csr_matrix, block: int | None = None) -> np.ndarray:
-    """Rank (1 is best) of the best correct item for each query.
-
-    Ties count against the model: an item that scores like the best correct one and is wrong ranks
-    before it, so equal scores everywhere give the worst rank and not the best. Scores up to `TIE` apart are equal.
-
-    Args:
-        queries: ``(n_queries, dim)``, items: ``(n_items, dim)``, both L2-normalised.
-        correct: boolean ``(n_queries, n_items)``, at least one item a row.
-        block: queries scored at a time, at most and by default `BLOCK`.
-
-    Returns:
-        int64 ``(n_queries,)``.
-
-    Raises:
-        ValueError: a query without a correct item, or embeddings that are not finite.
-    """
-    correct = csr_matrix(correct, dtype=bool)
-    if (np.diff(correct.indptr) == 0).any():
-        raise ValueError("a query has no correct item")
-    ranks = np.empty(len(queries), dtype=np.int64)
-
-    def count(rows: slice, scores: np.ndarray) -> None:
-        ranks[rows] = _ranks(scores, correct[rows])
-
-    visit_scores(queries, items, count, block)
-    return ranks
-
-
-def recall_at_k(ranks: np.ndarray, k: int) -> float:
-    """Share of queries with a correct item among the first `k`."""
-    return float(np.mean(ranks <= k))
 
 
 def mean_per_class_recall(predicted: np.ndarray, truth: np.ndarray) -> float:

@@ -80,7 +80,8 @@ class Experiment:
         self.whole, self.reference = load_pairs(paths.phenokg(source)) if pairs is None else pairs, reference
         self.teacher = teacher or KnowledgeEncoder.load(paths.stage1)
         self.pairs = subset.prepared(self.whole, params.stage2)
-        self.root = like.root if like and like.whole is self.whole else self
+        same = like and like.whole is self.whole and like.params.evaluation == params.evaluation
+        self.root = like.root if same else self
         self._like, self._method, self._maps = like, ("", None), {}
 
     def again(self, params: Params | None = None, pairs: pd.DataFrame | None = None) -> Experiment:
@@ -196,8 +197,7 @@ class Experiment:
 
         def validate(model: Student) -> dict[str, float]:
             e = self.embed(model, np.flatnonzero(held))
-            found = retrieval(self.validation, e)
-            scores = found.groupby("metric")["value"].mean()
+            scores = retrieval(self.validation, e).groupby("metric")["value"].mean()
             numbers = {f"val_{key}": float(scores[key]) for key in VALIDATION_KEYS if key in scores}
             if numbers:
                 numbers["val_score"] = float(np.mean(list(numbers.values())))
@@ -256,7 +256,9 @@ class Experiment:
 
     def run_folder(self, name: str, seed: int) -> Path:
         """Where the state of a run lies; another setting or other data is another folder."""
-        key = stage2.run_key(self.params, seed, self.content)
+        # Validations may end a run early: then their code decides as well.
+        judge = code_digest(retrieval.__module__) if self.params.stage2.early_stopping else ""
+        key = stage2.run_key(self.params, seed, digest(self.content, judge))
         return self.paths.cache / "runs" / f"{self.source}-{name}-seed{seed}-{key}"
 
     @cached_property
@@ -265,10 +267,9 @@ class Experiment:
         if self._same_features and self.pairs is self._like.pairs:
             return self._like.content
         data = self.data
-        pairs = self.pairs.drop(columns=["phenotypes", "url"]).to_dict("list")
         return digest(
             self.onto.content,
-            pairs,
+            self.pairs.drop(columns=["phenotypes", "url"]).to_dict("list"),
             self.pairs["phenotypes"].map(list).tolist(),
             data.pictures,
             digest_arrays(data.images, data.texts, data.teacher, data.onto_texts, data.onto_teacher),
@@ -290,8 +291,6 @@ def _opened(
 def frozen_maps(towers: TwoTowers, pixels: torch.Tensor, device: torch.device, cache: Path) -> torch.Tensor:
     """`heatmaps.feature_maps` of a tower that does not train, from the cache."""
     key = digest("maps", towers.fingerprint, digest_arrays(pixels.numpy()), device.type, code_digest(heatmaps.__name__))
-    maps = partial(heatmaps.feature_maps, towers, pixels, device)
-    flat = cached(cache, key, len(pixels), lambda: maps().flatten(1).numpy())
-    width = towers.model.visual.trunk.num_features
-    cells = round((flat.shape[1] / width) ** 0.5)  # of a square picture
-    return torch.from_numpy(flat).unflatten(1, (width, cells, cells))
+    flat = cached(cache, key, len(pixels), lambda: heatmaps.feature_maps(towers, pixels, device).flatten(1).numpy())
+    side = round((flat.shape[1] / towers.model.visual.trunk.num_features) ** 0.5)  # cells of a square picture
+    return torch.from_numpy(flat).unflatten(1, (-1, side, side))

@@ -12,12 +12,9 @@ from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.graph.exports import huggingface
 from phenolip_lib.reporting.model_card import model_card, student_card
 
-METHOD = "phenolip"
-"""The method whose first seed the model card is of."""
-
 
 def write_cards(source: str, params: Params, paths: Paths, target: Path) -> None:
-    """Write ``DATASET_CARD.md`` and ``MODEL_CARD.md`` into `target`.
+    """Write ``DATASET_CARD.md`` and ``MODEL_CARD.md`` of the headline method's first seed into `target`.
 
     The model's licence stays open: it follows from the data's, which the card lists.
     """
@@ -25,6 +22,6 @@ def write_cards(source: str, params: Params, paths: Paths, target: Path) -> None
     counts = pairs["split"].value_counts().sort_index()
     sizes = {huggingface.SPLIT_NAMES[split]: {"num_examples": int(n)} for split, n in counts.items()}
     write_text(target / "DATASET_CARD.md", huggingface.card(pairs, f"PhenoKG of {SOURCES[source]}", sizes))
-    run = paths.stage2(source) / f"{METHOD}-seed{params.seeds[0]}"
+    run = paths.stage2(source) / f"{params.evaluation.headline}-seed{params.seeds[0]}"
     config = read_json(run.with_suffix(".json"))
     write_text(target / "MODEL_CARD.md", model_card(student_card(run, config, "local-dir:my-model", "")))

@@ -204,11 +204,12 @@ def probe_curves(results: pd.DataFrame, shares: Sequence[float], metric: str = "
     return _method_legend(figure, methods, {"majority class": "--"} if metric == "acc" else {})
 
 
-def training_shares(params: Params, full: str = "phenolip") -> dict[str, float]:
+def training_shares(params: Params) -> dict[str, float]:
     """Share of the training cases by method, for `scaling`: ablations that change nothing else, and the full model."""
+    full = params.evaluation.headline
     found = {name: own["stage2.train_share"] for name, own in params.ablations.overrides.items()
              if set(own) == {"stage2.train_share"}}  # fmt: skip
-    return dict(sorted((found | {full: params.stage2.train_share}).items(), key=lambda item: item[1]))
+    return dict(sorted((found | {full: params.method(full).stage2.train_share}).items(), key=lambda item: item[1]))
 
 
 def scaling(intervals: pd.DataFrame, shares: Mapping[str, float]) -> Figure:

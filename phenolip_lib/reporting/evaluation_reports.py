@@ -18,7 +18,6 @@ HEADLINE = [metric for metric in RETRIEVAL if metric.endswith("@10")]
 ONTOLOGY = ["i2p_ndcg@10", "i2p_ndcg@50", "i2p_lin@1", "i2p_hierarchical_precision@1", "i2p_hierarchical_recall@1",
             "i2p_steps@1"]  # fmt: skip
 PHENOTYPES = [metric for metric in RETRIEVAL if metric.startswith(("i2p", "p2i"))]
-BASELINE = "clip"
 POOLED = ("linear_probe", "localisation")
 """Tasks whose data sets share no query, so that all of them together are one more."""
 
@@ -37,9 +36,13 @@ def by_dataset(
     return tables.dataset_table(found, metric, label, transposed)
 
 
-def compared(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params, baseline: str = BASELINE) -> pd.DataFrame:
+def compared(
+    outcomes: pd.DataFrame, metrics: Sequence[str], params: Params, baseline: str | None = None
+) -> pd.DataFrame:
     """Differences to the baseline, paired by query, as `statistics.differences` gives them."""
-    own = outcomes[outcomes["metric"].isin(metrics) & (outcomes["method"] != "untrained")]
+    baseline = baseline or params.evaluation.baseline
+    wanted = (outcomes["method"] != "untrained") | (outcomes["method"] == baseline)
+    own = outcomes[outcomes["metric"].isin(metrics) & wanted]
     return statistics.differences(own, baseline, params.evaluation.resamples)
 
 
@@ -56,7 +59,7 @@ def _tasks(params: Params) -> dict[tuple[str, str], str]:
     }
 
 
-def across_tasks(outcomes: pd.DataFrame, params: Params, baseline: str = BASELINE) -> pd.DataFrame:
+def across_tasks(outcomes: pd.DataFrame, params: Params) -> pd.DataFrame:
     """`compared` for the tasks beside retrieval, of the methods that are cross-validated.
 
     Args:
@@ -66,6 +69,7 @@ def across_tasks(outcomes: pd.DataFrame, params: Params, baseline: str = BASELIN
         the table of `tables.difference_table` with the task, and the metric in words; the data set ``all`` pools
         those of a task. A column `baseline` has the baseline's own score with its interval, in percent.
     """
+    baseline = params.evaluation.baseline
     names, keys = _tasks(params), pd.MultiIndex.from_frame(outcomes[["task", "metric"]])
     own = outcomes[keys.isin(list(names)) & outcomes["method"].isin([baseline, *params.evaluation.cross_validated])]
     pooled = own[own["task"].isin(POOLED)]
@@ -87,14 +91,16 @@ def across_tasks(outcomes: pd.DataFrame, params: Params, baseline: str = BASELIN
     return table[["task", *(c for c in table.columns if c != "task")]].reset_index(drop=True)
 
 
-def distilled(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params, full: str = "phenolip") -> pd.DataFrame:
+def distilled(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params) -> pd.DataFrame:
     """What distillation does under each pair of towers: a variant minus its sibling ``<variant>_plain`` without it.
 
-    The full model's sibling is plain contrastive. Variants whose sibling was not run are left out.
+    The full model's sibling is the baseline. Variants whose sibling was not run are left out.
     """
     plain = "_plain"
     present = set(outcomes["method"])
-    pairs = {full: BASELINE} | {m: m + plain for m in sorted(present) if m + plain in present}
+    pairs = {params.evaluation.headline: params.evaluation.baseline} | {
+        m: m + plain for m in sorted(present) if m + plain in present
+    }
     parts = []
     for method, sibling in pairs.items():
         table = between({method: outcomes}, method, sibling, metrics, params)
@@ -158,7 +164,7 @@ def reading(differences: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "worse", "better", "reading"])
 
 
-def verdict(differences: pd.DataFrame, method: str, source: str) -> str:
+def verdict(differences: pd.DataFrame, method: str, source: str, baseline: str) -> str:
     """A sentence a metric that says what the differences say, in whichever direction."""
     lines, sure = [], 0
     own = tables.difference_table(differences[differences["method"] == method], list(differences["metric"].unique()))
@@ -167,7 +173,7 @@ def verdict(differences: pd.DataFrame, method: str, source: str) -> str:
         word = "beyond chance" if row.beyond_chance else "within chance"
         sure += row.beyond_chance
         lines.append(
-            f"{tables.metric_name(row.metric)}: {abs(row.difference):.2f} points {side} plain contrastive "
+            f"{tables.metric_name(row.metric)}: {abs(row.difference):.2f} points {side} {tables.in_text(baseline)} "
             f"[{row.low:.2f}, {row.high:.2f}], {word}"
         )
     print("\n".join([f"{tables.METHOD_NAMES.get(method, method)}, source {source}", *lines]))

@@ -42,7 +42,7 @@ def typical(outcomes: pd.DataFrame, method: str, metric: str) -> dict[str, str]:
 
 
 def examples(
-    experiment: Experiment, models: Path, outcomes: pd.DataFrame, methods: Sequence[str] = ("clip", "phenolip"),
+    experiment: Experiment, models: Path, outcomes: pd.DataFrame, methods: Sequence[str],
     name: str = "contrast", pictures: bool = True,
 ) -> Figure:  # fmt: skip
     """Typical queries of the last method: the finding's outline, then each method's map, first seed; a row a data set.
@@ -63,10 +63,9 @@ def examples(
     )
     masked, own = experiment.masked, datasets(experiment.masked.rows)
     for column, method in enumerate(methods, start=1):
-        params = experiment.params.method(method)
-        seed = params.seeds[0]
-        student = load_student(models, f"{method}-seed{seed}", params)
-        embedded, features = experiment.embed(student), experiment.feature_maps(student)
+        own_experiment, seed = experiment.of(method), experiment.params.seeds[0]
+        student = load_student(models, f"{method}-seed{seed}", own_experiment.params)
+        embedded, features = own_experiment.embed(student), own_experiment.feature_maps(student)
         for row, (dataset, query) in zip(axes, chosen, strict=True):
             pair_id, hpo_id = query.rsplit(" ", 1)
             maps = Maps(experiment.bench, embedded, student, masked, features, own[dataset])

@@ -183,8 +183,8 @@ def ablation_results(paths: Paths, source: str, params: Params) -> pd.DataFrame:
 
 
 def ablation_outcomes(paths: Paths, source: str, params: Params) -> pd.DataFrame:
-    """Retrieval outcomes of the full model, the plain baseline and the ablations that are asked for."""
+    """Retrieval outcomes of the full model, the baseline and the ablations that are asked for."""
     main = load_outcomes(paths.evaluation(source) / "results", ["retrieval"])
-    parts = [main[main["method"].isin(("phenolip", "clip"))]]
+    parts = [main[main["method"].isin((params.evaluation.headline, params.evaluation.baseline))]]
     parts += [load_outcomes(paths.ablation(source, name), ["retrieval"]) for name in params.ablations.run]
     return pd.concat(parts, ignore_index=True)

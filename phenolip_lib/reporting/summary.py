@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from phenolip_lib.core.params import load_params
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.reporting.tables import METHOD_NAMES, metric_name
+from phenolip_lib.reporting.tables import METHOD_NAMES, in_text, metric_name
 
 HEADLINES = {"crossval_difference": "", "unseen_difference": " on unseen phenotypes"}
-"""Tables of differences to plain contrastive pretraining whose lines are told, and what is added to each."""
+"""Tables of differences to the baseline whose lines are told, and what is added to each."""
 METRICS = ("i2p_recall@10", "p2i_recall@10")
 
 
@@ -19,20 +20,21 @@ def summary(paths: Paths, source: str) -> list[str]:
     report = paths.report(source)
     tables = sorted((report / "tables").glob("*.csv"))
     lines = [f"{source}: {len(tables)} tables and {len(list((report / 'figures').glob('*.png')))} figures written"]
+    baseline = load_params(paths.params).evaluation.baseline
     for name, where in HEADLINES.items():
         if (path := report / "tables" / f"{name}.csv").is_file():
-            lines += [f"  {line}{where}" for line in headlines(path)]
+            lines += [f"  {line}{where}" for line in headlines(path, baseline)]
     book = paths.reports / "book" / source / "index.html"
     shown = [path.relative_to(paths.root) for path in (report / "README.md", book) if path.is_file()]
     return [*lines, f"  read {' or '.join(map(str, shown))}"]
 
 
-def headlines(path: Path) -> list[str]:
+def headlines(path: Path, baseline: str) -> list[str]:
     """Differences of the phenotype metrics in a table of differences, a line each."""
     table = pd.read_csv(path)
     table = table[table["metric"].isin(METRICS)]
     return [
-        f"{METHOD_NAMES.get(row.method, row.method)} minus plain contrastive, {metric_name(row.metric)}: "
+        f"{METHOD_NAMES.get(row.method, row.method)} minus {in_text(baseline)}, {metric_name(row.metric)}: "
         f"{row.difference:+.1f} points [{row.low:.1f}, {row.high:.1f}]{'' if row.beyond_chance else ', within chance'}"
         for row in table.itertuples(index=False)
     ]

@@ -24,6 +24,12 @@ METHOD_NAMES = {
 RETRIEVAL = [f"{task}_recall@{k}" for task in ("i2t", "t2i", "i2p", "p2i") for k in (10, 50)]
 
 
+def in_text(method: str) -> str:
+    """The name of a method within a sentence: proper names keep their capitals."""
+    name = METHOD_NAMES.get(method, method)
+    return name[0].lower() + name[1:] if name.split()[0].istitle() else name
+
+
 def method_order(methods: Iterable[str]) -> list[str]:
     """Methods in the order of tables and legends: those of `METHOD_NAMES`, then any others by name."""
     present = set(methods)

@@ -76,9 +76,9 @@ def trained(experiment: Experiment, folder: Path, methods: Sequence[str]) -> dic
     """Each method's student of the first seed with its embeddings of the source."""
     found = {}
     for method in methods:
-        params = experiment.params.method(method)
-        student = load_student(folder, f"{method}-seed{params.seeds[0]}", params)
-        found[method] = student, experiment.embed(student)
+        own, seed = experiment.of(method), experiment.params.seeds[0]
+        student = load_student(folder, f"{method}-seed{seed}", own.params)
+        found[method] = student, own.embed(student)
     return found
 
 
