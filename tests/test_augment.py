@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.records import MODALITIES
-from phenolip_lib.training.augment import ANATOMY, MARGIN, OPERATIONS, Augment, build, names_side, picture_seed
+from phenolip_lib.training.augment import ANATOMY, MARGIN, OPERATIONS, Augment, build, image_seed, names_side
 
 SIDE = 32
 
@@ -118,7 +118,7 @@ def test_any_picture_comes_out_square_and_equal_for_equal_seeds(seed, modality, 
 
 def test_other_seeds_give_other_pictures():
     results = [
-        Augment()(quarters(), "radiology", "", picture_seed(0, epoch, row), SIDE) for epoch in (0, 1) for row in (0, 1)
+        Augment()(quarters(), "radiology", "", image_seed(0, epoch, row), SIDE) for epoch in (0, 1) for row in (0, 1)
     ]
     assert len({r.numpy().tobytes() for r in results}) == 4
 

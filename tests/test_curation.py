@@ -65,7 +65,7 @@ def test_near_copies_are_found_and_others_are_not():
     brighter = originals[3].point(lambda v: int(v * 0.9) + 5)
     smaller = originals[7].resize((90, 90)).resize((128, 128))
     bits, small = (np.stack(x) for x in zip(*map(fingerprint, [*originals, brighter, smaller]), strict=True))
-    assert {(i, j) for i, j, _ in similar_pairs(bits, small, 24, block=5)} == {(3, 12), (7, 13)}
+    assert {(i, j) for i, j, _ in similar_pairs(bits, small, 24, 0.95, block=5)} == {(3, 12), (7, 13)}
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=30))

@@ -17,8 +17,8 @@ from PIL import Image
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.models.features import load_pixels
-from phenolip_lib.training.augment import Augment, picture_seed
-from phenolip_lib.training.image_loader import PictureBatches, Reader, read_pixels
+from phenolip_lib.training.augment import Augment, image_seed
+from phenolip_lib.training.image_loader import ImageBatches, Reader, read_pixels
 
 SIDE = 24
 ROWS = [np.array([5, 0, 3]), np.array([1, 1]), np.array([9, 8, 7, 6]), np.array([2])]
@@ -44,7 +44,7 @@ def pairs():
 
 
 def read(pairs, root, rows=ROWS, epoch=0, **options):
-    with PictureBatches(pairs, root, SIDE, **options) as loading:
+    with ImageBatches(pairs, root, SIDE, **options) as loading:
         return list(loading.batches(rows, epoch))
 
 
@@ -75,7 +75,7 @@ def test_augmented_pictures_do_not_depend_on_workers_batches_or_threads(pairs, r
 def test_a_changed_picture_is_the_larger_picture_changed(pairs, root):
     augment = Augment({"histology": ["crop"]})
     larger = load_pixels(pairs.iloc[[9]], root, augment.reading_side("histology", SIDE))[0]
-    expected = augment(larger, "histology", "a nevus", picture_seed(3, 1, 9), SIDE)
+    expected = augment(larger, "histology", "a nevus", image_seed(3, 1, 9), SIDE)
     (found,) = read(pairs, root, [np.array([9])], epoch=1, workers=0, augment=augment, seed=3)
     assert torch.equal(found[0], expected)
 
@@ -91,7 +91,7 @@ def test_a_caption_with_a_side_is_read_from_its_own_row(pairs, root):
 
 
 def test_processes_stay_between_epochs_and_end_with_the_block(pairs, root):
-    with PictureBatches(pairs, root, SIDE, workers=2) as loading:
+    with ImageBatches(pairs, root, SIDE, workers=2) as loading:
         list(loading.batches(ROWS, 0))
         first = {child.pid for child in multiprocessing.active_children()}
         again = loading.batches(ROWS, 1)
@@ -106,7 +106,7 @@ def test_processes_stay_between_epochs_and_end_with_the_block(pairs, root):
 
 
 def test_a_loop_left_early_leaves_no_process_and_may_be_begun_again(pairs, root):
-    loading = PictureBatches(pairs, root, SIDE, workers=2)
+    loading = ImageBatches(pairs, root, SIDE, workers=2)
     begun = loading.batches(ROWS * 3, 0)
     next(begun)
     assert multiprocessing.active_children()
@@ -119,7 +119,7 @@ def test_a_loop_left_early_leaves_no_process_and_may_be_begun_again(pairs, root)
 
 
 def test_two_runs_at_once_are_an_error_and_not_a_mix(pairs, root):
-    with PictureBatches(pairs, root, SIDE, workers=1) as loading:
+    with ImageBatches(pairs, root, SIDE, workers=1) as loading:
         first = loading.batches(ROWS, 0)
         next(first)
         second = loading.batches(ROWS, 0)
@@ -134,7 +134,7 @@ def test_two_runs_at_once_are_an_error_and_not_a_mix(pairs, root):
 def test_a_picture_that_cannot_be_read_is_named_in_one_line(pairs, root, workers, name, reason):
     (root / "broken.jpg").write_bytes((root / "0.jpg").read_bytes()[:300])
     pairs.loc[7, "image"] = name
-    loading = PictureBatches(pairs, root, SIDE, workers=workers)
+    loading = ImageBatches(pairs, root, SIDE, workers=workers)
     begun = loading.batches(ROWS, 0)
     assert len(next(begun)) == 3
     with pytest.raises(PhenoLIPError, match=rf"{name}: .*{reason}") as error:
@@ -159,7 +159,7 @@ def one_line():
 @pytest.mark.parametrize("done", [True, False], ids=["dead", "dying"])
 @pytest.mark.parametrize("when", ["in a run", "between runs"])
 def test_a_killed_process_is_one_line_for_whoever_reads_on(pairs, root, when, done):
-    loading = PictureBatches(pairs, root, SIDE, workers=2)
+    loading = ImageBatches(pairs, root, SIDE, workers=2)
     begun = loading.batches(ROWS * 20, 0)
     if when == "between runs":
         list(begun)
@@ -176,7 +176,7 @@ def test_a_killed_process_is_one_line_for_whoever_reads_on(pairs, root, when, do
 
 def test_a_killed_process_is_no_error_in_the_code_of_whoever_reads_or_stops_reading(pairs, root):
     for stop in (lambda loading, begun: begun.close(), lambda loading, begun: loading.close()):
-        loading = PictureBatches(pairs, root, SIDE, workers=2)
+        loading = ImageBatches(pairs, root, SIDE, workers=2)
         begun = loading.batches(ROWS * 20, 0)
         next(begun)
         kill_all()

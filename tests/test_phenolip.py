@@ -20,7 +20,7 @@ from phenolip_lib.models.phenolip import PhenoLIP
 from phenolip_lib.models.student import Student, save_student
 from phenolip_lib.models.towers import load_towers
 from phenolip_lib.ontology.ontology import Ontology
-from phenolip_lib.training.image_loader import PictureBatches
+from phenolip_lib.training.image_loader import ImageBatches
 from tests.test_encoders import make_pairs, tiny_checkpoint
 
 
@@ -86,7 +86,7 @@ def test_pixels_are_those_of_open_clips_transform_for_the_checkpoint(preprocess,
     pairs = make_pairs(tmp_path, n=1).assign(image="wide.png", left=0.0, top=0.0, right=1.0, bottom=1.0)
     towers = load_towers(f"local-dir:{tmp_path / 'm'}", 224, 77)
     pixels = load_pixels(pairs, tmp_path, 32, fit=towers.fit)
-    with PictureBatches(pairs, tmp_path, 32, workers=0, fit=towers.fit) as loading:
+    with ImageBatches(pairs, tmp_path, 32, workers=0, fit=towers.fit) as loading:
         assert torch.equal(next(loading.batches([np.array([0])], 0)), pixels)
     mean, std = (torch.tensor(preprocess[key]).view(3, 1, 1) for key in ("mean", "std"))
     torch.testing.assert_close((pixels[0] / 255 - mean) / std, transform(picture), rtol=0, atol=1e-6)

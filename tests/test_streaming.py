@@ -19,8 +19,9 @@ from PIL import Image
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.graph.exports import shards
 from phenolip_lib.training.augment import Augment
-from phenolip_lib.training.image_loader import PictureBatches
-from phenolip_lib.training.streaming import ShardStream, buffer_shuffle, rows_of, samples
+from phenolip_lib.training.image_loader import ImageBatches
+from phenolip_lib.training.shards import samples
+from phenolip_lib.training.streaming import ShardStream, buffer_shuffle, rows_of
 
 SIDE = 16
 N = 43
@@ -72,7 +73,7 @@ def test_an_epoch_is_every_picture_of_the_split_once(pairs, root, exported):
     batches = stream(exported, batch_size=4)
     train = pairs[pairs["split"] == "train"]
     assert sorted(ids(batches)) == sorted(train["pair_id"])
-    with PictureBatches(pairs, root, SIDE, workers=0) as loading:
+    with ImageBatches(pairs, root, SIDE, workers=0) as loading:
         oracle = loading.batches([rows_of(pairs, batch) for batch, _ in batches], 0)
         for (_, pixels), expected in zip(batches, oracle, strict=True):
             assert torch.equal(pixels, expected)
@@ -190,7 +191,7 @@ def test_a_side_in_the_caption_rules_with_and_without_the_table(exported, pairs)
 
 def test_changes_are_those_of_loading_by_row(exported, pairs, root):
     batches = stream(exported, epoch=2, augment=Augment(), pairs=pairs, seed=5)
-    with PictureBatches(pairs, root, SIDE, workers=0, augment=Augment(), seed=5) as loading:
+    with ImageBatches(pairs, root, SIDE, workers=0, augment=Augment(), seed=5) as loading:
         oracle = loading.batches([rows_of(pairs, batch) for batch, _ in batches], 2)
         assert all(torch.equal(pixels, expected) for (_, pixels), expected in zip(batches, oracle, strict=True))
 

@@ -111,6 +111,7 @@ class PhenoKG(Section):
     image_encoder: str
     refine: Annotated[str, Field(pattern=r"^(none|rules|local:.+|openai:https?://.+#.+)$")]
     duplicate_distance: Annotated[int, Field(ge=0, le=32)]
+    duplicate_correlation: Share
     mask_banners: bool
     balance_phenotypes: bool
     splits: Splits
@@ -156,7 +157,9 @@ class Stage1(Section):
     batch_size: Annotated[int, Field(ge=2)]
     epochs: Annotated[int, Field(ge=0)]
     learning_rate: Positive
+    tower_learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
+    warmup_share: Share
     seed: int
 
 

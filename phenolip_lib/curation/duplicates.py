@@ -18,7 +18,6 @@ from phenolip_lib.data.images import thumbnail
 
 HASH_SIDE = 16
 THUMBNAIL_SIDE = 32
-MIN_CORRELATION = 0.95
 
 
 def fingerprint(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +27,7 @@ def fingerprint(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 
 
 def similar_pairs(
-    hashes: np.ndarray, thumbnails: np.ndarray, max_distance: int, block: int = 1024
+    hashes: np.ndarray, thumbnails: np.ndarray, max_distance: int, min_correlation: float, block: int = 1024
 ) -> Iterator[tuple[int, int, int]]:
     """Pairs ``i < j`` of pictures that look the same, with their Hamming distance.
 
@@ -36,6 +35,7 @@ def similar_pairs(
         hashes: uint8 ``(n, 32)`` perceptual hashes.
         thumbnails: float32 ``(n, side, side)``, zero mean and unit variance.
         max_distance: largest Hamming distance of the 256 bits; two unrelated pictures are near 128.
+        min_correlation: least correlation of their thumbnails.
         block: rows compared at a time; bounds memory to ``block * n`` entries.
     """
     flat = thumbnails.reshape(len(thumbnails), -1)
@@ -44,5 +44,5 @@ def similar_pairs(
     for start in range(0, len(signs), block):
         distance = (signs.shape[1] - signs[start : start + block] @ signs[start:].T) / 2
         for i, j in zip(*np.nonzero(distance <= max_distance), strict=True):
-            if j > i and flat[start + i] @ flat[start + j] / flat.shape[1] >= MIN_CORRELATION:
+            if j > i and flat[start + i] @ flat[start + j] / flat.shape[1] >= min_correlation:
                 yield int(start + i), int(start + j), int(distance[i, j])

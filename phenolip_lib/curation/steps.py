@@ -182,7 +182,7 @@ def remove_duplicates(found: list[Picture], settings: Settings, ledger: Ledger) 
     groups, copies = UnionFind(), UnionFind()
     limit = settings.duplicate_distance
     hashes, thumbnails = np.stack([p.bits for p in found]), np.stack([p.small for p in found])
-    for first, second, distance in similar_pairs(hashes, thumbnails, 3 * limit // 2):
+    for first, second, distance in similar_pairs(hashes, thumbnails, 3 * limit // 2, settings.duplicate_correlation):
         groups.union(found[first].group, found[second].group)
         if distance <= limit:
             copies.union(first, second)

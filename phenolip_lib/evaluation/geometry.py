@@ -1,6 +1,6 @@
 """Does the space of a text encoder follow the ontology?
 
-Two questions to the embeddings of the attribute texts (`knowledge.attribute_texts`), a matrix
+Two questions to the embeddings of the attribute texts (`attribute_texts.attribute_texts`), a matrix
 ``(len(texts), dim)`` of L2-normalised rows: do similar terms lie together as Lin's measure says, and are
 a term's nearest names its relatives.
 """

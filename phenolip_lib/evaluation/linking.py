@@ -1,6 +1,6 @@
 """Does a text find its phenotype?
 
-Texts of the ontology that were held out before training (`knowledge.attribute_texts`) and wordings
+Texts of the ontology that were held out before training (`attribute_texts.attribute_texts`) and wordings
 that annotators marked in free text are ranked against all terms, by an encoder or by a lexical
 baseline. Ties count against it.
 """

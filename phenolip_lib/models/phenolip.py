@@ -26,9 +26,8 @@ from phenolip_lib.core.compat import open_clip
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.runtime import pick_device
 from phenolip_lib.core.storage import digest, digest_arrays
-from phenolip_lib.data.archives import split_container
-from phenolip_lib.data.images import as_rgb, read_image
 from phenolip_lib.models.export import student_preprocess
+from phenolip_lib.models.image_input import ImageLike, read
 from phenolip_lib.models.prompts import PROMPTS, ensemble
 from phenolip_lib.models.prompts import prompts as modality_prompts
 from phenolip_lib.models.student import read_student
@@ -37,7 +36,6 @@ from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.ontology.wordings import RANKS
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-Picture = str | Path | Image.Image | np.ndarray
 _HPO_ID = re.compile(r"HP:\d{7}", re.IGNORECASE)
 
 
@@ -117,16 +115,16 @@ class PhenoLIP:
 
     # --- embeddings -----------------------------------------------------------------------------
 
-    def pixels(self, image: Picture) -> torch.Tensor:
+    def pixels(self, image: ImageLike) -> torch.Tensor:
         """What the image tower sees of a picture, float32 ``(3, size, size)``.
 
         Raises:
             PhenoLIPError: not a picture.
         """
-        return self.transform(_picture(image))
+        return self.transform(read(image))
 
     @torch.no_grad()
-    def embed_images(self, images: Sequence[Picture] | Picture, batch_size: int = 32) -> np.ndarray:
+    def embed_images(self, images: Sequence[ImageLike] | ImageLike, batch_size: int = 32) -> np.ndarray:
         """L2-normalised embeddings of pictures, float32 ``(n_images, embed_dim)``.
 
         Args:
@@ -161,7 +159,7 @@ class PhenoLIP:
     # --- phenotypes -----------------------------------------------------------------------------
 
     def classify(
-        self, image: Picture, phenotypes: Sequence[str], prompts: str | Sequence[str] = "default"
+        self, image: ImageLike, phenotypes: Sequence[str], prompts: str | Sequence[str] = "default"
     ) -> pd.DataFrame:
         """Which of some phenotypes a picture shows.
 
@@ -180,7 +178,7 @@ class PhenoLIP:
         return self.classify_all([image], phenotypes, prompts)[0]
 
     def classify_all(
-        self, images: Sequence[Picture], phenotypes: Sequence[str], prompts: str | Sequence[str] = "default"
+        self, images: Sequence[ImageLike], phenotypes: Sequence[str], prompts: str | Sequence[str] = "default"
     ) -> list[pd.DataFrame]:
         """`classify` of several pictures, whose phenotypes are embedded once."""
         candidates = self.resolve(phenotypes)
@@ -247,10 +245,10 @@ class PhenoLIP:
     # --- search ---------------------------------------------------------------------------------
 
     def index(self, images: Sequence[str | Path]) -> ImageIndex:
-        """Picture files to search in."""
+        """ImageLike files to search in."""
         return ImageIndex([str(image) for image in images], self.embed_images(images))
 
-    def retrieve(self, query: Picture, index: ImageIndex, k: int = 10) -> pd.DataFrame:
+    def retrieve(self, query: ImageLike, index: ImageIndex, k: int = 10) -> pd.DataFrame:
         """The pictures of an index that are nearest to a query.
 
         Args:
@@ -281,29 +279,6 @@ def _refuse_pickles(folder: Path) -> None:
         raise PhenoLIPError(f"{folder}: there are no weights (open_clip_model.safetensors)")
     if Path(chosen).suffix != ".safetensors":
         raise PhenoLIPError(f"{chosen}: pickled weights can run any code and are not read; use safetensors")
-
-
-def _picture(image: Picture) -> Image.Image:
-    """An RGB picture: upright, what is transparent white, as in training."""
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,), (4,)):
-            raise PhenoLIPError(f"an array {image.dtype} {image.shape} is no picture; give uint8 (height, width, 3)")
-        image = Image.fromarray(image)
-    if isinstance(image, Image.Image):
-        try:
-            if min(image.size):
-                return as_rgb(image)
-        except OSError as error:
-            raise PhenoLIPError(f"a picture that cannot be decoded ({error})") from None
-        raise PhenoLIPError("a picture of no pixels")
-    if not isinstance(image, (str, Path)):
-        raise PhenoLIPError(f"{type(image).__name__} is no picture; give a path, a PIL image or a uint8 array")
-    container, member = split_container(str(image))
-    file = Path(container).resolve()
-    try:
-        return read_image(file.parent, f"{file.name}::{member}" if member else file.name)
-    except PhenoLIPError as error:
-        raise PhenoLIPError(f"{image}: {error}") from None
 
 
 def _templates(prompts: str | Sequence[str]) -> list[str]:

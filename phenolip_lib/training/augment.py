@@ -2,7 +2,7 @@
 
 Which operations a modality bears is a table, `ANATOMY` by default. Whatever it says, a picture whose
 caption names a side or a direction is never mirrored or turned by a quarter. No operation shifts the
-hue, as captions name colours. All randomness comes from one integer a picture, see `picture_seed`.
+hue, as captions name colours. All randomness comes from one integer a picture, see `image_seed`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def names_side(caption: str) -> bool:
     return bool(_SIDE.search(caption) or _LETTER.search(caption))
 
 
-def picture_seed(seed: int, epoch: int, row: int) -> int:
+def image_seed(seed: int, epoch: int, row: int) -> int:
     """The seed of one picture in one epoch: 64 bits, well apart for neighbouring arguments."""
     return int(np.random.SeedSequence((seed, epoch, row)).generate_state(1, np.uint64)[0])
 
@@ -200,7 +200,7 @@ class Augment:
 
         Args:
             pixels: uint8 ``(3, height, width)``.
-            seed: of this picture in this epoch, see `picture_seed`.
+            seed: of this picture in this epoch, see `image_seed`.
         """
         # Each operation has its own numbers: one more or less in the table does not change the others.
         draws = np.random.default_rng(seed).random((len(OPERATIONS), 4))

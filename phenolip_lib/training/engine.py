@@ -7,7 +7,6 @@ ends with the same bits.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Training
 from phenolip_lib.core.watch import LINES, Watch
+from phenolip_lib.training.accumulation import Output, accumulate
 from phenolip_lib.training.checkpoints import Checkpoints, flat_optimizer, restore_optimizer
 from phenolip_lib.training.distributed import Group
 from phenolip_lib.training.schedule import EarlyStopping, cosine_schedule, seed_of
-
-Output = dict[str, torch.Tensor]
 
 
 @dataclass
@@ -197,46 +195,8 @@ class Engine:
             terms = self.task.loss(self.ddp(**step.parts[0]), step.facts)
             terms["loss"].backward()
         else:
-            terms = self._accumulate(step, seed)
+            terms = accumulate(self.task, self.ddp, self.group, step.parts, step.facts, seed)
         return {key: value.detach() for key, value in terms.items()}
-
-    def _accumulate(self, step: Step, seed: int) -> Output:
-        """The gradient of the whole batch with the activations of one part (GradCache, Gao et al. 2021).
-
-        Embeddings of all parts without graph; the loss of the whole batch and its gradient at the
-        embeddings; then each part again, with the same dropout, and that gradient pushed through.
-        """
-        outputs = []
-        with torch.no_grad():
-            for number, part in enumerate(step.parts):
-                torch.manual_seed(seed + number)
-                outputs.append(self.task.module(**part))
-        whole = {
-            key: torch.cat([output[key] for output in outputs]) if value.ndim else value.clone()
-            for key, value in outputs[0].items()
-        }
-        for value in whole.values():
-            value.requires_grad_(True)
-        terms = self.task.loss(whole, step.facts)
-        terms["loss"].backward()
-        starts = dict.fromkeys(whole, 0)
-        for number, part in enumerate(step.parts):
-            last = number == len(step.parts) - 1
-            torch.manual_seed(seed + number)
-            with contextlib.nullcontext() if last or self.group.size == 1 else self.ddp.no_sync():
-                pushed = []
-                for key, value in self.ddp(**part).items():
-                    gradient = whole[key].grad
-                    if value.ndim:
-                        own = slice(starts[key], starts[key] + len(value))
-                        starts[key] = own.stop
-                        gradient = gradient[own] if gradient is not None else None
-                    elif not last:
-                        gradient = None  # a scalar of the whole batch counts once
-                    if gradient is not None and value.requires_grad:
-                        pushed.append((value * gradient).sum())
-                torch.stack(pushed).sum().backward()
-        return terms
 
     def _update(self) -> torch.Tensor:
         limit = self.training.max_gradient_norm or math.inf

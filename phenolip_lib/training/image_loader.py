@@ -24,7 +24,7 @@ from torch.utils.data._utils import signal_handling
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.images import WHOLE, read_image
 from phenolip_lib.models.preprocess import SQUASH, Fit
-from phenolip_lib.training.augment import Augment, picture_seed
+from phenolip_lib.training.augment import Augment, image_seed
 
 AHEAD = 2
 """Batches each worker reads ahead."""
@@ -209,7 +209,7 @@ class _Rows:
             changes = {"fit": self.fit}
             if self.augment:
                 changes |= {"modality": pair.modality, "caption": pair.caption}
-                changes |= {"augment": self.augment, "seed": picture_seed(self.seed, epoch, row)}
+                changes |= {"augment": self.augment, "seed": image_seed(self.seed, epoch, row)}
             box = (pair.left, pair.top, pair.right, pair.bottom)
             return read_pixels(self.root, pair.image, self.side, box, **changes)
 
@@ -220,7 +220,7 @@ class _Rows:
             return torch.stack(list(pool.map(one, rows.tolist(), own)))
 
 
-class PictureBatches:
+class ImageBatches:
     """Batches of pictures of a table of pairs, by row number.
 
     Use it in a ``with`` block, or call `close` at the end; a loop that is left early ends the processes itself.
@@ -254,7 +254,7 @@ class PictureBatches:
         """End the processes."""
         self._reader.close()
 
-    def __enter__(self) -> PictureBatches:
+    def __enter__(self) -> ImageBatches:
         return self
 
     def __exit__(self, *_: object) -> None:

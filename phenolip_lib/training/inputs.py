@@ -19,7 +19,7 @@ from phenolip_lib.models.student import Student
 from phenolip_lib.models.towers import TwoTowers
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.training import affinity
-from phenolip_lib.training.streaming import hashes_of, shard_members
+from phenolip_lib.training.shards import hashes_of, shard_members
 
 KD_KINDS = ("name", "synonym", "definition")
 """Attribute texts that the student is distilled on beside captions."""

@@ -61,14 +61,14 @@ def two_view(
 def adasp(
     z: Gathered, per_concept: int, scale: torch.Tensor | float, weight: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """AdaSP (Zhou et al. 2023), the metric loss of KEP: one sparse positive a concept.
+    """AdaSP (Zhou et al. 2023): one sparse positive a concept.
 
     With s the cosine and t the temperature, for concept i: ``HH = 1 / sum_ab exp(-s_ab / t)`` is a
     soft version of its hardest pair, ``HE = sum_a 1 / sum_b exp(-s_ab / t)`` of the easiest of its
     texts' hardest pairs. With h = t ln HH and e = t ln HE the positive is
     ``ln S = alpha ln HH + (1 - alpha) ln HE`` with alpha = 2he / (h + e), 0 where h < 0, and the loss
     ``-ln S / (S + sum of exp(s / t) over the texts of other concepts)``. Alpha carries no gradient,
-    as in KEP's code. All sums stay logarithms, so a temperature of 0.04 does not overflow.
+    as in their code. All sums stay logarithms, so a temperature of 0.04 does not overflow.
 
     Args:
         z, per_concept, scale, weight: as for `two_view`.

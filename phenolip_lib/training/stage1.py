@@ -93,7 +93,7 @@ class ConceptTask:
         trunk = [parameter for parameter in module.trunk.parameters() if parameter.requires_grad]
         return [
             {"params": list(module.projection.parameters()), "lr": p.learning_rate, "weight_decay": p.weight_decay},
-            {"params": trunk, "lr": p.learning_rate / 10, "weight_decay": p.weight_decay},
+            {"params": trunk, "lr": p.tower_learning_rate, "weight_decay": p.weight_decay},
             {"params": [module.logit_scale] * p.learn_temperature, "lr": p.learning_rate, "weight_decay": 0.0},
         ]
 
@@ -169,7 +169,7 @@ def train(
     module = ConceptModule(tower, projection, p.temperature).to(device)
     task = ConceptTask(params, onto, texts, features, module, group, device)
     total = p.epochs * task.steps_per_epoch
-    engine = Engine(task, p.epochs, total // 20, params.training, group, device, checkpoints)
+    engine = Engine(task, p.epochs, round(total * p.warmup_share), params.training, group, device, checkpoints)
     watch = Watch("stage 1", total, curves, engine.resume(), group.main)
     history = pd.DataFrame(engine.fit(watch), columns=None if p.epochs else ["epoch", "loss"])
     module.to("cpu").eval().requires_grad_(False)

@@ -28,7 +28,7 @@ from phenolip_lib.training import augment
 from phenolip_lib.training.checkpoints import Checkpoints
 from phenolip_lib.training.distributed import Group
 from phenolip_lib.training.engine import Engine, Output, Step
-from phenolip_lib.training.image_loader import PictureBatches
+from phenolip_lib.training.image_loader import ImageBatches
 from phenolip_lib.training.inputs import TrainingData
 from phenolip_lib.training.losses import clip_loss
 from phenolip_lib.training.objectives import OBJECTIVES, ImageTextBatch, ssm_ontology
@@ -57,7 +57,7 @@ class Pretraining:
         self.steps_per_epoch = len(self.train_rows) // self.batch_size
         workers = params.training.loader_workers
         changes = None if self.p.augment == "none" else augment.build(self.p.augment, self.p.augment_strength)
-        self.loading = PictureBatches(
+        self.loading = ImageBatches(
             data.pairs, data.root, student.towers.image_size, workers=workers,
             threads=1 if workers else params.runtime.workers, fit=student.towers.fit, augment=changes, seed=seed,
         )  # fmt: skip

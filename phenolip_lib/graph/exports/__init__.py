@@ -24,7 +24,7 @@ def box_of(row) -> tuple[float, float, float, float]:
     return (row.left, row.top, row.right, row.bottom)
 
 
-def encoded_picture(root: Path, row) -> tuple[bytes, str]:
+def encoded_image(root: Path, row) -> tuple[bytes, str]:
     """A pair's picture as file bytes and suffix.
 
     A whole JPEG or PNG file is taken as it is; anything else (a panel, a member of an archive) is cut

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from phenolip_lib.core.storage import atomic_folder
 from phenolip_lib.data.splits import SPLITS
-from phenolip_lib.graph.exports import encoded_picture, redistributable
+from phenolip_lib.graph.exports import encoded_image, redistributable
 
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}
 TEXTS = ("pair_id", "dataset", "caption", "modality", "group", "licence", "url")
@@ -53,7 +53,7 @@ def _batches(own: pd.DataFrame, root: Path):
         part = own.iloc[start : start + BATCH]
         pictures = []
         for row in part.itertuples(index=False):
-            content, suffix = encoded_picture(root, row)
+            content, suffix = encoded_image(root, row)
             pictures.append({"bytes": content, "path": row.pair_id.replace("/", "_") + suffix})
         columns = [pictures, *(part[name].tolist() for name in TEXTS), part["phenotypes"].map(list).tolist(),
                    *(part[name].tolist() for name in FLAGS)]  # fmt: skip

@@ -12,7 +12,7 @@ import pandas as pd
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import atomic_folder
-from phenolip_lib.graph.exports import encoded_picture
+from phenolip_lib.graph.exports import encoded_image
 from phenolip_lib.ontology.ontology import Ontology
 
 
@@ -29,7 +29,7 @@ def write(pairs: pd.DataFrame, root: Path, onto: Ontology, folder: Path) -> pd.D
     with atomic_folder(folder) as temporary:
         (temporary / "images").mkdir()
         for number, row in enumerate(test.itertuples(index=False)):
-            picture, suffix = encoded_picture(root, row)
+            picture, suffix = encoded_image(root, row)
             name = f"images/{number:06d}{suffix}"
             (temporary / name).write_bytes(picture)
             rows.append((name, row.caption, repr([(onto[hpo_id].name, hpo_id) for hpo_id in row.phenotypes])))

@@ -16,7 +16,7 @@ import pandas as pd
 
 from phenolip_lib.core.storage import atomic_folder, sha256_file, write_json
 from phenolip_lib.data.splits import SPLITS
-from phenolip_lib.graph.exports import encoded_picture, redistributable
+from phenolip_lib.graph.exports import encoded_image, redistributable
 
 FACTS = ["pair_id", "dataset", "modality", "group", "phenotypes", "asserted", "templated", "licence", "url"]
 
@@ -54,7 +54,7 @@ def write(
                 (temporary / split).mkdir(exist_ok=True)
                 with tarfile.open(temporary / name, "w", format=tarfile.USTAR_FORMAT) as archive:
                     for key, row in enumerate(part.itertuples(index=False), start):
-                        picture, suffix = encoded_picture(root, row)
+                        picture, suffix = encoded_image(root, row)
                         facts = {fact: getattr(row, fact) for fact in FACTS}
                         facts["phenotypes"] = list(row.phenotypes)
                         _add(archive, f"{key:09d}{suffix}", picture)
