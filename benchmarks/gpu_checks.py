@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.random_case import Size, case, setting
 from phenolip_lib.core.params import Params
-from phenolip_lib.core.watch import Watch
+from phenolip_lib.core.progress import Watch
 from phenolip_lib.training.checkpoints import Checkpoints
 from phenolip_lib.training.distributed import Group
 from phenolip_lib.training.engine import Engine

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.watch import Watch, forget
+from phenolip_lib.core.progress import Watch, forget
 from phenolip_lib.models import student
 from phenolip_lib.training import engine, stage2
 from phenolip_lib.training.checkpoints import Checkpoints
@@ -309,7 +309,7 @@ def test_curves_are_plain_tables_and_a_resumed_run_forgets_what_it_will_redo(tmp
 
 def test_progress_speaks_in_plain_lines_where_there_is_no_terminal(run, monkeypatch):
     lines = []
-    monkeypatch.setattr("phenolip_lib.core.watch.log.info", lambda text, *values: lines.append(text % values))
+    monkeypatch.setattr("phenolip_lib.core.progress.log.info", lambda text, *values: lines.append(text % values))
     run({"stage2.epochs": 4})
-    assert [line.split(",")[0] for line in lines] == [f"stage 2: step {n}/8" for n in (2, 4, 6, 8)]
+    assert [line.split(",")[0] for line in lines] == [f"stage 2: {n}/8" for n in (2, 4, 6, 8)]
     assert all("steps/s" in line and "s left" in line and "loss" in line for line in lines)

@@ -286,20 +286,15 @@ def counts(onto: Ontology, obo: Path | None = None) -> pd.DataFrame:
 
 def file_counts(path: Path) -> dict[str, int]:
     """The same numbers counted from the lines of the OBO file, without a parser: a check of `counts`."""
-    found = dict.fromkeys(
-        ("live terms", "obsolete terms dropped", "is_a edges", "definitions", "comments", "synonyms of any scope"), 0
-    )
-    text = Path(path).read_text(encoding="utf-8")
-    for stanza in text.split("\n[")[1:]:
-        if not stanza.startswith("Term]\nid: HP:"):
-            continue
-        lines = stanza.split("\n")
+    starts = {"is_a edges": "is_a: HP:", "definitions": "def: ", "comments": "comment: "}
+    starts["synonyms of any scope"] = "synonym: "
+    found = dict.fromkeys(("live terms", "obsolete terms dropped", *starts), 0)
+    for stanza in Path(path).read_text(encoding="utf-8").split("\n[Term]\nid: HP:")[1:]:
+        lines = stanza.partition("\n[")[0].split("\n")
         if "is_obsolete: true" in lines:
             found["obsolete terms dropped"] += 1
             continue
         found["live terms"] += 1
-        found["is_a edges"] += sum(line.startswith("is_a: HP:") for line in lines)
-        found["definitions"] += any(line.startswith("def: ") for line in lines)
-        found["comments"] += any(line.startswith("comment: ") for line in lines)
-        found["synonyms of any scope"] += sum(line.startswith("synonym: ") for line in lines)
+        for quantity, start in starts.items():
+            found[quantity] += sum(line.startswith(start) for line in lines)
     return found

@@ -97,9 +97,7 @@ class Ontology:
         if not (folder / "release.json").is_file():
             raise PhenoLIPError(f"{folder}: the ontology is not parsed yet; run `dvc repro hpo`")
         if absent := [name for name in TABLES if not (folder / f"{name}.parquet").is_file()]:
-            raise PhenoLIPError(
-                f"{folder}: {absent[0]}.parquet is not there; parse the ontology again: `dvc repro hpo`"
-            )
+            raise PhenoLIPError(f"{folder}: {absent[0]}.parquet is not there; parse it again: `dvc repro hpo`")
         tables = {name: read_parquet(folder / f"{name}.parquet") for name in TABLES}
         return cls(tables, read_json(folder / "release.json", ("release",))["release"])
 
@@ -116,13 +114,8 @@ class Ontology:
     @cached_property
     def content(self) -> str:
         """A hash of all tables, for keys of what is made from them: two builds of one release may differ."""
-        return digest(
-            self.release,
-            {
-                name: digest_arrays(pd.util.hash_pandas_object(self.tables[name].astype(str)).to_numpy())
-                for name in TABLES
-            },
-        )
+        hashes = {name: pd.util.hash_pandas_object(self.tables[name].astype(str)).to_numpy() for name in TABLES}
+        return digest(self.release, {name: digest_arrays(rows) for name, rows in hashes.items()})
 
     # --- mapping --------------------------------------------------------------------------------
 
@@ -157,13 +150,7 @@ class Ontology:
         xrefs = _grouped(self.tables["xrefs"], "hpo_id", "xref")
         merged = _grouped(self.tables["replaced"].query("merged"), "hpo_id", "old_id")
         return {
-            hpo_id: Term(
-                hpo_id,
-                *texts,
-                scoped_synonyms=tuple(synonyms.get(hpo_id, ())),
-                xrefs=tuple(xrefs.get(hpo_id, ())),
-                alternative_ids=tuple(merged.get(hpo_id, ())),
-            )
+            hpo_id: Term(hpo_id, *texts, *(tuple(found.get(hpo_id, ())) for found in (synonyms, xrefs, merged)))
             for hpo_id, *texts in self.tables["terms"].itertuples(index=False, name=None)
         }
 
@@ -172,7 +159,7 @@ class Ontology:
     @cached_property
     def _names(self) -> dict[str, list[tuple[str, str, str]]]:
         """Rows (hpo_id, text, field) under the folded text of every name and synonym."""
-        found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        found = defaultdict(list)
         for table, field in (("terms", "name"), ("synonyms", "synonym")):
             for hpo_id, text in zip(self.tables[table]["hpo_id"], self.tables[table][field], strict=True):
                 found[text.casefold()].append((hpo_id, text, field))
@@ -188,19 +175,17 @@ class Ontology:
             names before synonyms. No rows if nothing is near.
         """
         wanted = " ".join(text.split())
-        rows: list[tuple[str, str, str, float]] = []
+        folded, rows = wanted.casefold(), []
         if wanted.upper() in self:
             rows.append((self.resolve(wanted.upper()), wanted.upper(), "id", 1.0))
         else:
-            folded = wanted.casefold()
             near = [folded] if folded in self._names else difflib.get_close_matches(folded, self._names, n=5 * limit)
             for key in near:
                 score = difflib.SequenceMatcher(None, key, folded).ratio()
                 rows += [(*row, score) for row in self._names[key]]
             rows.sort(key=lambda row: (-row[3], row[1] != wanted, row[2], row[0]))
-        table = (
-            pd.DataFrame(rows, columns=["hpo_id", "matched", "field", "score"]).drop_duplicates("hpo_id").head(limit)
-        )
+        table = pd.DataFrame(rows, columns=["hpo_id", "matched", "field", "score"])
+        table = table.drop_duplicates("hpo_id").head(limit)
         table.insert(1, "name", [self[hpo_id].name for hpo_id in table["hpo_id"]])
         return table.reset_index(drop=True)
 
@@ -267,11 +252,10 @@ class Ontology:
     @cached_property
     def systems(self) -> dict[str, tuple[str, ...]]:
         """For each phenotype the names of the organ-system branches (children of HP:0000118) above it."""
-        tops = sorted(self.children[PHENOTYPIC_ABNORMALITY])
-        found: dict[str, list[str]] = {}
-        for top in tops:
+        found = defaultdict(list)
+        for top in sorted(self.children[PHENOTYPIC_ABNORMALITY]):
             for hpo_id in self.descendants(top):
-                found.setdefault(hpo_id, []).append(self[top].name)
+                found[hpo_id].append(self[top].name)
         return {hpo_id: tuple(names) for hpo_id, names in found.items()}
 
     # --- information content --------------------------------------------------------------------

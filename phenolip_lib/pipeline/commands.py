@@ -8,14 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
+import pandas as pd
 import typer
 
 from phenolip_lib.core.errors import DamagedError, PhenoLIPError
+from phenolip_lib.core.kept import spared
 from phenolip_lib.core.names import check_source
+from phenolip_lib.core.params import Params, load_params
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.runtime import configure, setup_logging
+from phenolip_lib.core.storage import atomic_path, read_arrays, write_arrays, write_parquet
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from phenolip_lib.models.phenolip import PhenoLIP
     from phenolip_lib.ontology.ontology import Ontology
 
@@ -28,6 +33,7 @@ EVALUATED_HELP = (
 )
 Model = Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Source = Annotated[str, typer.Option(help="phantom or open.")]
 
 
 @app.command()
@@ -46,7 +52,11 @@ def embed(
     names = _lines(inputs) if texts else _pictures(inputs)
     loaded = _load(model, device)
     embeddings = loaded.embed_texts(names) if texts else loaded.embed_images(names)
-    _write_embeddings(to, names, embeddings)
+    if to.suffix == ".parquet":
+        write_parquet(to, pd.DataFrame({"name": names, "embedding": list(embeddings)}))
+    else:
+        with atomic_path(to) as temporary, open(temporary, "wb") as file:
+            np.save(file, embeddings, allow_pickle=False)
     typer.echo(f"{to}: {embeddings.shape[0]} embeddings of {embeddings.shape[1]} dimensions")
 
 
@@ -57,9 +67,7 @@ def classify(
         list[str], typer.Option("--phenotypes", "-p", help="HPO id, name or words, or a file with one a line; repeat.")
     ],
     model: Model,
-    prompts: Annotated[
-        str, typer.Option(help="Prompt ensemble: default, or a modality such as radiology.")
-    ] = "default",
+    prompts: Annotated[str, typer.Option(help="Prompt ensemble: default, or a modality, e.g. radiology.")] = "default",
     top: Annotated[int, typer.Option(help="Phenotypes to print an image.", min=1)] = 5,
     ontology: Annotated[Path | None, typer.Option(help="Parsed ontology; build/hpo of the project by default.")] = None,
     device: Device = "auto",
@@ -91,9 +99,9 @@ def search(
     """
     from phenolip_lib.models.phenolip import ImageIndex
 
-    files = _pictures(images)
-    loaded = _load(model, device)
-    index = ImageIndex(files, _embed_cached(loaded, files, cache or _user_cache()))
+    files, loaded = _pictures(images), _load(model, device)
+    kept = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "phenolip"
+    index = ImageIndex(files, _embed_cached(loaded, files, kept))
     found = loaded.retrieve(Path(query) if os.path.isfile(query) else query, index, k)
     _print("image\tcosine", *(f"{row.image}\t{row.cosine:.4f}" for row in found.itertuples(index=False)))
 
@@ -101,26 +109,20 @@ def search(
 @app.command()
 def evaluate(
     models: Annotated[list[str], typer.Argument(help=EVALUATED_HELP)],
-    source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom",
+    source: Source = "phantom",
     to: Annotated[Path | None, typer.Option(help="Folder of the results; runs/evaluation/<source> by default.")] = None,
 ) -> None:
     """Run every task of the benchmark on any image-text model; one that cannot be had is said and passed over."""
-    from phenolip_lib.core.params import load_params
-    from phenolip_lib.core.paths import Paths
-    from phenolip_lib.core.runtime import configure
     from phenolip_lib.evaluation.results import load_results
     from phenolip_lib.experiments.experiment import Experiment
     from phenolip_lib.experiments.peers import evaluate_peers
     from phenolip_lib.reporting import tables
 
     check_source(source)
-    paths = Paths()
-    params = load_params(paths.params)
-    configure(params.runtime.threads)
+    params, paths = _project()
     folder = to or paths.root / "runs" / "evaluation" / source
     absent = evaluate_peers(Experiment(params, source, paths), models, folder)
-    for name, reason in absent.items():
-        typer.echo(f"{name}: not available here: {reason}", err=True)
+    _say_absent(absent)
     if len(absent) < len(models):
         typer.echo(tables.retrieval_table(load_results(folder)).to_csv(index=False, sep="\t"), nl=False)
         typer.echo(f"all results: {folder}", err=True)
@@ -128,26 +130,19 @@ def evaluate(
 
 @app.command()
 def match(
-    table: Annotated[
-        Path, typer.Argument(help="CSV with the columns image and hpo_ids, and patient and split if known.")
-    ],
+    table: Annotated[Path, typer.Argument(help="CSV with image and hpo_ids, and patient and split if known.")],
     models: Annotated[list[str], typer.Argument(help=EVALUATED_HELP)],
     images: Annotated[Path | None, typer.Option(help="Folder of the images; that of the table by default.")] = None,
     modality: Annotated[str, typer.Option(help="Of the images; rules the distractors' order and prompts.")] = "face",
 ) -> None:
     """Match the images of a folder with phenotypes, as in Face2Gene: recall@k, precision, recall and F1 as TSV."""
-    from phenolip_lib.core.params import load_params
-    from phenolip_lib.core.paths import Paths
-    from phenolip_lib.core.runtime import configure
     from phenolip_lib.experiments.peers import match_folder
     from phenolip_lib.ontology.ontology import Ontology
 
-    paths = Paths()
-    params, onto = load_params(paths.params), Ontology.load(paths.hpo)
-    configure(params.runtime.threads)
-    found, absent = match_folder(models, images or table.parent, table, onto, params, paths.cache / "peers", modality)
-    for name, reason in absent.items():
-        typer.echo(f"{name}: not available here: {reason}", err=True)
+    params, paths = _project()
+    onto, folder = Ontology.load(paths.hpo), images or table.parent
+    found, absent = match_folder(models, folder, table, onto, params, paths.cache / "peers", modality)
+    _say_absent(absent)
     typer.echo(found.to_csv(index=False, sep="\t", float_format="%.4f"), nl=False)
 
 
@@ -183,32 +178,48 @@ def publish(
 @app.command()
 def demo(
     model: Annotated[str, typer.Option("--model", "-m", help=f"{MODEL_HELP} PhenoLIP of the source by default.")] = "",
-    source: Annotated[
-        str, typer.Option(help="phantom or open: calibrates, and has pictures to compare with.")
-    ] = "phantom",
-    candidates: Annotated[
-        str, typer.Option(help="shown (phenotypes the training pictures show) or leaves (all).")
-    ] = "shown",
+    source: Source = "phantom",
+    candidates: Annotated[str, typer.Option(help="shown (what training pictures show) or leaves (all).")] = "shown",
     host: Annotated[str, typer.Option(help="Where to listen; anything but loopback opens it to others.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at.")] = 7860,
     device: Device = "auto",
 ) -> None:
-    """Try a model in the browser: ranked phenotypes, heat maps, similar pictures. Not a medical device."""
+    """Try a model in the browser: ranked phenotypes, heat maps, similar pictures. Not a medical device.
+
+    The source calibrates, and has the pictures to compare with.
+    """
     check_source(source)
     try:
         from phenolip_lib.apps.demo.app import launch
     except ModuleNotFoundError as error:
         raise PhenoLIPError(f"the demo needs {error.name}; `make demo` installs it and starts the demo") from None
-    from phenolip_lib.core.paths import Paths
-    from phenolip_lib.core.runtime import setup_logging
-
     setup_logging()
     paths = Paths()
-    chosen = model or str(paths.stage2(source) / "phenolip-seed0")
-    launch(chosen, source, host, port, paths=paths, device=device, candidates=candidates)
+    launch(
+        model or str(paths.stage2(source) / "phenolip-seed0"),
+        source,
+        host,
+        port,
+        paths=paths,
+        device=device,
+        candidates=candidates,
+    )
 
 
 # --- helpers -------------------------------------------------------------------------------------
+
+
+def _project() -> tuple[Params, Paths]:
+    """Settings and paths of the project one stands in, with its threads set."""
+    paths = Paths()
+    params = load_params(paths.params)
+    configure(params.runtime.threads)
+    return params, paths
+
+
+def _say_absent(absent: dict[str, str]) -> None:
+    for name, reason in absent.items():
+        typer.echo(f"{name}: not available here: {reason}", err=True)
 
 
 def _load(model: str, device: str, ontology: Ontology | None = None) -> PhenoLIP:
@@ -219,15 +230,12 @@ def _load(model: str, device: str, ontology: Ontology | None = None) -> PhenoLIP
 
 def _ontology(folder: Path | None) -> Ontology | None:
     """The ontology of `folder`, else of the project one stands in, else none."""
-    from phenolip_lib.core.paths import Paths
     from phenolip_lib.ontology.ontology import Ontology
 
     if folder is None:
-        try:
+        with suppress(PhenoLIPError):
             folder = Paths().hpo
-        except PhenoLIPError:
-            return None
-        if not (folder / "release.json").is_file():
+        if folder is None or not (folder / "release.json").is_file():
             return None
     return Ontology.load(folder)
 
@@ -242,13 +250,10 @@ def _pictures(inputs: list[str]) -> list[str]:
 
     found = []
     for item in inputs:
-        if not os.path.isdir(item):
-            found.append(item)
-            continue
-        below = sorted(str(p) for p in Path(item).rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
-        if not below:
+        files = [path for path in Path(item).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+        if os.path.isdir(item) and not files:
             raise PhenoLIPError(f"{item}: holds no picture ({', '.join(PICTURE_SUFFIXES)})")
-        found += below
+        found += sorted(map(str, files)) if os.path.isdir(item) else [item]
     return found
 
 
@@ -266,36 +271,18 @@ def _lines(files: list[str]) -> list[str]:
     return found
 
 
-def _write_embeddings(path: Path, names: list[str], embeddings: np.ndarray) -> None:
-    import numpy as np
-    import pandas as pd
-
-    from phenolip_lib.core.storage import atomic_path, write_parquet
-
-    if path.suffix == ".parquet":
-        write_parquet(path, pd.DataFrame({"name": names, "embedding": list(embeddings)}))
-        return
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, embeddings, allow_pickle=False)
-
-
 def _embed_cached(model: PhenoLIP, files: list[str], cache: Path) -> np.ndarray:
     """Embeddings ``(n_files, embed_dim)``; those of pictures seen before come from the cache."""
-    import numpy as np
-
-    from phenolip_lib.core.kept import spared
-    from phenolip_lib.core.storage import read_arrays, write_arrays
     from phenolip_lib.data.archives import digests
 
     contents = digests(None, files)
     keys = [contents[file] for file in files]
     path = cache / f"search-{model.fingerprint}.npz"
     known: dict[str, np.ndarray] = {}
-    if path.exists():
-        with suppress(DamagedError, KeyError):  # damaged: embedded anew
-            arrays = read_arrays(path)
-            if arrays["embeddings"].shape == (len(arrays["keys"]), model.embed_dim):
-                known = dict(zip(arrays["keys"].tolist(), arrays["embeddings"], strict=True))
+    with suppress(DamagedError, KeyError):  # absent or damaged: embedded anew
+        arrays = read_arrays(path)
+        if arrays["embeddings"].shape == (len(arrays["keys"]), model.embed_dim):
+            known = dict(zip(arrays["keys"].tolist(), arrays["embeddings"], strict=True))
     new = {key: file for key, file in zip(keys, files, strict=True) if key not in known}
     if new:
         known |= dict(zip(new, model.embed_images(list(new.values())), strict=True))
@@ -305,11 +292,6 @@ def _embed_cached(model: PhenoLIP, files: list[str], cache: Path) -> np.ndarray:
     return np.stack([known[key] for key in keys])
 
 
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "phenolip"
-
-
 def _print(*lines: str) -> None:
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=False)
-    for line in lines:
-        sys.stdout.write(line + "\n")
+    sys.stdout.writelines(f"{line}\n" for line in lines)

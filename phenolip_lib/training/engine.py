@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Training
-from phenolip_lib.core.watch import LINES, Watch
+from phenolip_lib.core.progress import LINES, Watch
 from phenolip_lib.training.accumulation import Output, accumulate
 from phenolip_lib.training.checkpoints import Checkpoints, flat_optimizer, restore_optimizer
 from phenolip_lib.training.distributed import Group

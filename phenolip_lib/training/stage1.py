@@ -16,9 +16,9 @@ from torch import nn
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
+from phenolip_lib.core.progress import Watch
 from phenolip_lib.core.runtime import autocast, pick_device, provenance, seed_everything
 from phenolip_lib.core.storage import digest
-from phenolip_lib.core.watch import Watch
 from phenolip_lib.models.features import text_features
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder, make_projection, weights_hash
 from phenolip_lib.models.towers import TextTower, load_text_tower

@@ -19,9 +19,9 @@ import torch
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
+from phenolip_lib.core.progress import Watch
 from phenolip_lib.core.runtime import pick_device, seed_everything
 from phenolip_lib.core.storage import digest
-from phenolip_lib.core.watch import Watch
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.models.student import MAX_SCALE, Student, build_student
 from phenolip_lib.training import augment
