@@ -132,6 +132,15 @@ def test_committed_notebooks_are_stripped_and_readable(path):
     assert not any(re.search(r"^\s*(def|class) ", c.source, re.MULTILINE) for c in code), "logic belongs in the library"
 
 
+def test_captions_tell_a_spread_over_seeds_from_an_interval_over_groups():
+    """`reports.scale_note` says that a table has the former."""
+    cells = nbformat.read(ROOT / "notebooks" / "05_evaluation.ipynb", as_version=4).cells
+    spread = [cell.source for cell in cells if "write_table" in cell.source and "{note}" in cell.source]
+    assert len(spread) > 10
+    wrong = "evaluation_reports|difference_table|effect_table|95%|points"
+    assert [source for source in spread if re.search(wrong, source)] == []
+
+
 def test_executed_notebooks_name_no_machine():
     executed = sorted((committed() / "reports").rglob("*.ipynb"))
     assert len(executed) >= len(NOTEBOOKS)

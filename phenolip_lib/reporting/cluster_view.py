@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 from PIL import ImageOps
 
 from phenolip_lib.curation.figure_type import figure_type
-from phenolip_lib.data.images import read_image
 from phenolip_lib.ontology.ontology import Ontology
-from phenolip_lib.reporting.figures import WIDTH
+from phenolip_lib.reporting.figures import WIDTH, picture
 
 PER_ROW = 8
 """Members of a cluster that are looked at: those closest to its centre."""
@@ -42,7 +41,7 @@ def overview(table: pd.DataFrame, pairs: pd.DataFrame, root: Path, onto: Ontolog
     rows = []
     for name, own in table.groupby("cluster"):
         near = closest(table, name).itertuples(index=False)
-        medical = np.mean([figure_type(read_image(root, m.image, (m.left, m.top, m.right, m.bottom)))[1] for m in near])
+        medical = np.mean([figure_type(picture(root, m))[1] for m in near])
         shown = linked.reindex(own["pair_id"]).dropna().explode().dropna()
         rows.append(
             {
@@ -84,8 +83,7 @@ def contact_sheet(table: pd.DataFrame, clusters: pd.DataFrame, root: Path) -> Fi
         for axis in row:
             axis.axis("off")
         for axis, member in zip(row, closest(table, cluster["cluster"]).itertuples(index=False), strict=False):
-            picture = read_image(root, member.image, (member.left, member.top, member.right, member.bottom))
-            axis.imshow(ImageOps.pad(picture, (160, 160), color="white"))
+            axis.imshow(ImageOps.pad(picture(root, member), (160, 160), color="white"))
         facts = [
             f"{cluster['cluster']}{' (dropped)' if cluster['dropped'] else ''}: pictures {cluster['pictures']}",
             f"medical {cluster['medical']:.2f}",

@@ -12,18 +12,24 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
-from sklearn.isotonic import isotonic_regression
 
 from phenolip_lib.core.params import Params
-from phenolip_lib.reporting.figures import COLORS, METHOD_COLORS, WIDTH
-from phenolip_lib.reporting.tables import METHOD_NAMES, method_order, metric_name
+from phenolip_lib.reporting.figures import COLORS, METHOD_COLORS, WIDTH, color
+from phenolip_lib.reporting.panels import (
+    PANELS,
+    draw_line,
+    grid,
+    log_ticks,
+    method_legend,
+    method_name,
+    name_ends,
+    nothing,
+    problems_of,
+)
+from phenolip_lib.reporting.tables import method_order, metric_name
 from phenolip_lib.reporting.task_tables import PROBLEM_NAMES, QUARTILES
 
-PANELS = 4
-"""Panels in a row, and problems that `reliability` draws if not told which."""
 TICKS = (0, 25, 50, 75, 100)
 FEW = 10
 """A bin of fewer answers has a dot in a reliability diagram, but no line leads to it."""
@@ -43,10 +49,10 @@ def reliability(found: pd.DataFrame, problems: Sequence[str] | None = None) -> F
         problems: the four with the most images by default.
     """
     if not len(found):
-        return _nothing("no problem with enough images to calibrate on")
+        return nothing("no problem with enough images to calibrate on")
     if problems is None:
         counts = found.groupby("dataset")["count"].sum().sort_values(ascending=False, kind="stable")
-        problems = _problems(counts.index[:PANELS])
+        problems = problems_of(counts.index[:PANELS])
     figure, axes = plt.subplots(
         2, len(problems), figsize=(0.4 + 2.4 * len(problems), 5.4), sharex=True, sharey=True, squeeze=False
     )
@@ -56,17 +62,17 @@ def reliability(found: pd.DataFrame, problems: Sequence[str] | None = None) -> F
             part = found[(found["dataset"] == problem) & (found["scaled"] == scaled)]
             for method in method_order(part["method"]):
                 own = part[part["method"] == method].sort_values("bin")
-                color, area = _color(method), 8 + 120 * own["count"] / own["count"].sum()
+                shade, area = color(method), 8 + 120 * own["count"] / own["count"].sum()
                 x, y = 100 * own["confidence"], 100 * own["accuracy"]
                 many = own["count"] >= FEW
-                axis.plot(x[many], y[many], color=color, linewidth=1)
-                axis.scatter(x, y, s=area, color=color, alpha=0.85, linewidths=0)
+                axis.plot(x[many], y[many], color=shade, linewidth=1)
+                axis.scatter(x, y, s=area, color=shade, alpha=0.85, linewidths=0)
             axis.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal", xticks=TICKS, yticks=TICKS)
         row[0].set_ylabel(("after temperature scaling" if scaled else "as trained") + "\nright answers (%)")
     for axis, problem in zip(axes[0], problems, strict=True):
         axis.set_title(PROBLEM_NAMES.get(problem, problem))
     figure.supxlabel("confidence of the answer (%); below the diagonal a model is too sure", fontsize=10)
-    return _method_legend(figure, method_order(found["method"]))
+    return method_legend(figure, method_order(found["method"]))
 
 
 def prompt_sensitivity(results: pd.DataFrame, own_classes: bool = False) -> Figure:
@@ -80,14 +86,14 @@ def prompt_sensitivity(results: pd.DataFrame, own_classes: bool = False) -> Figu
     """
     part = results[(results["task"] == "zero_shot") & (results["dataset"].isin(PROBLEM_NAMES) != own_classes)]
     if not len(part):
-        return _nothing("no zero-shot problem of this kind")
-    problems, methods = _problems(part["dataset"]), method_order(part["method"])[::-1]
-    figure, axes = _grid(len(problems), 0.24 * len(methods) + 0.75, sharey=True)
+        return nothing("no zero-shot problem of this kind")
+    problems, methods = problems_of(part["dataset"]), method_order(part["method"])[::-1]
+    figure, axes = grid(len(problems), 0.24 * len(methods) + 0.75, sharey=True)
     means = part.groupby(["dataset", "method", "metric"])["value"].mean() * 100
     for axis, problem in zip(axes, problems, strict=True):
         own = means[problem].unstack().reindex(methods)
         low, q1, median, q3, high = (own[name] for name in QUARTILES)
-        y, colors = np.arange(len(methods)), [_color(method) for method in methods]
+        y, colors = np.arange(len(methods)), [color(method) for method in methods]
         axis.hlines(y, low, high, colors=colors, linewidth=1.2)
         axis.barh(y, q3 - q1, left=q1, height=0.5, color=colors)
         axis.vlines(median, y - 0.25, y + 0.25, color="black", linewidth=1.5)
@@ -95,7 +101,7 @@ def prompt_sensitivity(results: pd.DataFrame, own_classes: bool = False) -> Figu
                              zorder=4)  # fmt: skip
         majority = axis.axvline(own["majority_acc1"].mean(), color="black", linewidth=1, linestyle="--", zorder=0)
         chance = axis.axvline(own["chance_acc1"].mean(), color="black", linewidth=1, linestyle=":", zorder=0)
-        axis.set_yticks(y, [_name(method) for method in methods])
+        axis.set_yticks(y, [method_name(method) for method in methods])
         axis.grid(axis="y", visible=False)
         axis.set(title=PROBLEM_NAMES.get(problem, problem), xlabel="accuracy (%)")
         axis.set_xlim(left=0)
@@ -116,12 +122,12 @@ def effects(differences: pd.DataFrame, baseline: str) -> Figure:
         differences: of `evaluation_reports.across_tasks`, percentage points.
     """
     if not len(differences):
-        return _nothing("no task beside retrieval")
+        return nothing("no task beside retrieval")
     methods = method_order(differences["method"])
     panels = differences[["task", "metric"]].drop_duplicates().itertuples(index=False, name=None)
     panels = [(title, differences[(differences[["task", "metric"]] == title).all(axis=1)]) for title in panels]
     most = max(own["dataset"].nunique() for _, own in panels)
-    figure, axes = _grid(len(panels), 0.3 * most + 0.9)
+    figure, axes = grid(len(panels), 0.3 * most + 0.9)
     for axis, ((task, metric), own) in zip(axes, panels, strict=True):
         datasets = list(dict.fromkeys(own["dataset"]))[::-1]
         axis.axvline(0, color="black", linewidth=0.8)
@@ -129,16 +135,16 @@ def effects(differences: pd.DataFrame, baseline: str) -> Figure:
             rows = own[own["method"] == method]
             y = np.array([datasets.index(d) for d in rows["dataset"]]) + 0.26 * ((len(methods) - 1) / 2 - i)
             bars = np.stack([rows["difference"] - rows["low"], rows["high"] - rows["difference"]])
-            axis.errorbar(rows["difference"], y, xerr=bars.clip(0), fmt="none", color=_color(method), elinewidth=1)
-            faces = [_color(method) if sure else "white" for sure in rows["beyond_chance"]]
-            axis.scatter(rows["difference"], y, c=faces, edgecolors=_color(method), s=16, zorder=3)
+            axis.errorbar(rows["difference"], y, xerr=bars.clip(0), fmt="none", color=color(method), elinewidth=1)
+            faces = [color(method) if sure else "white" for sure in rows["beyond_chance"]]
+            axis.scatter(rows["difference"], y, c=faces, edgecolors=color(method), s=16, zorder=3)
         axis.set_yticks(range(len(datasets)), [_short(name) for name in datasets])
         axis.set_ylim(len(datasets) - most - 0.6, len(datasets) - 0.4)  # rows as high in every panel
         axis.grid(axis="y", visible=False)
         axis.set_title(f"{task.replace('_', ' ').capitalize()}\n{metric}", fontsize=9)
         axis.tick_params(labelsize=8)
-    figure.supxlabel(f"difference to {_name(baseline)} (percentage points), 95% interval over groups", fontsize=9)
-    return _method_legend(figure, methods)
+    figure.supxlabel(f"difference to {method_name(baseline)} (percentage points), 95% interval over groups", fontsize=9)
+    return method_legend(figure, methods)
 
 
 def _short(dataset: str) -> str:
@@ -156,17 +162,17 @@ def recall_by_candidates(intervals: pd.DataFrame, metric: str = "i2p_recall@10")
     """
     own = intervals[intervals["metric"] == metric]
     if not len(own):
-        return _nothing("no image with a phenotype to rank candidates for")
+        return nothing("no image with a phenotype to rank candidates for")
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
     own = own.assign(n=own["dataset"].astype(int)).sort_values("n")
     methods, sizes = method_order(own["method"]), sorted(own["n"].unique())
     for i, method in enumerate(methods):
         line = own[own["method"] == method]
-        _line(axis, line["n"] * 1.025 ** (i - (len(methods) - 1) / 2), line, _color(method), _name(method))
+        draw_line(axis, line["n"] * 1.025 ** (i - (len(methods) - 1) / 2), line, color(method), method_name(method))
     axis.set(xscale="log", xlabel="phenotypes to choose from", ylabel=f"{metric_name(metric)} (%)")
     axis.set_ylim(bottom=0)
-    _ticks(axis, sizes, [f"{n:,}" for n in sizes])
-    _name_ends(axis)
+    log_ticks(axis, sizes, [f"{n:,}" for n in sizes])
+    name_ends(axis)
     return figure
 
 
@@ -181,27 +187,27 @@ def probe_curves(results: pd.DataFrame, shares: Sequence[float], metric: str = "
     """
     part = results[results["task"] == "linear_probe"]
     if not len(part):
-        return _nothing("no target of a linear probe")
+        return nothing("no target of a linear probe")
     targets, methods = sorted(part["dataset"].unique()), method_order(part["method"])
-    figure, axes = _grid(len(targets), 2.3)
+    figure, axes = grid(len(targets), 2.3)
     for axis, target in zip(axes, targets, strict=True):
         stats = part[part["dataset"] == target].groupby(["method", "metric"])["value"].agg(["mean", "std"])
         for method in methods:
             own = 100 * stats.loc[method].reindex([f"{metric}@{share:g}" for share in shares]).fillna({"std": 0.0})
-            axis.plot(shares, own["mean"], marker="o", markersize=3.5, color=_color(method))
+            axis.plot(shares, own["mean"], marker="o", markersize=3.5, color=color(method))
             bounds = own["mean"] - own["std"], own["mean"] + own["std"]
-            axis.fill_between(shares, *bounds, color=_color(method), alpha=0.15, linewidth=0)
+            axis.fill_between(shares, *bounds, color=color(method), alpha=0.15, linewidth=0)
         numbers = stats["mean"].groupby("metric").mean()
         if metric == "acc":
             axis.axhline(100 * numbers["majority"], color="black", linewidth=1, linestyle="--")
         labels = [f"{100 * share:g}%\n{numbers[f'n_labels@{share:g}']:,.0f}" for share in shares]
         axis.set(xscale="log")
         axis.set_title(target, fontsize=10)
-        _ticks(axis, shares, labels)
+        log_ticks(axis, shares, labels)
     for axis in (axis for axis in axes if axis.get_subplotspec().is_first_col()):
         axis.set_ylabel("accuracy (%)" if metric == "acc" else "mean recall by class (%)")
     figure.supxlabel("share of the training labels, and their number", fontsize=10)
-    return _method_legend(figure, methods, {"majority class": "--"} if metric == "acc" else {})
+    return method_legend(figure, methods, {"majority class": "--"} if metric == "acc" else {})
 
 
 def training_shares(params: Params) -> dict[str, float]:
@@ -221,18 +227,18 @@ def scaling(intervals: pd.DataFrame, shares: Mapping[str, float]) -> Figure:
     """
     own = intervals[intervals["method"].isin(shares)]
     if own["method"].nunique() < 2:
-        return _nothing("no model trained on a share of the cases: put share_10 and others into ablations.run")
+        return nothing("no model trained on a share of the cases: put share_10 and others into ablations.run")
     metrics = list(dict.fromkeys(own["metric"]))
     own = own.assign(share=own["method"].map(dict(shares))).sort_values("share")
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
     for i, metric in enumerate(metrics):
         line = own[own["metric"] == metric]
         x = line["share"] * 1.01 ** (i - (len(metrics) - 1) / 2)
-        _line(axis, x, line, COLORS[i % len(COLORS)], metric_name(metric))
+        draw_line(axis, x, line, COLORS[i % len(COLORS)], metric_name(metric))
     axis.set(xscale="log", xlabel="training cases, share of all (%)", ylabel="score (%)")
     present = sorted(own["share"].unique())
-    _ticks(axis, present, [f"{100 * share:g}" for share in present])
-    _name_ends(axis)
+    log_ticks(axis, present, [f"{100 * share:g}" for share in present])
+    name_ends(axis)
     return figure
 
 
@@ -257,79 +263,4 @@ def audit_checks(audit: pd.DataFrame) -> Figure:
     axis.set_yticks(range(len(checks)), [textwrap.fill(name, 48) for name in checks], fontsize=8)
     axis.grid(visible=False)
     axis.set(xlabel="statements recomputed: those that hold (filled), then those that do not (hollow)", xlim=(0, None))
-    return figure
-
-
-# --- parts --------------------------------------------------------------------------------------
-
-
-def _color(method: str) -> str:
-    return METHOD_COLORS.get(method, COLORS[-1])
-
-
-def _name(method: str) -> str:
-    return METHOD_NAMES.get(method, method)
-
-
-def _problems(names) -> list[str]:
-    """Problems once each: the paper's columns, other modalities, then data sets by name."""
-    present = set(names)
-    return [name for name in PROBLEM_NAMES if name in present] + sorted(present - PROBLEM_NAMES.keys())
-
-
-def _grid(n: int, height: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """`n` panels in rows of `PANELS` at most."""
-    rows = -(-n // PANELS)
-    columns = -(-n // rows)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH * 1.25, height * rows + 0.6), sharey=sharey, squeeze=False
-    )
-    for axis in axes.flat[n:]:
-        axis.remove()
-    return figure, list(axes.flat[:n])
-
-
-def _line(axis: Axes, x: pd.Series, rows: pd.DataFrame, color: str, label: str) -> None:
-    bars = 100 * np.stack([rows["mean"] - rows["low"], rows["high"] - rows["mean"]])
-    axis.errorbar(
-        x, 100 * rows["mean"], yerr=bars.clip(0), marker="o", markersize=4, capsize=2, color=color, label=label
-    )
-
-
-def _ticks(axis: Axes, values: Sequence[float], labels: Sequence[str]) -> None:
-    """Exactly these ticks of a logarithmic x axis."""
-    axis.xaxis.set_major_locator(FixedLocator(list(values)))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_ticklabels(labels)
-
-
-def _name_ends(axis: Axes) -> None:
-    """Name each line right of the axes at the height of its last point, names kept apart.
-
-    The heights of least squared distance to the points under a least gap are an isotonic regression.
-    """
-    low, high = axis.get_ylim()
-    gap = 0.065 * (high - low)
-    lines = [(container.lines[0], container.get_label()) for container in axis.containers]
-    lines.sort(key=lambda item: item[0].get_ydata()[-1])
-    steps = gap * np.arange(len(lines))
-    ends = np.array([line.get_ydata()[-1] for line, _ in lines])
-    heights = isotonic_regression(ends - steps, y_min=low + gap / 2) + steps
-    for (line, label), y in zip(lines, heights, strict=True):
-        axis.text(1.01, y, label, transform=axis.get_yaxis_transform(), va="center", fontsize=9, color=line.get_color())
-
-
-def _method_legend(figure: Figure, methods: Sequence[str], styles: Mapping[str, str] | None = None) -> Figure:
-    """Methods by colour, and black lines by style, above the panels."""
-    handles = {_name(m): plt.Line2D([], [], color=_color(m), marker="o", markersize=4) for m in methods}
-    handles |= {name: plt.Line2D([], [], color="black", linestyle=style) for name, style in (styles or {}).items()}
-    columns = len(handles) if len(handles) < 6 else -(-len(handles) // 2)
-    figure.legend(handles.values(), handles.keys(), fontsize=8, ncols=columns, loc="outside upper left")
-    return figure
-
-
-def _nothing(what: str) -> Figure:
-    """In place of a figure: a source need not have what a task asks for."""
-    figure = plt.figure(figsize=(WIDTH, 0.6))
-    figure.text(0.01, 0.5, f"Nothing to draw: {what}.", va="center")
     return figure

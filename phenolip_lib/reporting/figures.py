@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from phenolip_lib.core.storage import atomic_path
 from phenolip_lib.data.images import read_image
@@ -47,6 +48,23 @@ def save(figure: Figure, path: Path) -> Figure:
     return figure
 
 
+def color(method: str) -> str:
+    """A method's colour; black for those that have none of their own."""
+    return METHOD_COLORS.get(method, COLORS[-1])
+
+
+def picture(root: Path, row, file: str = "") -> Image.Image:
+    """The part of a file (``image``, if none is given) that a pair is: ``left``, ``top``, ``right``, ``bottom``."""
+    return read_image(root, file or row.image, (row.left, row.top, row.right, row.bottom))
+
+
+def short_name(name: str) -> str:
+    """An organ system's name without its frame: "Abnormality of the eye" gives "eye"."""
+    for frame in ("Abnormality of the ", "Abnormality of ", "Abnormal "):
+        name = name.removeprefix(frame)
+    return name
+
+
 def ontology_overview(onto: Ontology) -> Figure:
     """Phenotypes by depth, and by organ system."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH * 1.25, 4.6), width_ratios=(1, 1.25))
@@ -55,11 +73,7 @@ def ontology_overview(onto: Ontology) -> Figure:
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="depth below the root (is_a steps)", ylabel="phenotypes", title="Where the terms are")
     systems = pd.Series([s for h in onto.phenotypes for s in onto.systems.get(h, ())]).value_counts().sort_values()
-    names = [
-        s.removeprefix("Abnormality of the ").removeprefix("Abnormality of ").removeprefix("Abnormal ")
-        for s in systems.index
-    ]
-    right.barh(names, systems.values, color=COLORS[2])
+    right.barh([short_name(system) for system in systems.index], systems.values, color=COLORS[2])
     right.tick_params(axis="y", labelsize=7)
     right.grid(axis="y", visible=False)
     right.set(xlabel="phenotypes (a term may belong to several)", title="Organ systems")
@@ -79,7 +93,7 @@ def contact_sheet(pairs: pd.DataFrame, root: Path, onto: Ontology, per_row: int 
         for axis in row:
             axis.axis("off")
         for axis, item in zip(row, own.itertuples(index=False), strict=False):
-            axis.imshow(read_image(root, item.image, (item.left, item.top, item.right, item.bottom)).resize((128, 128)))
+            axis.imshow(picture(root, item).resize((128, 128)))
             title = onto[item.phenotypes[0]].name if item.phenotypes else "no phenotype"
             axis.set_title(title if len(title) < 24 else title[:22] + "…", fontsize=7, fontweight="normal")
         row[0].text(-0.08, 0.5, modality, transform=row[0].transAxes, rotation=90, va="center", ha="right", fontsize=9)
@@ -104,41 +118,36 @@ def training_curves(history: pd.DataFrame, infonce: Sequence[str]) -> Figure:
             if column not in own or own[column].isna().all() or (column == "loss_m" and method not in infonce):
                 continue
             line = own.dropna(subset=[column]).groupby("epoch")[column].agg(["mean", "min", "max"])
-            color = METHOD_COLORS.get(method, COLORS[-1])
-            (lines[METHOD_NAMES.get(method, method)],) = axis.plot(line.index, line["mean"], color=color)
-            axis.fill_between(line.index, line["min"], line["max"], color=color, alpha=0.15, linewidth=0)
+            (lines[METHOD_NAMES.get(method, method)],) = axis.plot(line.index, line["mean"], color=color(method))
+            axis.fill_between(line.index, line["min"], line["max"], color=color(method), alpha=0.15, linewidth=0)
         axis.set(xlabel="epoch", ylabel=label)
     figure.legend(lines.values(), lines.keys(), fontsize=8, ncols=4, loc="outside upper left")
     return figure
 
 
-def method_bars(summary: pd.DataFrame, metrics: Sequence[str], labels: Sequence[str], ylabel: str) -> Figure:
-    """Grouped bars of the methods over metrics, seed standard deviation as whiskers.
-
-    Args:
-        summary: rows of `tables.summarise` with one value per (method, metric).
-    """
+def retrieval_bars(results: pd.DataFrame) -> Figure:
+    """Recall@10 of the four retrieval tasks, a bar a method, standard deviation over seeds as whiskers."""
+    metrics = [f"{task}_recall@10" for task in ("i2t", "t2i", "i2p", "p2i")]
+    summary = summarise(results[(results["task"] == "retrieval") & results["metric"].isin(metrics)])
     methods = method_order(summary["method"])
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
     x, width = np.arange(len(metrics)), 0.8 / len(methods)
     for i, method in enumerate(methods):
         own = summary[summary["method"] == method].set_index("metric").reindex(metrics)
-        axis.bar(x + (i - (len(methods) - 1) / 2) * width, 100 * own["mean"], width, yerr=100 * own["sd"],
-                 color=METHOD_COLORS.get(method, COLORS[-1]), label=METHOD_NAMES.get(method, method),
-                 error_kw={"linewidth": 1})  # fmt: skip
-    axis.set_xticks(x, labels)
+        axis.bar(
+            x + (i - (len(methods) - 1) / 2) * width,
+            100 * own["mean"],
+            width,
+            yerr=100 * own["sd"],
+            color=color(method),
+            label=METHOD_NAMES.get(method, method),
+            error_kw={"linewidth": 1},
+        )
+    axis.set_xticks(x, ("image → caption", "caption → image", "image → phenotype", "phenotype → image"))
     axis.grid(axis="x", visible=False)
-    axis.set(ylabel=ylabel)
+    axis.set(ylabel="recall@10 (%), ± sd over seeds")
     axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(len(methods), 4))
     return figure
-
-
-def retrieval_bars(results: pd.DataFrame) -> Figure:
-    """Recall@10 of the four retrieval tasks by method."""
-    metrics = [f"{task}_recall@10" for task in ("i2t", "t2i", "i2p", "p2i")]
-    summary = summarise(results[(results["task"] == "retrieval") & results["metric"].isin(metrics)])
-    labels = ("image → caption", "caption → image", "image → phenotype", "phenotype → image")
-    return method_bars(summary, metrics, labels, "recall@10 (%), ± sd over seeds")
 
 
 def loss_curve(history: pd.DataFrame, ylabel: str) -> Figure:
@@ -190,7 +199,7 @@ def long_tail(intervals: pd.DataFrame, metric: str) -> Figure:
         x = np.arange(len(buckets)) + (i - (len(methods) - 1) / 2) * 0.06
         bars = 100 * np.stack([line["mean"] - line["low"], line["high"] - line["mean"]])
         axis.errorbar(x, 100 * line["mean"], yerr=bars.clip(0), marker="o", capsize=2,
-                      color=METHOD_COLORS.get(method, COLORS[-1]), label=METHOD_NAMES.get(method, method))  # fmt: skip
+                      color=color(method), label=METHOD_NAMES.get(method, method))  # fmt: skip
     queries = own.groupby("dataset")["queries"].max()
     axis.set_xticks(np.arange(len(buckets)), [f"{b}\n({queries[b]} queries)" for b in buckets])
     axis.set(xlabel="training images of the phenotype", ylabel=f"{metric_name(metric)} (%)")
@@ -203,9 +212,9 @@ def lin_against_cosine(lin: np.ndarray, before: np.ndarray, after: np.ndarray) -
     figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 3.2))
     edges = np.linspace(0, 1, 11)
     which = np.clip(np.digitize(lin, edges) - 1, 0, 9)
-    for values, label, color in ((before, "untrained encoder", "#999999"), (after, "knowledge encoder", COLORS[0])):
+    for values, label, shade in ((before, "untrained encoder", "#999999"), (after, "knowledge encoder", COLORS[0])):
         stats = pd.DataFrame({"bin": which, "value": values}).groupby("bin")["value"].agg(["mean", "std"])
-        axis.errorbar((stats.index + 0.5) / 10, stats["mean"], yerr=stats["std"], label=label, color=color, capsize=2)
+        axis.errorbar((stats.index + 0.5) / 10, stats["mean"], yerr=stats["std"], label=label, color=shade, capsize=2)
     axis.set(xlabel="Lin similarity of two phenotypes", ylabel="cosine of their names (mean ± sd)")
     axis.legend()
     return figure

@@ -14,21 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import LogLocator, NullLocator
 
-from phenolip_lib.data.images import read_image
 from phenolip_lib.graph.graph import Graph
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY
-from phenolip_lib.reporting.figures import COLORS, WIDTH
+from phenolip_lib.reporting.figures import COLORS, WIDTH, picture, short_name
 
 BUCKET_COLORS = {"1-4": COLORS[3], "5-19": COLORS[1], "20+": COLORS[0]}
 MIN_HEIGHT = 0.016
 """Height of an icicle cell that holds a line of text, as a share of the figure."""
-
-
-def short_name(name: str) -> str:
-    """An organ system's name without its frame: "Abnormality of the eye" gives "eye"."""
-    for frame in ("Abnormality of the ", "Abnormality of ", "Abnormal "):
-        name = name.removeprefix(frame)
-    return name
 
 
 # --- coverage -----------------------------------------------------------------------------------
@@ -162,11 +154,11 @@ def neighbourhood(graph: Graph, hpo_id: str, root: Path, per_column: int = 7, n_
     axis.set(xlim=(0, 3), ylim=(-0.08, 1.06))
     axis.axis("off")
     _draw_relatives(axis, graph, hpo_id, columns, per_column)
-    for column, picture in enumerate(pictures.itertuples()):
+    for column, row in enumerate(pictures.itertuples()):
         place = figure.add_subplot(grid[1, column])
         place.axis("off")
-        place.imshow(read_image(root, picture.file, (picture.left, picture.top, picture.right, picture.bottom)))
-        own = [onto[h].name for h in graph.phenotypes_of(picture.Index) if hpo_id in onto.ancestors(h)]
+        place.imshow(picture(root, row, row.file))
+        own = [onto[h].name for h in graph.phenotypes_of(row.Index) if hpo_id in onto.ancestors(h)]
         place.set_title(textwrap.fill(textwrap.shorten(own[0], 44, placeholder=" …"), 22), fontsize=7,
                         fontweight="normal")  # fmt: skip
     return figure

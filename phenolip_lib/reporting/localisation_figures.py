@@ -16,7 +16,7 @@ from phenolip_lib.data.images import read_image
 from phenolip_lib.evaluation.tasks.localisation import Maps, datasets
 from phenolip_lib.experiments.experiment import Experiment
 from phenolip_lib.models.student import load_student
-from phenolip_lib.reporting.figures import WIDTH
+from phenolip_lib.reporting.panels import nothing
 from phenolip_lib.reporting.tables import METHOD_NAMES
 
 ROWS = 4
@@ -55,9 +55,7 @@ def examples(
     """
     chosen = list(typical(outcomes, methods[-1], f"pixel_ap_{name}").items())[:ROWS]
     if not chosen:
-        figure = plt.figure(figsize=(WIDTH, 0.6))
-        figure.text(0.01, 0.5, "Nothing to draw: no test picture of this source has a mask.", va="center")
-        return figure
+        return nothing("no test picture of this source has a mask")
     figure, axes = plt.subplots(
         len(chosen), 1 + len(methods), figsize=(2.6 * (1 + len(methods)), 2.9 * len(chosen)), squeeze=False
     )

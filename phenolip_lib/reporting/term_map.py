@@ -19,8 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.reporting.encoder_reports import LABELS
-from phenolip_lib.reporting.figures import COLORS, WIDTH
-from phenolip_lib.reporting.graph_figures import short_name
+from phenolip_lib.reporting.figures import COLORS, WIDTH, short_name
 
 SYSTEM_COLORS = (*COLORS[:6], COLORS[7])
 """Without yellow, in which small dots on white are lost."""
