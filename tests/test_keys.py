@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from phenolip_lib.core.params import Section
+from phenolip_lib.core.params import Params, Section
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.models.towers import load_towers
 from phenolip_lib.training import inputs, stage1, stage2
@@ -27,7 +27,15 @@ def read(monkeypatch):
             seen.add(f"{type(self).__name__.lower()}.{name}")
         return plain(self, name)
 
+    def unseen(params, overrides, make=Params.with_overrides):
+        """Making parameters checks them all."""
+        before = set(seen)
+        made = make(params, overrides)
+        seen.intersection_update(before)
+        return made
+
     monkeypatch.setattr(Section, "__getattribute__", look)
+    monkeypatch.setattr(Params, "with_overrides", unseen)
     return seen
 
 

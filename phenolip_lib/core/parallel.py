@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,7 +30,7 @@ from phenolip_lib.core.storage import digest
 log = logging.getLogger("phenolip")
 ENGINES = ("serial", "processes", "ray")
 AHEAD = 4
-"""Batches that are handed out a worker; more would have to be run again when one dies."""
+"""Batches handed out a worker; more would have to be run again when one dies."""
 FAILED = "__failed__"
 """Key of the result that stands for an item whose step failed; its value is the reason."""
 
@@ -151,7 +151,7 @@ def _processes(step: Step, jobs: list, setup: Callable | None, workers: int) -> 
 
     So few batches are handed out ahead that all others have not been touched; they go on in a new pool.
     """
-    left, suspects = dict(jobs), []
+    left = dict(jobs)
     while left:
         try:
             with _executor(setup, workers) as executor:
@@ -164,13 +164,12 @@ def _processes(step: Step, jobs: list, setup: Callable | None, workers: int) -> 
                         return
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         results = future.result()
-                        i = running.pop(future)
-                        del left[i]
+                        del left[i := running.pop(future)]
                         yield i, results
         except BrokenProcessPool:
             suspects = [(i, left.pop(i)) for i in sorted(running.values())]
         log.info("a worker died; the %d batches that were handed out are run again one by one", len(suspects))
-        with _Alone(step, setup) as alone:
+        with closing(_Alone(step, setup)) as alone:
             for i, batch in suspects:
                 yield i, alone(batch)
 
@@ -201,12 +200,6 @@ class _Alone:
         if self.executor is not None:
             self.executor.shutdown()
         self.executor = None
-
-    def __enter__(self) -> _Alone:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _RayStep:
