@@ -23,13 +23,13 @@ SECTIONS = {
 CLASSES = {kind.__name__: name for name, kind in SECTIONS.items()} | {"Params": ""}
 """Class -> name of its section in params.yaml, "" for all of it."""
 GIVE_PARAMS = {
-    "load_params": "",
-    "parse_params": "",
-    "with_overrides": "",
-    "method": "methods",
-    "ablated": "ablations.overrides",
+    "load_params": (),
+    "parse_params": (),
+    "with_overrides": (),
+    "method": ("methods",),
+    "ablated": ("ablations.overrides", "evaluation.headline", "methods"),
 }
-"""What gives `Params`, and the key that it reads."""
+"""What gives `Params`, and the keys that it reads."""
 Def = ast.FunctionDef | ast.ClassDef
 
 
@@ -248,7 +248,7 @@ class _Reader(ast.NodeVisitor):
                 self.read.update(*map(keys, named))
             return
         if "" in base and name in GIVE_PARAMS:
-            self.read.update(keys(GIVE_PARAMS[name]) - {""})
+            self.read.update(GIVE_PARAMS[name])
         self.visit(node.func)
         if name == "partial":
             self.visit(arguments[0])

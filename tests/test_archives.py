@@ -18,7 +18,7 @@ from phenolip_lib.curation import phenokg
 from phenolip_lib.data.archives import digests
 from phenolip_lib.data.sources import open_records
 from phenolip_lib.experiments import peers
-from phenolip_lib.graph.exports import encoded_picture
+from phenolip_lib.graph.exports import encoded_image
 from phenolip_lib.models.adapters import Adapter
 from phenolip_lib.models.features import image_features
 from phenolip_lib.pipeline.commands import _embed_cached
@@ -101,7 +101,7 @@ def test_curated_pictures_of_archives_are_read_by_all_that_follows(pairs, root, 
     assert len(np.unique(peers.embed_pairs(model, pairs, root, tmp_path).images, axis=0)) == 8
     assert len(np.unique(demo.embed_pairs(towers, pairs, root, tmp_path), axis=0)) == 8
     assert len(set(thumbnails(pairs, root, 32))) == 8
-    assert len({encoded_picture(root, row)[0] for row in pairs.itertuples()}) == 8
+    assert len({encoded_image(root, row)[0] for row in pairs.itertuples()}) == 8
     assert {read_pixels(root, image, 16).shape for image in pairs["image"]} == {(3, 16, 16)}
     table = pairs.assign(cluster="a", distance=0.0, dropped=False)
     facts = {"cluster": "a", "dropped": False, "pictures": 8, "medical": 1.0}

@@ -66,9 +66,12 @@ def test_a_dep_that_is_taken_away_is_missed_and_none_is_there_for_nothing(stage)
         assert uncovered(stage, [other for other in own(stage) if other != dep]), dep
 
 
-TRAINED = {"experiments.experiment.Experiment.train", "experiments.experiment.Experiment.trained", "training.stage2"}
+TRAINED = {
+    *(f"experiments.experiment.Experiment.{name}" for name in ("run_folder", "save", "train", "trained")),
+    "training.stage2",
+}
 NAMESAKES = {
-    "stage1": {"experiments.experiment", "training.stage2"},
+    "stage1": {"experiments.experiment", "experiments.train.train_all", "training.stage2"},
     "stage2": {"experiments.train.train_encoder", "training.stage1.ConceptTask", "training.stage1.train"},
     "evaluation": TRAINED,
     "tour": TRAINED,

@@ -37,6 +37,8 @@ from phenolip_lib.training import distributed, inputs, stage2, subset
 from phenolip_lib.training.checkpoints import Checkpoints
 from phenolip_lib.training.distributed import Group
 
+FEATURE_PARAMS = ("encoders", "runtime.device", "runtime.threads", "stage1", "stage2.shards")
+"""Params that frozen features depend on."""
 VALIDATION_KEYS = ("i2t_recall@10", "t2i_recall@10", "i2p_recall@10", "p2i_recall@10")
 
 
@@ -59,7 +61,8 @@ class Experiment:
         group: the processes that train together; this one alone by default.
         pairs: the source's pairs with another split; those of ``build/<source>/phenokg`` by default.
         reference: pairs that say which zero-shot classes there are, see `Benchmark`; `pairs` by default.
-        like: an experiment on the same images; what parameters and splits leave as it is, is shared with it.
+        like: an experiment on the same images under the same ``evaluation`` params; what other parameters and splits
+            leave as it is, is shared with it.
     """
 
     def __init__(
@@ -80,8 +83,7 @@ class Experiment:
         self.whole, self.reference = load_pairs(paths.phenokg(source)) if pairs is None else pairs, reference
         self.teacher = teacher or KnowledgeEncoder.load(paths.stage1)
         self.pairs = subset.prepared(self.whole, params.stage2)
-        same = like and like.whole is self.whole and like.params.evaluation == params.evaluation
-        self.root = like.root if same else self
+        self.root = like.root if like and like.whole is self.whole else self
         self._like, self._method, self._maps = like, ("", None), {}
 
     def again(self, params: Params | None = None, pairs: pd.DataFrame | None = None) -> Experiment:
@@ -103,8 +105,8 @@ class Experiment:
         if self._like is None:
             return False
         told = ["pair_id", "caption"]
-        here, there = (p.fingerprint("encoders", "stage1", "runtime") for p in (self.params, self._like.params))
-        return here == there and self._like.pairs[told].equals(self.pairs[told])
+        same = self._like.params.fingerprint(*FEATURE_PARAMS) == self.params.fingerprint(*FEATURE_PARAMS)
+        return same and self._like.pairs[told].equals(self.pairs[told])
 
     @cached_property
     def data(self) -> inputs.TrainingData:

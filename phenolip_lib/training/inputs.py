@@ -109,8 +109,12 @@ def prepare(
 
 def _takes_features(params: Params) -> bool:
     """Whether an epoch of any method takes image features; on shards a tower that trains runs in all of them."""
-    settings = [params.stage2, *(params.method(name).stage2 for name in params.methods)]
-    return any(p.image_tower == "frozen" or (p.frozen_epochs > 0 and p.shards is None) for p in settings)
+    return any(map(_frozen_at_first, (params, *map(params.method, params.methods))))
+
+
+def _frozen_at_first(params: Params) -> bool:
+    p = params.stage2
+    return p.image_tower == "frozen" or (p.frozen_epochs > 0 and p.shards is None)
 
 
 def student_features(
