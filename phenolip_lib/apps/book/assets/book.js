@@ -1,7 +1,7 @@
 // What Sphinx's search leaves open.
 "use strict";
 
-addEventListener("DOMContentLoaded", () => {
+document.addEventListener("DOMContentLoaded", () => {
   // A page or section whose title is asked for comes before the pages that have the words.
   if (typeof Scorer !== "undefined") Scorer.score = (found) => found[4] + (found[6] === "title" ? 100 : 0);
   // Sphinx cannot mark words in the titles of the theme's icons, and stops there.
