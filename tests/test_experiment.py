@@ -138,7 +138,7 @@ def scored(project):
 def test_a_method_is_scored_on_the_features_of_its_own_towers(project, scored, method):
     params, paths = project
     own, table = params.method(method), pd.read_parquet(paths.phenokg("phantom") / "pairs.parquet")
-    student = load_student(paths.stage2("phantom"), f"{method}-seed0", own, KnowledgeEncoder.load(paths.stage1), 0)
+    student = load_student(paths.stage2("phantom"), f"{method}-seed0", own)
     tests = np.flatnonzero(table["split"] == "test")
     texts = text_features(student.towers.text, table["caption"].iloc[tests].tolist())
     images = image_features(student.towers, table.iloc[tests], paths.data("phantom"))

@@ -42,7 +42,7 @@ def test_the_site(look):
         for name, page in PAGES.items():
             browser.get("about:blank")
             browser.get(f"{(SITE / page.partition('#')[0]).as_uri()}{page[len(page.partition('#')[0]) :]}")
-            wait(browser, "main h1, main h2")
+            wait(browser, "article h1, main h2")
             assert console_errors(browser) == []
             save(browser, f"{name}-{look}")
 
