@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.table import Row, write
 from phenolip_lib.core.parallel import Pool, Step, map_batches
-from phenolip_lib.core.params import PhenoKG as Settings
+from phenolip_lib.core.sections import PhenoKG as Settings
 from phenolip_lib.curation import image_step, steps
 from phenolip_lib.data.records import Record
 from phenolip_lib.data.sources import source_records
@@ -84,9 +84,13 @@ def _timed(job: Work, pool: Pool, name: str) -> tuple[float, float]:
     done: list[tuple[float, int]] = []
     begin = time.perf_counter()
     map_batches(
-        job.step, job.items, pool, name=name, setup=job.setup,
+        job.step,
+        job.items,
+        pool,
+        name=name,
+        setup=job.setup,
         seen=lambda n: done.append((time.perf_counter() - begin, n)),
-    )  # fmt: skip
+    )
     (first, n_first), whole = done[0], done[-1][0]
     rest = len(job.items) - n_first
     each = (whole - first) / rest if rest and whole > first else whole / len(job.items)

@@ -61,10 +61,19 @@ def run_finetune(
 
 
 def run(
-    out: Path, prepared: Path | None, *, skip: Sequence[str] = (), seconds: float = 420.0, seeds: Sequence[int] = (0,),
-    batches: Sequence[int] = (256, 512, 1024, 2048, 4096), size: Size = FULL, check_size: Size = TINY,
-    check_batch: int = 16, device: str = "auto", overrides: dict | None = None,
-) -> Report:  # fmt: skip
+    out: Path,
+    prepared: Path | None,
+    *,
+    skip: Sequence[str] = (),
+    seconds: float = 420.0,
+    seeds: Sequence[int] = (0,),
+    batches: Sequence[int] = (256, 512, 1024, 2048, 4096),
+    size: Size = FULL,
+    check_size: Size = TINY,
+    check_batch: int = 16,
+    device: str = "auto",
+    overrides: dict | None = None,
+) -> Report:
     """All parts one after the other; one that breaks is noted in the report, and the next one starts.
 
     Args:
@@ -118,8 +127,15 @@ def main() -> None:
     given = parser.parse_args()
     try:
         prepared = None if "finetune" in given.skip else given.prepared
-        report = run(find_root() / given.out, prepared, skip=given.skip, seconds=given.seconds, seeds=given.seeds,
-                     batches=sorted(given.batches), device=given.device)  # fmt: skip
+        report = run(
+            find_root() / given.out,
+            prepared,
+            skip=given.skip,
+            seconds=given.seconds,
+            seeds=given.seeds,
+            batches=sorted(given.batches),
+            device=given.device,
+        )
     except PhenoLIPError as error:
         sys.exit(f"phenolip: {error}")
     if not report.passed:

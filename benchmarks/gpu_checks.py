@@ -46,10 +46,15 @@ def compared(kind: str, name: str, one: tuple[float, torch.Tensor], other: tuple
     grad = float((other[1] - one[1]).norm() / one[1].norm())
     passed = bool(loss <= of_loss and grad <= of_gradient and one[1].norm() > 0)
     return {
-        "check": {"device": "GPU against CPU, float32", "bf16": "bf16 against float32"}[kind], "case": name,
-        "loss": one[0], "loss_difference": loss, "gradient_difference": grad, "loss_limit": of_loss,
-        "gradient_limit": of_gradient, "passed": passed,
-    }  # fmt: skip
+        "check": {"device": "GPU against CPU, float32", "bf16": "bf16 against float32"}[kind],
+        "case": name,
+        "loss": one[0],
+        "loss_difference": loss,
+        "gradient_difference": grad,
+        "loss_limit": of_loss,
+        "gradient_limit": of_gradient,
+        "passed": passed,
+    }
 
 
 class Interrupted(Exception):
@@ -86,8 +91,13 @@ def resumed(params: Params, size: Size, device: torch.device) -> dict:
         cut = trained(params, size, device, Path(folder) / "cut")
     same = all(torch.equal(whole[name], cut[name]) for name in whole)
     apart = max(float((whole[name].double() - cut[name].double()).abs().max()) for name in whole)
-    return {"check": "resumed run against a whole one", "case": "largest difference of a weight",
-            "gradient_difference": apart, "gradient_limit": 0.0, "passed": same}  # fmt: skip
+    return {
+        "check": "resumed run against a whole one",
+        "case": "largest difference of a weight",
+        "gradient_difference": apart,
+        "gradient_limit": 0.0,
+        "passed": same,
+    }
 
 
 def checks(params: Params, size: Size, batch: int, device: torch.device) -> Iterator[dict]:

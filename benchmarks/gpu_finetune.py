@@ -24,9 +24,14 @@ from phenolip_lib.ontology.ontology import Ontology
 METHODS = ("clip", "clip_soft", "phenolip", "phenolip_soft")
 TEST = "test"
 SETTINGS = {
-    "encoders.image_size": 224, "stage2.image_tower": "finetune", "stage2.text_tower": "finetune",
-    "stage2.frozen_epochs": 4, "stage2.epochs": 12, "stage2.tower_learning_rate": 5e-5, "stage2.validations": 1,
-}  # fmt: skip
+    "encoders.image_size": 224,
+    "stage2.image_tower": "finetune",
+    "stage2.text_tower": "finetune",
+    "stage2.frozen_epochs": 4,
+    "stage2.epochs": 12,
+    "stage2.tower_learning_rate": 5e-5,
+    "stage2.validations": 1,
+}
 """What differs from params.yaml: heads alone for four epochs, then everything for eight."""
 
 
@@ -37,9 +42,14 @@ def machine() -> dict:
 
 
 def tried(
-    params: Params, source: str, paths: Paths, out: Path, seeds: Sequence[int], seconds: float,
+    params: Params,
+    source: str,
+    paths: Paths,
+    out: Path,
+    seeds: Sequence[int],
+    seconds: float,
     methods: Sequence[str] = METHODS,
-) -> Iterator[dict]:  # fmt: skip
+) -> Iterator[dict]:
     """Train and evaluate seed by seed, the test split before the unseen one, while the time suffices.
 
     Args:

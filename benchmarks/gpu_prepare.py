@@ -39,16 +39,47 @@ from phenolip_lib.ontology.ontology import TABLES, Ontology
 SIDE = 224
 QUALITY = 85
 CARRIED = (
-    "annotated-types", "defusedxml", "ftfy", "ImageHash", "mypy_extensions", "open_clip_torch", "pandera",
-    "pyahocorasick", "pydantic", "pydantic_core", "PyStemmer", "ruamel.yaml", "typeguard", "typing-inspect",
-    "typing-inspection", "typing_extensions", "wcwidth",
-)  # fmt: skip
+    "annotated-types",
+    "defusedxml",
+    "ftfy",
+    "ImageHash",
+    "mypy_extensions",
+    "open_clip_torch",
+    "pandera",
+    "pyahocorasick",
+    "pydantic",
+    "pydantic_core",
+    "PyStemmer",
+    "ruamel.yaml",
+    "typeguard",
+    "typing-inspect",
+    "typing-inspection",
+    "typing_extensions",
+    "wcwidth",
+)
 """Distributions whose wheels are carried, in the versions of the lock."""
 THERE = (
-    "huggingface_hub", "matplotlib", "numpy", "packaging", "pandas", "pillow", "pyarrow", "PyYAML", "regex",
-    "safetensors", "scikit-learn", "scipy", "tabulate", "threadpoolctl", "timm", "tokenizers", "torch", "torchvision",
-    "tqdm", "transformers",
-)  # fmt: skip
+    "huggingface_hub",
+    "matplotlib",
+    "numpy",
+    "packaging",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "PyYAML",
+    "regex",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "tabulate",
+    "threadpoolctl",
+    "timm",
+    "tokenizers",
+    "torch",
+    "torchvision",
+    "tqdm",
+    "transformers",
+)
 """What the GPU machine must have; too large to be carried, or part of what it has anyway."""
 PLATFORMS = ("2_28", "2_27", "2_17", "2_5", "2_12")
 PYTHON = "3.12"
@@ -60,8 +91,12 @@ def pins(root: Path, names: tuple[str, ...]) -> list[str]:
     Raises:
         PhenoLIPError: the lock does not have one.
     """
-    lines = [line for file in ("requirements.lock", "requirements-unbound.txt")
-             for line in (root / file).read_text(encoding="utf-8").splitlines() if "==" in line]  # fmt: skip
+    lines = [
+        line
+        for file in ("requirements.lock", "requirements-unbound.txt")
+        for line in (root / file).read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    ]
     known = {line.partition("==")[0].lower().replace("_", "-"): line.split()[0] for line in lines}
     if absent := [name for name in names if name.lower().replace("_", "-") not in known]:
         raise PhenoLIPError(f"requirements.lock has no {', '.join(absent)}")
@@ -76,8 +111,21 @@ def fetch_wheels(folder: Path, wanted: list[str]) -> None:
     """
     platforms = [f"--platform=manylinux_{version}_x86_64" for version in PLATFORMS]
     platforms += ["--platform=manylinux2014_x86_64", "--platform=manylinux1_x86_64"]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", folder,
-               f"--python-version={PYTHON}", "--implementation=cp", *platforms, *wanted]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+        folder,
+        f"--python-version={PYTHON}",
+        "--implementation=cp",
+        *platforms,
+        *wanted,
+    ]
     ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode:
         said = [line for line in ended.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
@@ -104,18 +152,27 @@ def towers(texts: list[str], scratch: Path) -> dict[str, Path | bytes]:
         used = used_tokens(tokenizer, texts)
         state[key] = rare_rows_alike(state[key], used, tokenizer.unk_token_id)
         pack(state, scratch / f"{name}.{PACKED}")
-        kept = [p for p in source.iterdir() if p.name in ("config.json", "vocab.txt") or p.name.startswith("tokenizer")
-                or p.name == "special_tokens_map.json"]  # fmt: skip
+        kept = [
+            p
+            for p in source.iterdir()
+            if p.name in ("config.json", "vocab.txt")
+            or p.name.startswith("tokenizer")
+            or p.name == "special_tokens_map.json"
+        ]
         files |= {f"{place}/{relative}/{path.name}": path for path in kept}
-        files |= {f"{place}/__init__.py": b"",
-                  f"{place}/{relative}/model.safetensors.{PACKED}": scratch / f"{name}.{PACKED}"}  # fmt: skip
+        files |= {
+            f"{place}/__init__.py": b"",
+            f"{place}/{relative}/model.safetensors.{PACKED}": scratch / f"{name}.{PACKED}",
+        }
     for name, (package, relative) in encoders.PACKAGED_VISION.items():
         state = torch.load(encoders._packaged(encoders.PACKAGED_VISION, name), map_location="cpu", weights_only=True)
         # The library leaves the classifier out as well.
         state = {key: value for key, value in state.items() if not key.startswith(("classifier", "_fc", "fc"))}
         pack(state, scratch / f"{name}.{PACKED}")
-        files |= {f"packages/{package}/__init__.py": b"",
-                  f"packages/{package}/{relative}.{PACKED}": scratch / f"{name}.{PACKED}"}  # fmt: skip
+        files |= {
+            f"packages/{package}/__init__.py": b"",
+            f"packages/{package}/{relative}.{PACKED}": scratch / f"{name}.{PACKED}",
+        }
     return files
 
 
@@ -188,11 +245,17 @@ def prepare(paths: Paths, source: str, out: Path, limit: float = LIMIT, wheels: 
         write_tar(folder / "pictures.tar", content)
         counts = own.groupby(["dataset", "split"]).size()
         facts = {
-            "source": source, "release": onto.release, "commit": commit({}), "pairs": len(own), "pairs_of": len(pairs),
+            "source": source,
+            "release": onto.release,
+            "commit": commit({}),
+            "pairs": len(own),
+            "pairs_of": len(pairs),
             "by_dataset_and_split": {f"{dataset} {split}": int(n) for (dataset, split), n in counts.items()},
-            "pictures": f"{SIDE} px, JPEG quality {QUALITY}", "wheels": wanted if wheels else [],
-            "weights": "rounded to bfloat16; unused tokens as unknown", "expects": list(THERE),
-        }  # fmt: skip
+            "pictures": f"{SIDE} px, JPEG quality {QUALITY}",
+            "wheels": wanted if wheels else [],
+            "weights": "rounded to bfloat16; unused tokens as unknown",
+            "expects": list(THERE),
+        }
         return write_manifest(folder, facts, limit)
 
 

@@ -34,12 +34,15 @@ def facts(device: torch.device, prepared: dict, params: str) -> dict:
     """Provenance: commit, code, parameters, GPU, versions of torch and CUDA, and what was prepared."""
     gpu = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
     return provenance(
-        commit=commit(prepared), code=code_digest("phenolip_lib.experiments.crossval"), params=params,
+        commit=commit(prepared),
+        code=code_digest("phenolip_lib.experiments.crossval"),
+        params=params,
         device=gpu.name if gpu else f"{torch.get_num_threads()} CPU threads",
-        memory_gib=round(gpu.total_memory / 2**30, 1) if gpu else None, cuda=torch.version.cuda,
+        memory_gib=round(gpu.total_memory / 2**30, 1) if gpu else None,
+        cuda=torch.version.cuda,
         cudnn=torch.backends.cudnn.version() if gpu else None,
         prepared={key: prepared.get(key) for key in ("commit", "source", "pairs", "release", "weights")},
-    )  # fmt: skip
+    )
 
 
 class Report:
@@ -91,8 +94,10 @@ class Report:
                 pages += [part["note"], ""]
             pages += ["Made with " + "; ".join(f"{k} {v}" for k, v in sorted(part["provenance"].items())) + ".", ""]
         write_text(self.folder / "README.md", "\n".join(pages).rstrip() + "\n")
-        tidy = {name: part | {"rows": [{k: None if v != v else v for k, v in row.items()} for row in part["rows"]]}
-                for name, part in found.items()}  # fmt: skip
+        tidy = {
+            name: part | {"rows": [{k: None if v != v else v for k, v in row.items()} for row in part["rows"]]}
+            for name, part in found.items()
+        }
         write_json(self.folder / "gpu.json", {"parts": tidy})
 
 

@@ -50,16 +50,28 @@ def _model(size: Size) -> torch.nn.Module:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         BertConfig(
-            hidden_size=size.width, num_hidden_layers=size.layers, num_attention_heads=size.heads,
+            hidden_size=size.width,
+            num_hidden_layers=size.layers,
+            num_attention_heads=size.heads,
             intermediate_size=4 * size.width,
-        ).save_pretrained(folder)  # fmt: skip
+        ).save_pretrained(folder)
         return open_clip.model.CustomTextCLIP(
             size.embed_dim,
-            {"timm_model_name": size.vision, "timm_model_pretrained": False, "timm_pool": "", "timm_proj": "linear",
-             "image_size": size.image},
-            {"hf_model_name": folder, "hf_model_pretrained": False, "hf_pooler_type": "mean_pooler",
-             "hf_proj_type": "mlp", "context_length": size.tokens},
-        )  # fmt: skip
+            {
+                "timm_model_name": size.vision,
+                "timm_model_pretrained": False,
+                "timm_pool": "",
+                "timm_proj": "linear",
+                "image_size": size.image,
+            },
+            {
+                "hf_model_name": folder,
+                "hf_model_pretrained": False,
+                "hf_pooler_type": "mean_pooler",
+                "hf_proj_type": "mlp",
+                "context_length": size.tokens,
+            },
+        )
 
 
 def towers(size: Size) -> TwoTowers:
@@ -99,10 +111,15 @@ class Fixed(Pretraining):
 def setting(params: Params, batch: int, **further) -> Params:
     """Both towers train from the first step; `further` are overrides with ``__`` for the dot."""
     overrides = {
-        "stage2.batch_size": batch, "stage2.image_tower": "finetune", "stage2.text_tower": "finetune",
-        "stage2.frozen_epochs": 0, "stage2.epochs": 1, "training.accumulation": 1,
-        "training.gradient_checkpointing": False, "training.compile": False,
-    }  # fmt: skip
+        "stage2.batch_size": batch,
+        "stage2.image_tower": "finetune",
+        "stage2.text_tower": "finetune",
+        "stage2.frozen_epochs": 0,
+        "stage2.epochs": 1,
+        "training.accumulation": 1,
+        "training.gradient_checkpointing": False,
+        "training.compile": False,
+    }
     return params.with_overrides(overrides | {key.replace("__", "."): value for key, value in further.items()})
 
 
@@ -118,14 +135,29 @@ def case(params: Params, size: Size, group: Group, device: torch.device, *, drop
     pixels = torch.from_numpy(rng.integers(0, 256, (own, 3, size.image, size.image), dtype=np.uint8)).to(device)
     ids = torch.from_numpy(rng.integers(1, 30000, (own, size.tokens))).to(device)
     pairs = pd.DataFrame(
-        {"split": "train", "caption": "x", "image": "", "left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0,
-         "phenotypes": [[f"HP:{i % 97:07d}"] for i in range(batch)]}
-    )  # fmt: skip
+        {
+            "split": "train",
+            "caption": "x",
+            "image": "",
+            "left": 0.0,
+            "top": 0.0,
+            "right": 1.0,
+            "bottom": 1.0,
+            "phenotypes": [[f"HP:{i % 97:07d}"] for i in range(batch)],
+        }
+    )
     teacher = np.random.default_rng(0).normal(size=(batch, size.embed_dim)).astype(np.float32)
     teacher /= np.linalg.norm(teacher, axis=1, keepdims=True)
     nothing, strings = np.zeros((batch, 1), np.float32), np.array([f"finding {i} of the ontology" for i in range(4096)])
     data = TrainingData(
-        pairs, Path(), nothing, nothing, teacher, strings, np.zeros((len(strings), 1), np.float32),
-        teacher[np.arange(len(strings)) % batch], affinity.build(pairs["phenotypes"].tolist(), teacher, None),
-    )  # fmt: skip
+        pairs,
+        Path(),
+        nothing,
+        nothing,
+        teacher,
+        strings,
+        np.zeros((len(strings), 1), np.float32),
+        teacher[np.arange(len(strings)) % batch],
+        affinity.build(pairs["phenotypes"].tolist(), teacher, None),
+    )
     return Fixed(pixels, ids, params, data, student.to(device), 0, group, device)

@@ -120,10 +120,20 @@ def _network(rng, ax):
 
 
 CHARTS: dict[str, Callable] = {
-    "bar": _bar, "line": _line, "scatter": _scatter, "box": _box, "heat map": _heat_map, "pie": _pie,
-    "survival": _survival, "flow chart": _flow_chart, "table": _table, "histogram": _histogram,
-    "violin": _violin, "forest": _forest, "network": _network,
-}  # fmt: skip
+    "bar": _bar,
+    "line": _line,
+    "scatter": _scatter,
+    "box": _box,
+    "heat map": _heat_map,
+    "pie": _pie,
+    "survival": _survival,
+    "flow chart": _flow_chart,
+    "table": _table,
+    "histogram": _histogram,
+    "violin": _violin,
+    "forest": _forest,
+    "network": _network,
+}
 
 
 @style.context("default")  # whatever style the caller's own figures have

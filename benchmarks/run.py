@@ -19,12 +19,7 @@ from benchmarks.stages import follow
 from benchmarks.table import Row, write
 
 ROOT = Path(__file__).parent.parent
-PARTS = {
-    "training": [],
-    "retrieval": ["--images", "500000", "--candidates", "3000"],
-    "recognition": [],
-    "curation": [],
-}
+PARTS = {"training": [], "retrieval": ["--images", "500000", "--candidates", "3000"], "recognition": [], "curation": []}
 
 
 def pipeline(csv: Path, stages: Path) -> None:
@@ -47,8 +42,10 @@ def pipeline(csv: Path, stages: Path) -> None:
             rows.append(Row("pipeline", what, time.perf_counter() - start, "s"))
             if what == "make repro":
                 whole = table.iloc[-1]
-                rows += [Row("pipeline", f"{what}, CPU", whole["cpu s"], "s"),
-                         Row("pipeline", f"{what}, peak memory", whole["peak GB"], "GB")]  # fmt: skip
+                rows += [
+                    Row("pipeline", f"{what}, CPU", whole["cpu s"], "s"),
+                    Row("pipeline", f"{what}, peak memory", whole["peak GB"], "GB"),
+                ]
                 table.round(1).to_csv(stages, index=False)
         write(rows, csv)
 

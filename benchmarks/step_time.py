@@ -92,8 +92,9 @@ def steps(params: Params, size: Size, group: Group, device: torch.device) -> Pai
     pixels, ids, batch = task.pixels, task.ids, params.stage2.batch_size
     mean, deviation = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in ((0.5,) * 3, (0.5,) * 3))
     few = slice(min(COUNTED, len(ids)))
-    pair = _operations(lambda: sum(v.sum() for v in peer((pixels[few].float() / 255 - mean) / deviation, ids[few])[:2]),
-                       few.stop)  # fmt: skip
+    pair = _operations(
+        lambda: sum(v.sum() for v in peer((pixels[few].float() / 255 - mean) / deviation, ids[few])[:2]), few.stop
+    )
     further = sum(len(part["further"]) for part in step.parts if "further" in part) * group.size
     text = _operations(lambda: peer.encode_text(ids[few, :ONTO_TOKENS]).sum(), few.stop) if further else 0.0
     peer.zero_grad(set_to_none=True)
@@ -118,8 +119,10 @@ def steps(params: Params, size: Size, group: Group, device: torch.device) -> Pai
         loss(image.float(), text.float(), scale.float()).backward()
         optimizer.step()
 
-    held = {"phenolip": lambda: _held(engine.trained, engine.optimizer),
-            "clip": lambda: _held(peer.parameters(), optimizer)}  # fmt: skip
+    held = {
+        "phenolip": lambda: _held(engine.trained, engine.optimizer),
+        "clip": lambda: _held(peer.parameters(), optimizer),
+    }
     operations = {"phenolip": pair * batch + text * further, "clip": pair * batch}
     return Pair({"phenolip": phenolip, "clip": clip}, held, operations)
 
@@ -143,9 +146,14 @@ def benchmark(
         torch.OutOfMemoryError: the GPU's memory does not suffice.
     """
     settings = setting(
-        params, batch, stage2__kd_texts=kd_texts, stage2__lambda_kd=1.0, training__accumulation=options.accumulation,
-        training__gradient_checkpointing=options.gradient_checkpointing, training__compile=options.compile,
-    )  # fmt: skip
+        params,
+        batch,
+        stage2__kd_texts=kd_texts,
+        stage2__lambda_kd=1.0,
+        training__accumulation=options.accumulation,
+        training__gradient_checkpointing=options.gradient_checkpointing,
+        training__compile=options.compile,
+    )
     pair = steps(settings, size, group, device)
     for _ in range(options.warmup):
         for run in pair.steps.values():
@@ -164,11 +172,20 @@ def benchmark(
                 memory[name] = max(memory[name], torch.cuda.max_memory_allocated(device) - other())
     ours, theirs = (float(np.median(times[name])) for name in ("phenolip", "clip"))
     row = {
-        "batch": batch, "processes": group.size, "clip_ms": 1000 * theirs, "phenolip_ms": 1000 * ours,
-        "ratio": ours / theirs, "images_per_s": batch / ours, "tflops": pair.operations["phenolip"] / ours / 1e12,
-        "kd_texts": kd_texts, "vision": size.vision, "text_layers": size.layers, "tokens": size.tokens,
-        "device": f"{torch.get_num_threads()} CPU threads", "torch": torch.__version__,
-    }  # fmt: skip
+        "batch": batch,
+        "processes": group.size,
+        "clip_ms": 1000 * theirs,
+        "phenolip_ms": 1000 * ours,
+        "ratio": ours / theirs,
+        "images_per_s": batch / ours,
+        "tflops": pair.operations["phenolip"] / ours / 1e12,
+        "kd_texts": kd_texts,
+        "vision": size.vision,
+        "text_layers": size.layers,
+        "tokens": size.tokens,
+        "device": f"{torch.get_num_threads()} CPU threads",
+        "torch": torch.__version__,
+    }
     if device.type == "cuda":
         name = row["device"] = torch.cuda.get_device_name(device)
         peak = options.peak or next((value for key, value in PEAKS.items() if key in name), None)
@@ -181,9 +198,14 @@ def benchmark(
 
 
 def rows(
-    params: Params, size: Size, batches: list[int], kd_texts: list[str], options: Options, group: Group,
+    params: Params,
+    size: Size,
+    batches: list[int],
+    kd_texts: list[str],
+    options: Options,
+    group: Group,
     device: torch.device,
-) -> Iterator[dict]:  # fmt: skip
+) -> Iterator[dict]:
     """A row a batch and kind of texts, ascending; see above for what happens where the memory does not suffice."""
     checkpointing = dict.fromkeys(kd_texts, options.gradient_checkpointing)
     full: set[str] = set()
@@ -219,8 +241,14 @@ def main() -> None:
     parser.add_argument("--peak", type=float, help="bf16 operations a second of one device, for MFU")
     parser.add_argument("--out", type=Path, help="also write the table as CSV")
     given = parser.parse_args()
-    options = Options(given.steps, given.warmup, accumulation=given.accumulation, compile=given.compile,
-                      gradient_checkpointing=given.gradient_checkpointing, peak=given.peak)  # fmt: skip
+    options = Options(
+        given.steps,
+        given.warmup,
+        accumulation=given.accumulation,
+        compile=given.compile,
+        gradient_checkpointing=given.gradient_checkpointing,
+        peak=given.peak,
+    )
     params = load_params(find_root() / "params.yaml")
     runtime.configure(params.runtime.threads)
     torch.use_deterministic_algorithms(False)  # as one trains for speed

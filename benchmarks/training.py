@@ -78,9 +78,16 @@ def random_data(params: Params, n: int = 1700, n_texts: int = 48_000) -> Trainin
     pairs[["left", "top", "right", "bottom"]] = 0.0, 0.0, 1.0, 1.0
     images = rng.standard_normal((n, 1280), dtype=np.float32)
     return TrainingData(
-        pairs, Path(), images, unit(n, 384), unit(n, width), np.array(["x"] * n_texts), unit(n_texts, 384),
-        unit(n_texts, width), affinity.build(phenotypes, unit(n, 384), None),
-    )  # fmt: skip
+        pairs,
+        Path(),
+        images,
+        unit(n, 384),
+        unit(n, width),
+        np.array(["x"] * n_texts),
+        unit(n_texts, 384),
+        unit(n_texts, width),
+        affinity.build(phenotypes, unit(n, 384), None),
+    )
 
 
 def steps_per_second(params: Params, data: TrainingData, steps: int) -> float:

@@ -8,7 +8,8 @@ import pytest
 
 from phenolip_lib.core import runtime
 from phenolip_lib.core.parallel import start_ray
-from phenolip_lib.core.params import Hpo, Params, load_params
+from phenolip_lib.core.params import Params, load_params
+from phenolip_lib.core.sections import Hpo
 from phenolip_lib.ontology import hpo
 from phenolip_lib.ontology.ontology import Ontology
 

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import PurePath
 
 from phenolip_lib.core import code
-from phenolip_lib.core.params import Params, Section
+from phenolip_lib.core.params import Params
+from phenolip_lib.core.sections import Section
 
 SECTIONS = {
     name: field.annotation
@@ -95,7 +96,7 @@ def _names(node: ast.AST) -> set[str]:
 def _reached(roots: Iterable[ast.AST], modules: Iterable[str], without: set[str]) -> list[ast.AST]:
     known, left, seen, cut = defaultdict(list), list(roots), {""}, set()
     for path in code.closure(modules):
-        if path.suffix == ".py" and path.name != "params.py":
+        if path.suffix == ".py" and path.name not in ("params.py", "sections.py"):
             defined, always = _definitions(path.as_posix())
             module = ".".join(path.with_suffix("").parts[1:])
             left += always

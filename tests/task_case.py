@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from phenolip_lib.core.params import Evaluation, load_params
+from phenolip_lib.core.params import load_params
+from phenolip_lib.core.sections import Evaluation
 from phenolip_lib.evaluation.benchmark import Benchmark
 
 HPO = ["HP:0001640", "HP:0002107", "HP:0002202", "HP:0001166", "HP:0002943", "HP:0009777", "HP:0033609"]

@@ -53,8 +53,11 @@ def test_phenopacket_is_read_by_the_reference_library(note):
     (line,) = module.annotate([str(note)], "phenopacket")
     packet = Parse(line, packets.Phenopacket())
     assert [(f.type.label, f.excluded) for f in packet.phenotypic_features] == [
-        ("Ataxia", True), ("Splenomegaly", False), ("Short toe", False), ("Short finger", False),
-    ]  # fmt: skip
+        ("Ataxia", True),
+        ("Splenomegaly", False),
+        ("Short toe", False),
+        ("Short finger", False),
+    ]
     assert packet.meta_data.phenopacket_schema_version == "2.0"
     assert packet.meta_data.resources[0].namespace_prefix == "HP"
 

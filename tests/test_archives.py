@@ -111,8 +111,14 @@ def test_curated_pictures_of_archives_are_read_by_all_that_follows(pairs, root, 
 
 
 def test_a_digest_follows_the_content_and_tells_members_apart(root):
-    names = ["folder/plain.png", f"folder/a.zip::{LONG}", "folder/a.zip::b.png", "folder/packed.tar.gz::a.png",
-             "folder/b.npz::train_images/0", "folder/b.npz::train_images/1"]  # fmt: skip
+    names = [
+        "folder/plain.png",
+        f"folder/a.zip::{LONG}",
+        "folder/a.zip::b.png",
+        "folder/packed.tar.gz::a.png",
+        "folder/b.npz::train_images/0",
+        "folder/b.npz::train_images/1",
+    ]
     before = digests(root, names)
     assert list(before) == sorted(names)
     assert len(set(before.values())) == len(names)

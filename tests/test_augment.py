@@ -77,14 +77,33 @@ def test_a_caption_that_names_a_side_keeps_the_picture_as_it_is(modality, captio
 @pytest.mark.parametrize(
     ("caption", "expected"),
     [
-        ("left", True), ("Leftward shift", True), ("leftsided", True), ("dextrocardia", True), ("levoscoliosis", True),
-        ("situs inversus", True), ("nodule at 3 o'clock", True), ("LLL consolidation", True), ("lower lid", True),
-        ("bilateral ptosis", False), ("copyright", False), ("cleft palate", False), ("bright spots", False),
-        ("upset", False), ("stop", False), ("L4 vertebra", False), ("", False),
-        ("levocardia", True), ("laevocardia", True), ("RMLO view", True), ("counter-clockwise", True),
-        ("superotemporal", True), ("inferotemporal drusen", True), ("a nodule (R)", True), ("5 o’clock", True),
+        ("left", True),
+        ("Leftward shift", True),
+        ("leftsided", True),
+        ("dextrocardia", True),
+        ("levoscoliosis", True),
+        ("situs inversus", True),
+        ("nodule at 3 o'clock", True),
+        ("LLL consolidation", True),
+        ("lower lid", True),
+        ("bilateral ptosis", False),
+        ("copyright", False),
+        ("cleft palate", False),
+        ("bright spots", False),
+        ("upset", False),
+        ("stop", False),
+        ("L4 vertebra", False),
+        ("", False),
+        ("levocardia", True),
+        ("laevocardia", True),
+        ("RMLO view", True),
+        ("counter-clockwise", True),
+        ("superotemporal", True),
+        ("inferotemporal drusen", True),
+        ("a nodule (R)", True),
+        ("5 o’clock", True),
     ],
-)  # fmt: skip
+)
 def test_words_that_name_a_side(caption, expected):
     assert names_side(caption) is expected
 
@@ -102,9 +121,13 @@ def test_quarter_turns_lose_no_pixel():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    seed=st.integers(0, 2**64 - 1), modality=st.sampled_from(MODALITIES), height=st.integers(17, 60),
-    width=st.integers(17, 60), strength=st.floats(0, 2), names=st.sets(st.sampled_from(sorted(OPERATIONS))),
-)  # fmt: skip
+    seed=st.integers(0, 2**64 - 1),
+    modality=st.sampled_from(MODALITIES),
+    height=st.integers(17, 60),
+    width=st.integers(17, 60),
+    strength=st.floats(0, 2),
+    names=st.sets(st.sampled_from(sorted(OPERATIONS))),
+)
 def test_any_picture_comes_out_square_and_equal_for_equal_seeds(seed, modality, height, width, strength, names):
     augment = Augment({modality: sorted(names)}, strength)
     picture = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (3, height, width), dtype=np.uint8))

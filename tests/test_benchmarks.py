@@ -20,8 +20,9 @@ def test_rows_replace_earlier_ones_of_the_same_benchmark(tmp_path):
     table = pd.read_csv(path)
     assert list(table.columns) == HEADER
     assert table[["benchmark", "what", "value"]].values.tolist() == [
-        ["recognition", "words", 4.0], ["retrieval", "memory, peak", 1.5]
-    ]  # fmt: skip
+        ["recognition", "words", 4.0],
+        ["retrieval", "memory, peak", 1.5],
+    ]
     assert table["ratio"].fillna(0).tolist() == [2.0, 0.0]
 
 

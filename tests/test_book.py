@@ -68,18 +68,20 @@ def project(tmp_path) -> Paths:
     for name in ("params.yaml", "dvc.yaml"):
         (root / name).touch()
     notebook(
-        ontology / "notebooks" / "01_hpo_parsing.ipynb", "1 · The ontology",
+        ontology / "notebooks" / "01_hpo_parsing.ipynb",
+        "1 · The ontology",
         "## Results\n\nHepatosplenomegaly is rare.",
         "## Results\n\nSo is [the rest](../../ontology/notebooks/03_stage1.ipynb#second-part).",
-    )  # fmt: skip
+    )
     notebook(ontology / "notebooks" / "03_stage1.ipynb", "3 · Stage 1", "## Second part\n\nThe encoder.")
     notebook(
-        phantom / "notebooks" / "02_phenokg.ipynb", "2 · PhenoKG",
+        phantom / "notebooks" / "02_phenokg.ipynb",
+        "2 · PhenoKG",
         cell('source = "phantom"', tags=["parameters"]),
         "## Scores\n\nOf retrieval.",
         cell('write_table(frame, out / "tables", "retrieval", x) if x else None', result(text_html=FRAME.to_html())),
         cell('figures.save(bars, out / "recall_bars.png")', result(image_png=png(), text_plain="<Figure>")),
-    )  # fmt: skip
+    )
     table(ontology / "tables", "terms", "Terms of HPO.", pd.DataFrame({"terms": [10]}))
     table(phantom / "tables", "retrieval", "Recall in percent.", FRAME)
     (ontology / "README.md").write_text("# Ontology\n\n## 01 hpo parsing\n\nTerms of HPO.\n\n| terms |\n")

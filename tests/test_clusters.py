@@ -62,8 +62,10 @@ def test_names_go_by_size_and_then_by_the_smallest_id():
     features, truth = blobs([5, 9, 9], width=3)
     table = clusters.two_level(features, ids_of(len(features)), (3, 1), seed=0)
     assert [table["cluster"][truth == blob].unique().tolist() for blob in range(3)] == [
-        ["c03.01"], ["c01.01"], ["c02.01"],
-    ]  # fmt: skip
+        ["c03.01"],
+        ["c01.01"],
+        ["c02.01"],
+    ]
 
 
 @hypothesis_settings(max_examples=25, deadline=None)

@@ -96,9 +96,22 @@ def test_classify_prints_the_best_phenotypes_of_each_image(project, run, toy, tm
     toy.save(tmp_path / "hpo")
     (tmp_path / "more.txt").write_text("HP:0001640\nheart\n")
     output = call(
-        "classify", project / "pictures" / "0.png", project / "pictures" / "1.png", "-p", "HP:0001744",
-        "-p", tmp_path / "more.txt", "--model", run, "--top", 2, "--ontology", tmp_path / "hpo", "--device", "cpu",
-    )  # fmt: skip
+        "classify",
+        project / "pictures" / "0.png",
+        project / "pictures" / "1.png",
+        "-p",
+        "HP:0001744",
+        "-p",
+        tmp_path / "more.txt",
+        "--model",
+        run,
+        "--top",
+        2,
+        "--ontology",
+        tmp_path / "hpo",
+        "--device",
+        "cpu",
+    )
     found = table(output)
     assert found.columns.tolist() == ["image", "hpo_id", "name", "probability", "cosine"]
     assert found["image"].str[-5:].tolist() == ["0.png"] * 2 + ["1.png"] * 2

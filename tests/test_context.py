@@ -42,8 +42,11 @@ def test_a_cue_inside_a_mention_is_none():
 def test_uncertainty_reaches_over_a_list_and_ends_with_the_sentence():
     text = "Possible effusion or fracture. Pneumothorax is seen. Scoliosis?"
     assert [s.uncertain for s in status(text, "effusion", "fracture", "Pneumothorax", "Scoliosis")] == [
-        True, True, False, True,
-    ]  # fmt: skip
+        True,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_family_history_ends_where_the_patient_comes_back():

@@ -11,7 +11,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Stage2, load_params
+from phenolip_lib.core.params import load_params
+from phenolip_lib.core.sections import Stage2
 from phenolip_lib.data import sources
 from phenolip_lib.data.records import Record, Reject
 from phenolip_lib.training import objectives
@@ -75,9 +76,16 @@ def test_the_objective(start):
         own = slice(first, first + 4)
         affinity = SimpleNamespace(shared=lambda rows, columns: shared[rows][:, columns])
         batch = objectives.ImageTextBatch(
-            Gathered(image[own], image, first), Gathered(text[own], text, first), torch.tensor(9.0), torch.tensor(0.0),
-            torch.tensor(0.0), torch.arange(8)[own], torch.arange(8), affinity, mask_shared=True,
-        )  # fmt: skip
+            Gathered(image[own], image, first),
+            Gathered(text[own], text, first),
+            torch.tensor(9.0),
+            torch.tensor(0.0),
+            torch.tensor(0.0),
+            torch.arange(8)[own],
+            torch.arange(8),
+            affinity,
+            mask_shared=True,
+        )
         return namespace["decoupled"](batch)
 
     torch.testing.assert_close((of(0) + of(4)) / 2, decoupled_by_loop(image, text, 9.0, shared))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Splits
+from phenolip_lib.core.sections import Splits
 from phenolip_lib.core.union_find import UnionFind
 from phenolip_lib.curation import image_step, phenokg
 from phenolip_lib.curation.duplicates import fingerprint, similar_pairs
@@ -30,8 +30,16 @@ def picture(seed: int, size: int = 64) -> Image.Image:
 
 
 def record(name: str, **changes) -> Record:
-    facts = {"record_id": name, "dataset": "d", "image": f"{name}.png", "modality": "radiology", "group": name,
-             "licence": "CC0-1.0", "url": "", "caption": f"Radiograph {name} with enlarged heart."}  # fmt: skip
+    facts = {
+        "record_id": name,
+        "dataset": "d",
+        "image": f"{name}.png",
+        "modality": "radiology",
+        "group": name,
+        "licence": "CC0-1.0",
+        "url": "",
+        "caption": f"Radiograph {name} with enlarged heart.",
+    }
     return Record(**(facts | changes))
 
 
@@ -50,9 +58,13 @@ def test_bad_images_give_a_reason(tmp_path):
     Image.new("RGB", (3, 3)).save(tmp_path / "dot.png")
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
     for name, reason in [
-        ("none.png", "absent"), ("text.png", "unreadable"), ("cut.png", "unreadable"),
-        ("dot.png", "too small"), ("bomb.png", "too large"), ("../x.png", "leads out"),
-    ]:  # fmt: skip
+        ("none.png", "absent"),
+        ("text.png", "unreadable"),
+        ("cut.png", "unreadable"),
+        ("dot.png", "too small"),
+        ("bomb.png", "too large"),
+        ("../x.png", "leads out"),
+    ]:
         with pytest.raises(PhenoLIPError, match=reason):
             read_image(tmp_path, name)
 
@@ -127,13 +139,7 @@ def source(tmp_path):
     records = [record(f"r{i}") for i in range(40)]
     records[1] = record("r1", caption="", labels=("HP:0001744",))
     records[2] = record("r2", caption="")
-    return tmp_path, [
-        *records,
-        record("copy", group="another article"),
-        record("broken"),
-        record("gone"),
-        record("r0"),
-    ]
+    return tmp_path, [*records, record("copy", group="another article"), record("broken"), record("gone"), record("r0")]
 
 
 def test_every_record_is_kept_or_has_a_reason(source, toy, settings):
@@ -141,10 +147,12 @@ def test_every_record_is_kept_or_has_a_reason(source, toy, settings):
     graph = phenokg.build(records, root, toy, settings)
     reasons = dict(zip(graph.quarantine["record_id"], graph.quarantine["reason"], strict=True))
     assert reasons == {
-        "r0": "record id occurs twice", "r2": "neither caption nor label",
-        "broken": "image is unreadable: UnidentifiedImageError", "gone": "image file is absent",
+        "r0": "record id occurs twice",
+        "r2": "neither caption nor label",
+        "broken": "image is unreadable: UnidentifiedImageError",
+        "gone": "image file is absent",
         "r5": "duplicate of copy",
-    }  # fmt: skip
+    }
     assert len(graph.pairs) + len(reasons) == len(records)
     assert list(graph.steps["out"])[-1] == len(graph.pairs)
 
@@ -271,8 +279,10 @@ def test_negated_uncertain_and_family_findings_are_mentions_but_no_links(source,
     assert kg.pairs.set_index("pair_id").loc["r4", "phenotypes"] == []
     own = kg.mentions[kg.mentions["pair_id"] == "r4"]
     assert own[["negated", "uncertain", "family"]].values.tolist() == [
-        [True, False, False], [False, True, False], [False, False, True],
-    ]  # fmt: skip
+        [True, False, False],
+        [False, True, False],
+        [False, False, True],
+    ]
 
 
 def test_nothing_usable_says_why(tmp_path, toy, settings):

@@ -29,8 +29,12 @@ from tests.test_encoders import tiny_checkpoint
 
 IDS = ["HP:0001640", "HP:0001651", "HP:0001744", "HP:0001903"]
 HEART, BLOOD = "HP:0001626", "HP:0001871"
-COLORS = {"HP:0001640": (200, 40, 40), "HP:0001651": (40, 200, 40), "HP:0001744": (40, 40, 200),
-          "HP:0001903": (200, 200, 40)}  # fmt: skip
+COLORS = {
+    "HP:0001640": (200, 40, 40),
+    "HP:0001651": (40, 200, 40),
+    "HP:0001744": (40, 40, 200),
+    "HP:0001903": (200, 200, 40),
+}
 WITHHELD = "CC-BY-NC-ND-4.0"
 
 
@@ -50,12 +54,24 @@ def make_source(root, n=90):
         color = np.mean([COLORS[hpo_id] for hpo_id in own], axis=0) + rng.normal(0, 70, 3)
         pixels = np.clip(rng.normal(color, 60, (40, 40, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(root / "images" / f"{i}.png")
-        rows.append({
-            "pair_id": f"toy/{i}", "dataset": "toy", "image": f"images/{i}.png", "left": 0.0, "top": 0.0, "right": 1.0,
-            "bottom": 1.0, "caption": f"caption {i} <b>", "templated": False, "group": f"g{i // 2}",
-            "split": ("train", "val", "test")[i // 2 % 3], "phenotypes": own,
-            "licence": WITHHELD if i % 3 == 0 else "CC0-1.0", "url": "",
-        })  # fmt: skip
+        rows.append(
+            {
+                "pair_id": f"toy/{i}",
+                "dataset": "toy",
+                "image": f"images/{i}.png",
+                "left": 0.0,
+                "top": 0.0,
+                "right": 1.0,
+                "bottom": 1.0,
+                "caption": f"caption {i} <b>",
+                "templated": False,
+                "group": f"g{i // 2}",
+                "split": ("train", "val", "test")[i // 2 % 3],
+                "phenotypes": own,
+                "licence": WITHHELD if i % 3 == 0 else "CC0-1.0",
+                "url": "",
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -132,8 +148,10 @@ def test_systems_have_the_candidates_below_them(assistant):
 
 
 def test_a_term_of_two_systems_has_the_path_of_the_chosen_one(assistant, view):
-    for system, first in ((HEART, "Abnormality of the cardiovascular system"),
-                          (BLOOD, "Abnormality of blood and blood-forming tissues")):  # fmt: skip
+    for system, first in (
+        (HEART, "Abnormality of the cardiovascular system"),
+        (BLOOD, "Abnormality of blood and blood-forming tissues"),
+    ):
         row = assistant.rank(view, system).set_index("hpo_id").loc["HP:0001744"]
         assert row["path"] == (first, "Splenomegaly")
 
@@ -200,8 +218,12 @@ def by_hand(assistant, pairs, root):
 
 
 def nll(scale, cosines, truth):
-    return -np.mean([row[t] * scale - math.log(sum(math.exp(scale * c) for c in row))
-                     for row, t in zip(cosines, truth, strict=True)])  # fmt: skip
+    return -np.mean(
+        [
+            row[t] * scale - math.log(sum(math.exp(scale * c) for c in row))
+            for row, t in zip(cosines, truth, strict=True)
+        ]
+    )
 
 
 def test_the_scale_is_the_best_one_on_validation_pictures_with_one_phenotype(assistant, pairs, folder):
@@ -242,8 +264,15 @@ def test_no_test_picture_is_read(assistant, pairs, folder, tmp_path):
     assert found.calibration == assistant.source.calibration
     (root / kept["image"].iat[0]).unlink()
     first = kept["image"].iat[0]
-    refused(f"{first}: image file is absent; the pairs and the folder", sources.prepare, "toy", pairs, root,
-            assistant.model, assistant.candidates)  # fmt: skip
+    refused(
+        f"{first}: image file is absent; the pairs and the folder",
+        sources.prepare,
+        "toy",
+        pairs,
+        root,
+        assistant.model,
+        assistant.candidates,
+    )
 
 
 def test_too_few_validation_pictures_leave_the_models_own_scale(assistant, pairs, folder):
@@ -360,8 +389,9 @@ def test_a_tower_without_maps_is_said(assistant, view, picture, monkeypatch):
     blind = assistant.look(picture)
     np.testing.assert_array_equal(blind.embedding, view.embedding)
     refused("has no feature map, so there are no heat maps", assistant.heat, blind, "HP:0001744", "contrast")
-    refused("no map 'attention'; there are contrast, gradient, similarity", assistant.heat, view, "HP:0001744",
-            "attention")  # fmt: skip
+    refused(
+        "no map 'attention'; there are contrast, gradient, similarity", assistant.heat, view, "HP:0001744", "attention"
+    )
 
 
 def test_the_overlay_leaves_the_lowest_places_as_they_are(picture):
@@ -545,5 +575,11 @@ def test_without_a_source_answers_are_uncalibrated_and_the_page_says_so(folder, 
         assert "Uncalibrated" in page.ranking(table, found, "")
         assert not found.unlike(view)
         assert "without a source" in page.pictures(found, *found.similar(view), "Similar")
-    refused("no candidates 'all'; there are shown, leaves", Assistant.load, folder / "model", None, project,
-            candidates="all")  # fmt: skip
+    refused(
+        "no candidates 'all'; there are shown, leaves",
+        Assistant.load,
+        folder / "model",
+        None,
+        project,
+        candidates="all",
+    )

@@ -103,8 +103,10 @@ def rows(browser):
 
 
 def expected(table):
-    return [(row.name, f"{100 * row.probability:.1f} %" if row.probability >= 0 else f"cosine {row.cosine:.2f}")
-            for row in table.itertuples(index=False)]  # fmt: skip
+    return [
+        (row.name, f"{100 * row.probability:.1f} %" if row.probability >= 0 else f"cosine {row.cosine:.2f}")
+        for row in table.itertuples(index=False)
+    ]
 
 
 def test_a_picture_is_ranked_mapped_and_compared(browser, served, assistant, picture):
@@ -208,8 +210,14 @@ def status_of(url):
 def test_no_file_of_the_computer_is_served(served, folder, assistant):
     _, url, uploads = served
     outside = folder / "data" / "images" / "0.png"
-    names = ["/etc/passwd", str(outside), str(Path("params.yaml").resolve()), "params.yaml",
-             f"{uploads}/../{outside.relative_to('/')}", f"{uploads}/../../etc/passwd"]  # fmt: skip
+    names = [
+        "/etc/passwd",
+        str(outside),
+        str(Path("params.yaml").resolve()),
+        "params.yaml",
+        f"{uploads}/../{outside.relative_to('/')}",
+        f"{uploads}/../../etc/passwd",
+    ]
     for name in names:
         for address in (f"{url}gradio_api/file={quote(name)}", f"{url}gradio_api/file={quote(name, safe='')}"):
             assert status_of(address) in (403, 404), address

@@ -264,14 +264,17 @@ def test_an_archive_of_something_else_leaves_nothing(server, tmp_path, content, 
 def listing(server, **changes) -> None:
     """HAM10000's listing and files as Dataverse gives them."""
     parts = {f"HAM10000_images_part_{n}.zip": zipped({f"ISIC_{n}.jpg": PICTURE}) for n in (1, 2)}
-    entries = [{"id": i, "filename": name, "md5": hashlib.md5(body).hexdigest()} for i, (name, body) in
-               enumerate(parts.items())]  # fmt: skip
+    entries = [
+        {"id": i, "filename": name, "md5": hashlib.md5(body).hexdigest()}
+        for i, (name, body) in enumerate(parts.items())
+    ]
     table = b"lesion_id,image_id,dx\n"
     entries += [
         {"id": 2, "filename": "HAM10000_metadata.tab", "md5": hashlib.md5(table).hexdigest()}
-        | {"originalFileFormat": "text/csv"} | changes,
+        | {"originalFileFormat": "text/csv"}
+        | changes,
         {"id": 3, "filename": "ISIC2018_Task3_Test_Images.zip", "md5": "0"},
-    ]  # fmt: skip
+    ]
     address = "api/datasets/:persistentId/?persistentId=doi:10.7910/DVN/DBW86T"
     answer = {"data": {"latestVersion": {"files": [{"dataFile": entry} for entry in entries]}}}
     server.files[address] = json.dumps(answer).encode()

@@ -45,11 +45,22 @@ def tiny_checkpoint(folder, seed=1):
     ).save_pretrained(text)
     config = {
         "embed_dim": 16,
-        "vision_cfg": {"timm_model_name": "resnet10t", "timm_model_pretrained": False, "timm_pool": "avg",
-                       "timm_proj": "linear", "image_size": 32},
-        "text_cfg": {"hf_model_name": str(text), "hf_tokenizer_name": str(text), "hf_model_pretrained": False,
-                     "hf_pooler_type": "mean_pooler", "hf_proj_type": "mlp", "context_length": 12},
-    }  # fmt: skip
+        "vision_cfg": {
+            "timm_model_name": "resnet10t",
+            "timm_model_pretrained": False,
+            "timm_pool": "avg",
+            "timm_proj": "linear",
+            "image_size": 32,
+        },
+        "text_cfg": {
+            "hf_model_name": str(text),
+            "hf_tokenizer_name": str(text),
+            "hf_model_pretrained": False,
+            "hf_pooler_type": "mean_pooler",
+            "hf_proj_type": "mlp",
+            "context_length": 12,
+        },
+    }
     torch.manual_seed(seed)
     model = open_clip.model.CustomTextCLIP(**config)
     preprocess = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bicubic", "resize_mode": "squash"}
@@ -221,8 +232,11 @@ def test_unknown_and_absent_models_say_what_there_is(tmp_path):
 
 def test_a_checkpoint_without_trunk_and_head_is_refused(tmp_path):
     vision = {"layers": 1, "width": 32, "patch_size": 16, "image_size": 32, "head_width": 16}
-    config = {"embed_dim": 16, "vision_cfg": vision,
-              "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1}}  # fmt: skip
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": vision,
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1},
+    }
     model = open_clip.model.CLIP(**config)
     preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3}
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))

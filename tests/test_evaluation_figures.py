@@ -41,8 +41,16 @@ def bins():
 
 @pytest.fixture
 def prompts():
-    values = {"acc1": 0.5, "acc1_prompt_min": 0.2, "acc1_prompt_q1": 0.3, "acc1_prompt_median": 0.4,
-              "acc1_prompt_q3": 0.45, "acc1_prompt_max": 0.6, "majority_acc1": 0.35, "chance_acc1": 0.1}  # fmt: skip
+    values = {
+        "acc1": 0.5,
+        "acc1_prompt_min": 0.2,
+        "acc1_prompt_q1": 0.3,
+        "acc1_prompt_median": 0.4,
+        "acc1_prompt_q3": 0.45,
+        "acc1_prompt_max": 0.6,
+        "majority_acc1": 0.35,
+        "chance_acc1": 0.1,
+    }
     return long(
         (method, "zero_shot", dataset, metric, seed, value + shift + seed / 50)
         for method, shift in (("clip", 0.0), ("phenolip", 0.1))
@@ -73,15 +81,22 @@ def intervals_of(rows):
 
 @pytest.fixture
 def among():
-    rows = [(m, n, "i2p_recall@10", v / d) for m, v in (("clip", 0.5), ("phenolip", 0.52))
-            for n, d in (("100", 1), ("1187", 2), ("12650", 8))]  # fmt: skip
+    rows = [
+        (m, n, "i2p_recall@10", v / d)
+        for m, v in (("clip", 0.5), ("phenolip", 0.52))
+        for n, d in (("100", 1), ("1187", 2), ("12650", 8))
+    ]
     return intervals_of([*rows, ("clip", "100", "i2p_recall@50", 0.9)])
 
 
 @pytest.fixture
 def audit():
-    rows = [("a sum", "x", "1", "1", True), ("a sum", "y", "1", "2", False), ("a sum", "z", "1", "1", True),
-            ("an average", "x", "1", "1", True)]  # fmt: skip
+    rows = [
+        ("a sum", "x", "1", "1", True),
+        ("a sum", "y", "1", "2", False),
+        ("a sum", "z", "1", "1", True),
+        ("an average", "x", "1", "1", True),
+    ]
     return pd.DataFrame(rows, columns=["check", "where", "stated", "recomputed", "holds"])
 
 
@@ -104,8 +119,9 @@ def test_reliability_draws_every_bin_and_joins_those_with_answers_enough(bins):
     diagonal, clip, phenolip = axis.lines
     assert diagonal.get_linestyle() == "--"
     assert (to_hex(clip.get_color()), to_hex(phenolip.get_color())) == (
-        METHOD_COLORS["clip"].lower(), METHOD_COLORS["phenolip"].lower()
-    )  # fmt: skip
+        METHOD_COLORS["clip"].lower(),
+        METHOD_COLORS["phenolip"].lower(),
+    )
     np.testing.assert_allclose(clip.get_ydata(), [28, 34])
     np.testing.assert_allclose(points(axis)[0][:, 1], [28, 34, 38])
     np.testing.assert_allclose(points(axis)[1][:, 0], [350 / 15, 950 / 15, 1350 / 15])
@@ -156,8 +172,10 @@ def test_recall_by_candidates_has_a_line_a_method_with_its_intervals(among):
     figure = evaluation_figures.recall_by_candidates(among)
     (axis,) = figure.axes
     assert (axis.get_xscale(), axis.get_xlabel(), axis.get_ylabel()) == (
-        "log", "phenotypes to choose from", "I2P R@10 (%)"
-    )  # fmt: skip
+        "log",
+        "phenotypes to choose from",
+        "I2P R@10 (%)",
+    )
     assert [label.get_text() for label in axis.get_xticklabels()] == ["100", "1,187", "12,650"]
     lines = [container.lines for container in axis.containers]
     assert len(lines) == 2
@@ -199,8 +217,11 @@ def test_probe_curves_of_balanced_accuracy_have_no_majority_line(probes):
 
 
 def test_effects_have_a_point_a_method_and_data_set_hollow_within_chance():
-    rows = [("zero_shot", "radiology", "accuracy", "phenolip", 2.0, True), ("zero_shot", "radiology", "accuracy",
-            "clip_soft", -1.0, False), ("matching", "face", "F1", "phenolip", 0.5, False)]  # fmt: skip
+    rows = [
+        ("zero_shot", "radiology", "accuracy", "phenolip", 2.0, True),
+        ("zero_shot", "radiology", "accuracy", "clip_soft", -1.0, False),
+        ("matching", "face", "F1", "phenolip", 0.5, False),
+    ]
     table = pd.DataFrame(rows, columns=["task", "dataset", "metric", "method", "difference", "beyond_chance"])
     figure = evaluation_figures.effects(table.assign(low=table["difference"] - 1, high=table["difference"] + 2), "clip")
     assert [axis.get_title() for axis in figure.axes] == ["Zero shot\naccuracy", "Matching\nF1"]
@@ -214,8 +235,9 @@ def test_effects_have_a_point_a_method_and_data_set_hollow_within_chance():
 
 def test_scaling_has_a_line_a_metric_over_the_shares_there_are():
     values = {"share_10": 0.1, "share_50": 0.2, "phenolip": 0.3, "clip": 0.9}
-    table = intervals_of([(m, "", r, v + s) for m, v in values.items()
-                          for r, s in (("i2p_recall@10", 0), ("i2t_recall@10", 0.4))])  # fmt: skip
+    table = intervals_of(
+        [(m, "", r, v + s) for m, v in values.items() for r, s in (("i2p_recall@10", 0), ("i2t_recall@10", 0.4))]
+    )
     shares = {"share_10": 0.1, "share_25": 0.25, "share_50": 0.5, "phenolip": 1.0}
     (axis,) = evaluation_figures.scaling(table, shares).axes
     assert (axis.get_xscale(), axis.get_ylabel()) == ("log", "score (%)")
@@ -247,10 +269,12 @@ def test_audit_has_a_dot_a_statement(audit):
 def test_a_source_without_what_a_task_asks_for_is_said(among, prompts, bins):
     none = prompts.iloc[:0]
     drawn = [
-        evaluation_figures.reliability(bins.iloc[:0]), evaluation_figures.prompt_sensitivity(none),
-        evaluation_figures.recall_by_candidates(among.iloc[:0]), evaluation_figures.probe_curves(none, SHARES),
+        evaluation_figures.reliability(bins.iloc[:0]),
+        evaluation_figures.prompt_sensitivity(none),
+        evaluation_figures.recall_by_candidates(among.iloc[:0]),
+        evaluation_figures.probe_curves(none, SHARES),
         evaluation_figures.scaling(among, {"phenolip": 1.0}),
-    ]  # fmt: skip
+    ]
     said = [figure.texts[0].get_text() for figure in drawn]
     assert all(text.startswith("Nothing to draw: no ") for text in said)
 

@@ -82,8 +82,13 @@ def of_tasks(outcomes):
     """The same queries as accuracies of two data sets, a probe of two, and a metric that is not compared."""
     names = {"worse": "phenolip", "same": "clip_soft"}
     own = outcomes[outcomes["metric"] == "i2p_recall@10"].replace({"method": names})
-    parts = [("zero_shot", "acc1", "a"), ("zero_shot", "acc1", "b"), ("zero_shot", "acc5", "a"),
-             ("linear_probe", "acc@0.1", "a"), ("linear_probe", "acc@0.1", "b")]  # fmt: skip
+    parts = [
+        ("zero_shot", "acc1", "a"),
+        ("zero_shot", "acc1", "b"),
+        ("zero_shot", "acc5", "a"),
+        ("linear_probe", "acc@0.1", "a"),
+        ("linear_probe", "acc@0.1", "b"),
+    ]
     parts = [own.assign(task=task, metric=metric, dataset=dataset) for task, metric, dataset in parts]
     parts[-1]["value"] = 1 - parts[-1]["value"]
     return pd.concat(parts, ignore_index=True)
@@ -94,9 +99,12 @@ def test_tasks_are_compared_data_set_by_data_set_and_probes_together(outcomes, p
     given = of_tasks(outcomes)
     found = evaluation_reports.across_tasks(given, params)
     assert list(dict.fromkeys(zip(found["task"], found["metric"], found["dataset"], strict=True))) == [
-        ("zero_shot", "accuracy", "a"), ("zero_shot", "accuracy", "b"),
-        ("linear_probe", "10% labels", "a"), ("linear_probe", "10% labels", "b"), ("linear_probe", "10% labels", "all"),
-    ]  # fmt: skip
+        ("zero_shot", "accuracy", "a"),
+        ("zero_shot", "accuracy", "b"),
+        ("linear_probe", "10% labels", "a"),
+        ("linear_probe", "10% labels", "b"),
+        ("linear_probe", "10% labels", "all"),
+    ]
     assert set(found["method"]) == {"clip_soft", "phenolip"}  # "better" is not cross-validated
     means = given.groupby(["task", "dataset", "metric", "method"])["value"].mean() * 100
     rows = found.set_index(["task", "dataset", "method"])
@@ -127,8 +135,9 @@ def test_distillation_is_read_under_the_same_towers(outcomes, params):
     names = {"better": "phenolip", "worse": "random", "same": "random_plain"}
     found = evaluation_reports.distilled(outcomes.replace({"method": names}), METRICS, params)
     assert found[["towers", "without"]].drop_duplicates().to_numpy().tolist() == [
-        ["phenolip", "clip"], ["random", "random_plain"],
-    ]  # fmt: skip
+        ["phenolip", "clip"],
+        ["random", "random_plain"],
+    ]
     means = outcomes.groupby(["method", "metric"])["value"].mean() * 100
     expected = [means["better", m] - means["clip", m] for m in METRICS]
     expected += [means["worse", m] - means["same", m] for m in METRICS]

@@ -27,9 +27,16 @@ from tests.training_case import BASE
 
 def content(ontology: str = "a", pictures: str = "", **changes) -> str:
     pairs = pd.DataFrame(
-        {"pair_id": ["a", "b"], "split": ["train", "test"], "group": ["g", "h"], "caption": ["x", "y"],
-         "phenotypes": [["HP:0000001"], np.array(["HP:0000002"])], "templated": [False, True], "url": ["", ""]}
-    )  # fmt: skip
+        {
+            "pair_id": ["a", "b"],
+            "split": ["train", "test"],
+            "group": ["g", "h"],
+            "caption": ["x", "y"],
+            "phenotypes": [["HP:0000001"], np.array(["HP:0000002"])],
+            "templated": [False, True],
+            "url": ["", ""],
+        }
+    )
     features = np.zeros((2, 3), np.float32)
     names = ("images", "texts", "teacher", "onto_texts", "onto_teacher")
     data, onto = SimpleNamespace(**dict.fromkeys(names, features), pictures=pictures), SimpleNamespace(content=ontology)
@@ -109,8 +116,16 @@ def project(toy, tmp_path_factory):
     torch.manual_seed(0)
     tower = load_text_tower(params.encoders.teacher)
     encoder = KnowledgeEncoder(tower, make_projection("linear", tower.width, 16), 12)
-    encoder.save(paths.stage1, {"teacher": params.encoders.teacher, "projection": "linear", "embed_dim": 16,
-                                "max_tokens": 12, "tower": "frozen"})  # fmt: skip
+    encoder.save(
+        paths.stage1,
+        {
+            "teacher": params.encoders.teacher,
+            "projection": "linear",
+            "embed_dim": 16,
+            "max_tokens": 12,
+            "tower": "frozen",
+        },
+    )
     write_parquet(
         paths.stage1 / "texts.parquet",
         pd.DataFrame(
@@ -128,8 +143,11 @@ def scored(project):
     cases, out = {}, paths.evaluation("phantom")
     with pytest.MonkeyPatch.context() as patch:
         given = evaluate.evaluate_embedded
-        patch.setattr(evaluate, "evaluate_embedded", lambda case, method, *rest: (
-            cases.update({method: case}), given(case, method, *rest)))  # fmt: skip
+        patch.setattr(
+            evaluate,
+            "evaluate_embedded",
+            lambda case, method, *rest: (cases.update({method: case}), given(case, method, *rest)),
+        )
         evaluate.evaluate_all(Experiment(params, "phantom", paths), paths.stage2("phantom"), out)
     return cases, out
 
@@ -154,8 +172,15 @@ def test_a_method_trains_on_its_own_pairs(project, scored):
     params, paths = project
     found = load_results(scored[1]).groupby("method")["n_train"].first()
     assert found["phenolip"] == N // 2
-    assert found["share"] == len(subset.prepared(scored[0]["share"].experiment.whole, params.method("share").stage2)
-                                 .query("split == 'train'")) < N // 2  # fmt: skip
+    assert (
+        found["share"]
+        == len(
+            subset.prepared(scored[0]["share"].experiment.whole, params.method("share").stage2).query(
+                "split == 'train'"
+            )
+        )
+        < N // 2
+    )
     weights = {m: read_weights(paths.stage2("phantom") / f"{m}-seed0.safetensors") for m in METHODS}
     for method in set(METHODS) - {"phenolip", "towers"}:
         same = [torch.equal(v, weights[method][k]) for k, v in weights["phenolip"].items() if k in weights[method]]
@@ -174,14 +199,42 @@ def test_what_a_method_leaves_as_it_is_is_computed_once(project):
 
 # --- keys ---------------------------------------------------------------------------------------------
 
-MODEL = ["runtime.threads", "runtime.device", "encoders.context_length", "encoders.image_size", "stage2.text_tower",
-         "stage2.image_tower", "stage2.train_share", "stage2.caption_words"]  # fmt: skip
-RUN = ["runtime.processes", "training.accumulation", "training.precision", "stage1.max_tokens", "stage1.embed_dim",
-       "stage2.lambda_kd", "stage2.early_stopping", "stage2.validations", "evaluation.candidates"]  # fmt: skip
-OTHER = {"runtime.device": "auto", "training.precision": "bf16", "stage2.text_tower": "finetune", "stage2.epochs": 7,
-         "stage2.image_tower": "finetune", "stage2.early_stopping": 3, "stage2.train_share": 0.5,
-         "stage2.caption_words": 3, "evaluation.probe_shares": [0.3], "evaluation.probe_seeds": [9],
-         "evaluation.candidate_sets": [4], "evaluation.peers": ["x"], "evaluation.baseline": "share"}  # fmt: skip
+MODEL = [
+    "runtime.threads",
+    "runtime.device",
+    "encoders.context_length",
+    "encoders.image_size",
+    "stage2.text_tower",
+    "stage2.image_tower",
+    "stage2.train_share",
+    "stage2.caption_words",
+]
+RUN = [
+    "runtime.processes",
+    "training.accumulation",
+    "training.precision",
+    "stage1.max_tokens",
+    "stage1.embed_dim",
+    "stage2.lambda_kd",
+    "stage2.early_stopping",
+    "stage2.validations",
+    "evaluation.candidates",
+]
+OTHER = {
+    "runtime.device": "auto",
+    "training.precision": "bf16",
+    "stage2.text_tower": "finetune",
+    "stage2.epochs": 7,
+    "stage2.image_tower": "finetune",
+    "stage2.early_stopping": 3,
+    "stage2.train_share": 0.5,
+    "stage2.caption_words": 3,
+    "evaluation.probe_shares": [0.3],
+    "evaluation.probe_seeds": [9],
+    "evaluation.candidate_sets": [4],
+    "evaluation.peers": ["x"],
+    "evaluation.baseline": "share",
+}
 
 
 def changed(experiment, key):

@@ -103,15 +103,27 @@ def ontologies(draw) -> Ontology:
         above = draw(st.sets(st.integers(0 if i % 5 == 4 else 1, i - 1), min_size=1, max_size=3))
         edges |= {(ids[i], ids[parent]) for parent in above}
     annotations = draw(st.lists(st.tuples(st.integers(0, 9), st.integers(1, len(ids) - 1)), max_size=25, unique=True))
-    empty = {name: pd.DataFrame(columns=columns, dtype=str) for name, columns in (
-        ("synonyms", ["hpo_id", "synonym", "scope", "kind"]), ("xrefs", ["hpo_id", "xref"]),
-        ("replaced", ["old_id", "hpo_id", "merged"]), ("obsolete", ["hpo_id", "name", "hints"]))}  # fmt: skip
-    return Ontology({
-        **empty, "terms": pd.DataFrame({"hpo_id": ids, "name": ids, "definition": "", "comment": ""}),
-        "edges": pd.DataFrame(sorted(edges), columns=["child", "parent"]),
-        "annotations": pd.DataFrame([(f"OMIM:{d}", "x", ids[t]) for d, t in sorted(annotations)],
-                                    columns=["disease_id", "disease", "hpo_id"], dtype=str),
-    })  # fmt: skip
+    empty = {
+        name: pd.DataFrame(columns=columns, dtype=str)
+        for name, columns in (
+            ("synonyms", ["hpo_id", "synonym", "scope", "kind"]),
+            ("xrefs", ["hpo_id", "xref"]),
+            ("replaced", ["old_id", "hpo_id", "merged"]),
+            ("obsolete", ["hpo_id", "name", "hints"]),
+        )
+    }
+    return Ontology(
+        {
+            **empty,
+            "terms": pd.DataFrame({"hpo_id": ids, "name": ids, "definition": "", "comment": ""}),
+            "edges": pd.DataFrame(sorted(edges), columns=["child", "parent"]),
+            "annotations": pd.DataFrame(
+                [(f"OMIM:{d}", "x", ids[t]) for d, t in sorted(annotations)],
+                columns=["disease_id", "disease", "hpo_id"],
+                dtype=str,
+            ),
+        }
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -111,8 +111,11 @@ def test_search_says_which_synonym_matched(browser):
 
 def test_results_are_ranked_by_how_the_text_fits(browser, full):
     """The order of tiers against a plain reading of the rule over all names and synonyms."""
-    names = [(text.lower(), h) for c, t in (("name", "terms"), ("synonym", "synonyms"))
-             for h, text in zip(full.tables[t]["hpo_id"], full.tables[t][c], strict=True)]  # fmt: skip
+    names = [
+        (text.lower(), h)
+        for c, t in (("name", "terms"), ("synonym", "synonyms"))
+        for h, text in zip(full.tables[t]["hpo_id"], full.tables[t][c], strict=True)
+    ]
 
     def tier(text: str, wanted: str) -> int | None:
         spaced = " " + " ".join("".join(c if c.isalnum() else " " for c in text).split())

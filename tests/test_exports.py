@@ -24,11 +24,28 @@ SPAN = ["pair_id", "field", "start", "end", "hpo_id", "surface", "negated", "unc
 
 
 def pair(name: str, image: str, phenotypes: list[str], split: str, **changes) -> dict:
-    facts = {"pair_id": f"set-1.0/{name}", "dataset": "set-1.0", "image": image, "left": 0.0, "top": 0.0,
-             "right": 1.0, "bottom": 1.0, "caption": f'A "large"\theart, {name} | é.', "templated": False,
-             "modality": "radiology", "group": f"case {name}", "split": split, "phenotypes": phenotypes,
-             "asserted": True, "class_name": "", "licence": "CC-BY-4.0", "url": f"https://example.org/{name}",
-             "article": "", "patient": "", "record_id": name}  # fmt: skip
+    facts = {
+        "pair_id": f"set-1.0/{name}",
+        "dataset": "set-1.0",
+        "image": image,
+        "left": 0.0,
+        "top": 0.0,
+        "right": 1.0,
+        "bottom": 1.0,
+        "caption": f'A "large"\theart, {name} | é.',
+        "templated": False,
+        "modality": "radiology",
+        "group": f"case {name}",
+        "split": split,
+        "phenotypes": phenotypes,
+        "asserted": True,
+        "class_name": "",
+        "licence": "CC-BY-4.0",
+        "url": f"https://example.org/{name}",
+        "article": "",
+        "patient": "",
+        "record_id": name,
+    }
     return facts | changes
 
 
@@ -254,9 +271,7 @@ def test_the_hub_folder_declares_what_it_holds(pairs, root, tmp_path):
 def test_croissant_is_valid_and_reads_the_records(pairs, root, tmp_path):
     mlc = pytest.importorskip("mlcroissant")
     huggingface.write(pairs, root, tmp_path / "hub")
-    croissant.write(
-        tmp_path / "hub", url="https://example.org", cite_as="@misc{phenokg}", published="2026-01-31"
-    )  # fmt: skip
+    croissant.write(tmp_path / "hub", url="https://example.org", cite_as="@misc{phenokg}", published="2026-01-31")
     dataset = mlc.Dataset(jsonld=str(tmp_path / "hub" / "croissant.json"))
     assert dataset.metadata.ctx.issues.errors == set()
     assert dataset.metadata.ctx.issues.warnings == set()

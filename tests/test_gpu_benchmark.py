@@ -40,13 +40,23 @@ def project(tmp_path_factory, toy):
         pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels if i % 2 else pixels[..., :1].repeat(3, axis=2)).save(root / "data/open" / f"{i}.png")
     pairs = pd.DataFrame(
-        {"pair_id": [f"p{i:02d}" for i in range(n)], "dataset": ["written" if i < 40 else "template" for i in range(n)],
-         "image": [f"{i}.png" for i in range(n)], "left": 0.0, "top": 0.0, "right": 1.0, "bottom": 0.9,
-         "caption": [f"{toy[LEAVES[i % 4]].name} large heart {i}" for i in range(n)],
-         "templated": [i >= 40 for i in range(n)], "modality": "radiology", "group": [f"g{i // 2}" for i in range(n)],
-         "url": "", "split": ["test" if i % 24 >= 14 else "val" if i % 24 >= 12 else "train" for i in range(n)],
-         "phenotypes": [[LEAVES[i // 2 % 4]] for i in range(n)]}
-    )  # fmt: skip
+        {
+            "pair_id": [f"p{i:02d}" for i in range(n)],
+            "dataset": ["written" if i < 40 else "template" for i in range(n)],
+            "image": [f"{i}.png" for i in range(n)],
+            "left": 0.0,
+            "top": 0.0,
+            "right": 1.0,
+            "bottom": 0.9,
+            "caption": [f"{toy[LEAVES[i % 4]].name} large heart {i}" for i in range(n)],
+            "templated": [i >= 40 for i in range(n)],
+            "modality": "radiology",
+            "group": [f"g{i // 2}" for i in range(n)],
+            "url": "",
+            "split": ["test" if i % 24 >= 14 else "val" if i % 24 >= 12 else "train" for i in range(n)],
+            "phenotypes": [[LEAVES[i // 2 % 4]] for i in range(n)],
+        }
+    )
     write_parquet(root / "build/open/phenokg/pairs.parquet", pairs)
     mentions = pd.DataFrame({"pair_id": pairs["pair_id"], "field": "caption", "hpo_id": pairs["phenotypes"].str[0]})
     write_parquet(root / "build/open/phenokg/mentions.parquet", mentions)
@@ -57,8 +67,17 @@ def project(tmp_path_factory, toy):
     model.text.transformer.save_pretrained(root / "tower" / "text")
     torch.manual_seed(0)
     teacher = KnowledgeEncoder(towers.load_text_tower(name), make_projection("linear", 32, 16), 12)
-    teacher.save(root / "build/stage1", {"tower": "frozen", "teacher": name, "projection": "linear", "embed_dim": 16,
-                                         "max_tokens": 12, "context_length": 12})  # fmt: skip
+    teacher.save(
+        root / "build/stage1",
+        {
+            "tower": "frozen",
+            "teacher": name,
+            "projection": "linear",
+            "embed_dim": 16,
+            "max_tokens": 12,
+            "context_length": 12,
+        },
+    )
     write_parquet(root / "build/stage1/texts.parquet", attribute_texts(toy, ["name", "synonym", "definition"], 0.0, 0))
     return root
 
@@ -78,13 +97,18 @@ def prepared(project, tmp_path, unpackaged):
 
 def test_all_parts_on_a_cpu_leave_tables_with_provenance(project, prepared, tmp_path):
     tiny = BASE | {
-        "encoders.student": f"local-dir:{project / 'tower'}", "stage2.epochs": 2,
-        "stage2.frozen_epochs": 1, "evaluation.unseen_share": {"open": 0.25}, "training.loader_workers": 0,
-        "evaluation.folds": {}, "runtime.threads": 2,
-    }  # fmt: skip
+        "encoders.student": f"local-dir:{project / 'tower'}",
+        "stage2.epochs": 2,
+        "stage2.frozen_epochs": 1,
+        "evaluation.unseen_share": {"open": 0.25},
+        "training.loader_workers": 0,
+        "evaluation.folds": {},
+        "runtime.threads": 2,
+    }
     out = tmp_path / "out"
-    report = gpu.run(out, prepared, batches=(2, 4), size=MINI, check_size=MINI, check_batch=4, device="cpu",
-                     overrides=tiny)  # fmt: skip
+    report = gpu.run(
+        out, prepared, batches=(2, 4), size=MINI, check_size=MINI, check_batch=4, device="cpu", overrides=tiny
+    )
     assert not any(part["note"] for part in report.parts.values())
     assert report.passed
     names = ["README.md", "checks.csv", "finetune.csv", "gpu.json", "steps.csv"]
@@ -126,8 +150,9 @@ def test_parts_of_an_earlier_run_stay_with_what_they_were_made_with(tmp_path):
     second.add("steps", {"batch": 4, "ratio": 1.0})
     kept = json.loads((tmp_path / "gpu.json").read_text())["parts"]
     assert [(name, kept[name]["provenance"]["commit"], len(kept[name]["rows"])) for name in kept] == [
-        ("checks", "a", 1), ("steps", "b", 1),
-    ]  # fmt: skip
+        ("checks", "a", 1),
+        ("steps", "b", 1),
+    ]
     page = (tmp_path / "README.md").read_text()
     assert page.index("Made with commit a.") < page.index("Made with commit b.")
 
@@ -139,11 +164,15 @@ def test_where_memory_does_not_suffice_checkpointing_is_tried_and_then_a_row_say
         return {"batch": batch, "kd_texts": kind, "checkpointing": options.gradient_checkpointing}
 
     monkeypatch.setattr(step_time, "benchmark", benchmark)
-    rows = list(step_time.rows(params, MINI, [32, 8, 16, 64], ["captions"], step_time.Options(), None,
-                               torch.device("cpu")))  # fmt: skip
+    rows = list(
+        step_time.rows(params, MINI, [32, 8, 16, 64], ["captions"], step_time.Options(), None, torch.device("cpu"))
+    )
     assert [(row["batch"], row["checkpointing"], row.get("note")) for row in rows] == [
-        (8, False, None), (16, False, "out of memory"), (16, True, None), (32, True, "out of memory"),
-    ]  # fmt: skip
+        (8, False, None),
+        (16, False, "out of memory"),
+        (16, True, None),
+        (32, True, "out of memory"),
+    ]
 
 
 def test_fine_tuning_stops_before_the_time_is_over(project, prepared, monkeypatch):
@@ -245,9 +274,11 @@ import benchmarks.gpu
 
 def test_without_a_prepared_folder_the_script_says_what_to_run(tmp_path):
     ended = subprocess.run(
-        ["bash", str(ROOT / "benchmarks" / "gpu.sh")], env={"PATH": "/usr/bin:/bin", "PREPARED": str(tmp_path)},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        ["bash", str(ROOT / "benchmarks" / "gpu.sh")],
+        env={"PATH": "/usr/bin:/bin", "PREPARED": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
     assert ended.returncode == 1
     assert "nothing is prepared there" in ended.stderr
 

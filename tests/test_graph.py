@@ -16,10 +16,28 @@ SPAN = ["pair_id", "field", "start", "end", "hpo_id", "surface", "negated", "unc
 
 
 def pair(name: str, phenotypes: list[str], **changes) -> dict:
-    facts = {"pair_id": f"d/{name}", "dataset": "d", "image": f"{name}.png", "left": 0.0, "top": 0.0, "right": 1.0,
-             "bottom": 1.0, "caption": f"A picture {name}.", "templated": False, "modality": "radiology",
-             "group": name[0], "split": "train", "phenotypes": phenotypes, "asserted": True, "class_name": "",
-             "licence": "CC0-1.0", "url": "", "article": "", "patient": "", "record_id": f"d/{name}"}  # fmt: skip
+    facts = {
+        "pair_id": f"d/{name}",
+        "dataset": "d",
+        "image": f"{name}.png",
+        "left": 0.0,
+        "top": 0.0,
+        "right": 1.0,
+        "bottom": 1.0,
+        "caption": f"A picture {name}.",
+        "templated": False,
+        "modality": "radiology",
+        "group": name[0],
+        "split": "train",
+        "phenotypes": phenotypes,
+        "asserted": True,
+        "class_name": "",
+        "licence": "CC0-1.0",
+        "url": "",
+        "article": "",
+        "patient": "",
+        "record_id": f"d/{name}",
+    }
     return facts | changes
 
 
@@ -61,19 +79,31 @@ def graph(pairs, mentions, toy) -> Graph:
 def test_nodes_and_edges_of_a_small_graph(graph):
     ids = {name: set(table["node_id"]) for name, table in graph.nodes.items()}
     assert ids["phenotype"] == {
-        "HP:0000001", "HP:0000118", "HP:0001626", "HP:0001627", "HP:0001640", "HP:0001651", "HP:0001744",
+        "HP:0000001",
+        "HP:0000118",
+        "HP:0001626",
+        "HP:0001627",
+        "HP:0001640",
+        "HP:0001651",
+        "HP:0001744",
         "HP:0001871",
-    }  # fmt: skip
-    assert ids["image"] == {"phenolip:image/d/a1", "phenolip:image/d/a2", "phenolip:image/d/b1",
-                            "phenolip:image/d/c%23A"}  # fmt: skip
+    }
+    assert ids["image"] == {
+        "phenolip:image/d/a1",
+        "phenolip:image/d/a2",
+        "phenolip:image/d/b1",
+        "phenolip:image/d/c%23A",
+    }
     # OMIM:4 is annotated with anemia only (its other lines are negated or about inheritance).
     assert ids["disease"] == {"OMIM:1", "OMIM:2", "OMIM:3"}
     assert ids["source"] == {"phenolip:dataset/d"}
     shows = set(graph.edges["shows"].itertuples(index=False, name=None))
     assert shows == {
-        ("phenolip:image/d/a1", "HP:0001640", "asserted"), ("phenolip:image/d/a2", "HP:0001640", "asserted"),
-        ("phenolip:image/d/a2", "HP:0001744", "asserted"), ("phenolip:image/d/b1", "HP:0001627", "recognised"),
-    }  # fmt: skip
+        ("phenolip:image/d/a1", "HP:0001640", "asserted"),
+        ("phenolip:image/d/a2", "HP:0001640", "asserted"),
+        ("phenolip:image/d/a2", "HP:0001744", "asserted"),
+        ("phenolip:image/d/b1", "HP:0001627", "recognised"),
+    }
     negated = graph.edges["mentions"].set_index("object")["negated"].to_dict()
     assert negated == {"HP:0001627": False, "HP:0001651": True}
     family = graph.edges["mentions"].set_index("object")["family"].to_dict()
@@ -242,8 +272,14 @@ def test_figures_say_what_they_show(graph, tmp_path):
         Image.fromarray(noise).save(tmp_path / f"{name}.png")
     figure = graph_figures.neighbourhood(graph, "HP:0001627", tmp_path)
     texts = [text.get_text() for axis in figure.axes for text in axis.texts]
-    assert {"parents (1)", "children (2)", "Abnormal heart morphology\n3 images", "Cardiomegaly\n2 images",
-            "Dextrocardia\n0 images", "Splenomegaly\n1 image"} <= set(texts)  # fmt: skip
+    assert {
+        "parents (1)",
+        "children (2)",
+        "Abnormal heart morphology\n3 images",
+        "Cardiomegaly\n2 images",
+        "Dextrocardia\n0 images",
+        "Splenomegaly\n1 image",
+    } <= set(texts)
     assert sum(len(axis.images) for axis in figure.axes) == 3
     icicle = graph_figures.coverage_icicle(graph)
     assert "cardiovascular system  3" in [text.get_text() for text in icicle.axes[0].texts]

@@ -97,10 +97,15 @@ def test_pictures_stand_upright(tmp_path, turn):
     upright[:16, :24] = (250, 0, 0)  # top left
     upright[16:, :24] = (0, 250, 0)  # bottom left
     stored = {
-        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
-        5: upright.transpose(1, 0, 2), 6: np.rot90(upright, 1), 7: np.rot90(upright, 2).transpose(1, 0, 2),
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: np.rot90(upright, 2).transpose(1, 0, 2),
         8: np.rot90(upright, -1),
-    }[turn]  # fmt: skip
+    }[turn]
     exif = Image.Exif()
     exif[0x0112] = turn
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
@@ -137,8 +142,12 @@ def containers(tmp_path):
     pixels = [noise(seed) for seed in range(6)]
     entries = [(f"a/{i}.png", png(p)) for i, p in enumerate(pixels)]
     entries += [("../out.png", png(pixels[0])), ("text.png", b"no picture"), ("empty.png", b"")]
-    links = [("link.png", (tarfile.SYMTYPE, "/etc/passwd")), ("hard.png", (tarfile.LNKTYPE, "a/0.png")),
-             ("pipe.png", (tarfile.FIFOTYPE, "")), ("folder.png", (tarfile.DIRTYPE, ""))]  # fmt: skip
+    links = [
+        ("link.png", (tarfile.SYMTYPE, "/etc/passwd")),
+        ("hard.png", (tarfile.LNKTYPE, "a/0.png")),
+        ("pipe.png", (tarfile.FIFOTYPE, "")),
+        ("folder.png", (tarfile.DIRTYPE, "")),
+    ]
     tar(tmp_path / "x.tar", entries + links)
     tar(tmp_path / "x.tar.gz", entries + links, "w:gz")
     tar(tmp_path / "x.tgz", entries + links, "w:gz")
@@ -170,11 +179,16 @@ def test_members_are_read_in_any_order_and_by_threads(containers, kind):
 @pytest.mark.parametrize(
     "member, reason",
     [
-        ("none.png", "member is absent"), ("../out.png", "leads out of its archive"), ("/a/0.png", "leads out of its"),
-        ("link.png", "not a regular file"), ("hard.png", "not a regular file"), ("pipe.png", "not a regular file"),
-        ("text.png", "unreadable"), ("empty.png", "unreadable"),
+        ("none.png", "member is absent"),
+        ("../out.png", "leads out of its archive"),
+        ("/a/0.png", "leads out of its"),
+        ("link.png", "not a regular file"),
+        ("hard.png", "not a regular file"),
+        ("pipe.png", "not a regular file"),
+        ("text.png", "unreadable"),
+        ("empty.png", "unreadable"),
     ],
-)  # fmt: skip
+)
 def test_members_that_are_refused(containers, kind, member, reason):
     with pytest.raises(PhenoLIPError, match=reason):
         read_image(containers[0], f"{kind}::{member}")
@@ -247,19 +261,29 @@ def test_pictures_of_arrays(tmp_path, save, limit, monkeypatch):
     monkeypatch.setattr(archives, "MAX_ARRAY", limit)
     archives._array.cache_clear()
     grey, colour = noise(5, 7, 28, 28), noise(6, 5, 28, 30, 3)
-    save(tmp_path / "s.npz", train_images=grey, test_images=colour, train_labels=np.zeros((7, 1), np.uint8),
-         deep=np.zeros((2, 28, 28), np.uint16), rows=np.asfortranarray(grey))  # fmt: skip
+    save(
+        tmp_path / "s.npz",
+        train_images=grey,
+        test_images=colour,
+        train_labels=np.zeros((7, 1), np.uint8),
+        deep=np.zeros((2, 28, 28), np.uint16),
+        rows=np.asfortranarray(grey),
+    )
     with ThreadPoolExecutor(3) as pool:
         order = [6, 0, 3, 3, 1, 5]
         found = list(pool.map(lambda i: np.asarray(read_image(tmp_path, f"s.npz::train_images/{i}")), order))
     assert all(np.array_equal(f, np.repeat(grey[i][..., None], 3, 2)) for f, i in zip(found, order, strict=True))
     assert np.array_equal(np.asarray(read_image(tmp_path, "s.npz::test_images/4")), colour[4])
     for member, reason in [
-        ("test_images/5", "array test_images has 5 pictures only"), ("none/0", "array none is absent"),
-        ("train_labels/0", "no 8-bit pictures"), ("deep/0", "no 8-bit pictures"), ("rows/0", "no 8-bit pictures"),
-        ("train_images", "named array/index"), ("train_images/-1", "named array/index"),
+        ("test_images/5", "array test_images has 5 pictures only"),
+        ("none/0", "array none is absent"),
+        ("train_labels/0", "no 8-bit pictures"),
+        ("deep/0", "no 8-bit pictures"),
+        ("rows/0", "no 8-bit pictures"),
+        ("train_images", "named array/index"),
+        ("train_images/-1", "named array/index"),
         ("../train_images/0", "is absent"),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(PhenoLIPError, match=reason):
             read_image(tmp_path, f"s.npz::{member}")
 

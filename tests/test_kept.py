@@ -127,9 +127,14 @@ def result(case=None) -> Result:
 def case(tmp_path, params, monkeypatch):
     monkeypatch.setattr(evaluate, "TASKS", {"t": result})
     experiment = SimpleNamespace(
-        params=params, source="phantom", paths=SimpleNamespace(cache=tmp_path / "cache"), content="", n_train=5,
-        onto=SimpleNamespace(release="r"), beside=lambda task: "",
-    )  # fmt: skip
+        params=params,
+        source="phantom",
+        paths=SimpleNamespace(cache=tmp_path / "cache"),
+        content="",
+        n_train=5,
+        onto=SimpleNamespace(release="r"),
+        beside=lambda task: "",
+    )
     embedded = SimpleNamespace(images=FEATURES, captions=FEATURES)
     return SimpleNamespace(experiment=experiment, embedded=embedded, scale=1.0, student=None)
 

@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from phenolip_lib.core.params import Params, Section
+from phenolip_lib.core.params import Params
+from phenolip_lib.core.sections import Section
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.models.towers import load_towers
 from phenolip_lib.training import inputs, stage1, stage2
@@ -67,9 +68,15 @@ def test_a_teachers_key_holds_what_training_it_reads(params, toy, read):
 @pytest.mark.parametrize("tower", ["frozen", "finetune"])
 def test_a_students_key_holds_what_training_it_reads(params, toy, tmp_path, tower, read):
     p = params.with_overrides(
-        SMALL | {"stage2.image_tower": tower, "stage2.text_tower": tower, "stage2.batch_size": 4,
-                 "stage2.early_stopping": 1, "stage2.ontology_weight": 1.0}
-    )  # fmt: skip
+        SMALL
+        | {
+            "stage2.image_tower": tower,
+            "stage2.text_tower": tower,
+            "stage2.batch_size": 4,
+            "stage2.early_stopping": 1,
+            "stage2.ontology_weight": 1.0,
+        }
+    )
     teacher = stage1.train(p.with_overrides({"stage1.epochs": 0}), toy, None)[0]
     read.clear()
     pairs = make_pairs(tmp_path).assign(caption="a large spleen", split=["train"] * 5 + ["val"], templated=False)

@@ -70,13 +70,23 @@ def test_normalising_twice_changes_nothing_and_a_guess_never_frees(text):
 @pytest.mark.parametrize(
     "licence, redistribution, commercial",
     [
-        ("CC0-1.0", True, True), ("CC-BY-4.0", True, True), ("CC-BY", True, True), ("CC-BY-SA-3.0", True, True),
-        ("CC-BY-NC-4.0", True, False), ("CC-BY-NC-SA", True, False), ("CC-BY-ND-4.0", False, True),
-        ("CC-BY-NC-ND-4.0", False, False), ("MIT", True, True), ("Apache-2.0", True, True),
-        ("LicenseRef-public-domain", True, True), ("LicenseRef-NLM-MedPix", False, False), (UNKNOWN, False, False),
-        ("something else", False, False), ("", False, False),
+        ("CC0-1.0", True, True),
+        ("CC-BY-4.0", True, True),
+        ("CC-BY", True, True),
+        ("CC-BY-SA-3.0", True, True),
+        ("CC-BY-NC-4.0", True, False),
+        ("CC-BY-NC-SA", True, False),
+        ("CC-BY-ND-4.0", False, True),
+        ("CC-BY-NC-ND-4.0", False, False),
+        ("MIT", True, True),
+        ("Apache-2.0", True, True),
+        ("LicenseRef-public-domain", True, True),
+        ("LicenseRef-NLM-MedPix", False, False),
+        (UNKNOWN, False, False),
+        ("something else", False, False),
+        ("", False, False),
     ],
-)  # fmt: skip
+)
 def test_permissions(licence, redistribution, commercial):
     assert use_allowed(licence, "any")
     assert use_allowed(licence, "redistribution") is redistribution

@@ -83,11 +83,13 @@ def test_a_duplicate_counts_in_the_split_of_the_pair_that_was_kept(fundus):
         pair("idrid/grading/train/IDRiD_001", "idrid", group="idrid/a", split="test"),
         pair("idrid/grading/train/IDRiD_002", "idrid", group="idrid/b", split="train"),
     ]
-    aside = pd.DataFrame({
-        "record_id": ["idrid/segmentation/train/IDRiD_01", "idrid/segmentation/train/IDRiD_02"],
-        "step": "dedup",
-        "reason": [f"duplicate of idrid/grading/train/IDRiD_00{k}" for k in (1, 2)],
-    })  # fmt: skip
+    aside = pd.DataFrame(
+        {
+            "record_id": ["idrid/segmentation/train/IDRiD_01", "idrid/segmentation/train/IDRiD_02"],
+            "step": "dedup",
+            "reason": [f"duplicate of idrid/grading/train/IDRiD_00{k}" for k in (1, 2)],
+        }
+    )
     found = load_masked(pairs_of(*kept), fundus, aside)
     assert len(found) == 1  # the other picture was trained on under its graded copy
     row = found.rows.iloc[0]

@@ -160,8 +160,17 @@ def test_an_unknown_name_is_refused_before_any_folder_is_made(project, name):
 
 def test_there_is_no_path_for_what_is_no_source(project):
     paths = Paths()
-    for place in (paths.data, paths.phenokg, paths.stage2, paths.evaluation, paths.crossval, paths.tour,
-                  paths.ablations, paths.report, lambda source: paths.ablation(source, "warm")):  # fmt: skip
+    for place in (
+        paths.data,
+        paths.phenokg,
+        paths.stage2,
+        paths.evaluation,
+        paths.crossval,
+        paths.tour,
+        paths.ablations,
+        paths.report,
+        lambda source: paths.ablation(source, "warm"),
+    ):
         with pytest.raises(PhenoLIPError, match="unknown source"):
             place("../x")
     with pytest.raises(PhenoLIPError, match="is no name"):

@@ -68,7 +68,7 @@ def test_warnings_are_passed_on_and_not_kept(tmp_path, capsys):
 SHOWN = """
 import contextlib, json, sys
 from pathlib import Path
-from phenolip_lib.core.params import Hpo
+from phenolip_lib.core.sections import Hpo
 from phenolip_lib.ontology import hpo
 
 folder = Path("tests/data")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Hpo
+from phenolip_lib.core.sections import Hpo
 from phenolip_lib.ontology import hpo, similarity
 from phenolip_lib.ontology.ontology import Ontology, Synonym
 from tests.conftest import DATA
@@ -103,9 +103,7 @@ def test_every_name_finds_its_term(full):
 
 
 def test_walks(toy):
-    assert toy.ancestors("HP:0001744") == {
-        "HP:0001744", "HP:0001871", "HP:0001626", "HP:0000118", "HP:0000001",
-    }  # fmt: skip
+    assert toy.ancestors("HP:0001744") == {"HP:0001744", "HP:0001871", "HP:0001626", "HP:0000118", "HP:0000001"}
     assert toy.descendants("HP:0001627") == {"HP:0001627", "HP:0001640", "HP:0001651"}
     assert toy.leaves == ["HP:0001640", "HP:0001651", "HP:0001744", "HP:0001903"]
     assert toy.depth["HP:0001640"] == 4

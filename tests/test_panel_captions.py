@@ -78,12 +78,19 @@ def test_caption_conventions(caption, chunks):
 @pytest.mark.parametrize(
     "caption",
     [
-        "", "Chest film with an enlarged heart (arrow).", "A chest film. B cells were normal.", "(a) Only one panel.",
+        "",
+        "Chest film with an enlarged heart (arrow).",
+        "A chest film. B cells were normal.",
+        "(a) Only one panel.",
         "(b) No first panel; (c) nor here.",
-        "Hepatitis A, B and C were excluded.", "A man, a woman, a child.", "(a) (b)",
-        "The left lung is clear. Right lung: effusion.", "As shown in (a), the heart is large.", "Chest film [a] [b].",
+        "Hepatitis A, B and C were excluded.",
+        "A man, a woman, a child.",
+        "(a) (b)",
+        "The left lung is clear. Right lung: effusion.",
+        "As shown in (a), the heart is large.",
+        "Chest film [a] [b].",
     ],
-)  # fmt: skip
+)
 def test_captions_without_panels_are_left(caption):
     assert split_caption(caption) == {}
 
@@ -92,26 +99,42 @@ def test_captions_without_panels_are_left(caption):
     "caption, chunks",
     [
         ("Axial CT (a) and MRI (b) show a mass.", {"a": "Axial CT show a mass.", "b": "MRI show a mass."}),
-        ("Photographs showing hypertelorism (a), low-set ears (b), and clinodactyly (c).",
-         {"a": "Photographs showing hypertelorism", "b": "low-set ears", "c": "clinodactyly"}),
-        ("Patients 1 (A), 2 (B) and 3 (C).",
-         {"a": "Patients 1", "b": "Patients 1, 2 and 3.", "c": "Patients 1, 2 and 3."}),
+        (
+            "Photographs showing hypertelorism (a), low-set ears (b), and clinodactyly (c).",
+            {"a": "Photographs showing hypertelorism", "b": "low-set ears", "c": "clinodactyly"},
+        ),
+        (
+            "Patients 1 (A), 2 (B) and 3 (C).",
+            {"a": "Patients 1", "b": "Patients 1, 2 and 3.", "c": "Patients 1, 2 and 3."},
+        ),
         ("CT at admission (A) [1] and discharge (B) [2].", {"a": "CT at admission [1]", "b": "discharge [2]"}),
         ("Fig. 1 A: face, B: hand, C: foot.", {"a": "face", "b": "hand", "c": "foot."}),
         ("Figure 2. (A) Face. (B) Hand.", {"a": "Face.", "b": "Hand."}),
         ("Right eye (A) and left eye (B). (C, D) OCT.", {"a": "Right eye", "b": "left eye", "c": "OCT.", "d": "OCT."}),
-        ("Frontal (A) and lateral (B) films of the skull, (C) hand, (D) foot.",
-         {"a": "Frontal films of the skull", "b": "lateral films of the skull", "c": "hand", "d": "foot."}),
-        ("Faces (A–C) at 1, 3 and 5 years and hands (D).",
-         {"a": "Faces at 1, 3 and 5 years", "b": "Faces at 1, 3 and 5 years", "c": "Faces at 1, 3 and 5 years",
-          "d": "hands"}),
-        ("(A-C) Patient 1. (A) Frontal view, (B) lateral view and (C) hands.",
-         {"a": "Patient 1. Frontal view", "b": "Patient 1. lateral view", "c": "Patient 1. hands."}),
+        (
+            "Frontal (A) and lateral (B) films of the skull, (C) hand, (D) foot.",
+            {"a": "Frontal films of the skull", "b": "lateral films of the skull", "c": "hand", "d": "foot."},
+        ),
+        (
+            "Faces (A–C) at 1, 3 and 5 years and hands (D).",
+            {
+                "a": "Faces at 1, 3 and 5 years",
+                "b": "Faces at 1, 3 and 5 years",
+                "c": "Faces at 1, 3 and 5 years",
+                "d": "hands",
+            },
+        ),
+        (
+            "(A-C) Patient 1. (A) Frontal view, (B) lateral view and (C) hands.",
+            {"a": "Patient 1. Frontal view", "b": "Patient 1. lateral view", "c": "Patient 1. hands."},
+        ),
         ("(a)-(c) Serial films; (d) CT.", {"a": "Serial films", "b": "Serial films", "c": "Serial films", "d": "CT."}),
         ("Drusen (a) and (b).", {"a": "Drusen.", "b": "Drusen."}),
         ("Arm (A, arrows) and leg (B, asterisk).", {"a": "Arm (arrows)", "b": "leg (asterisk)"}),
-        ("The left kidney (a) is small. The right kidney (b) is normal.",
-         {"a": "The left kidney is small.", "b": "The right kidney is normal."}),
+        (
+            "The left kidney (a) is small. The right kidney (b) is normal.",
+            {"a": "The left kidney is small.", "b": "The right kidney is normal."},
+        ),
         ("Signs: A) frontal view, B) lateral view.", {"a": "Signs: frontal view", "b": "Signs: lateral view."}),
         ("A) 5 mg, B) 10 mg, C) 20 mg", {"a": "5 mg", "b": "10 mg", "c": "20 mg"}),
         ("a Axial CT, b coronal CT and c MRI.", {"a": "Axial CT", "b": "coronal CT", "c": "MRI."}),
@@ -121,22 +144,28 @@ def test_captions_without_panels_are_left(caption):
         ("(A) Face.(B) Hand.", {"a": "Face.", "b": "Hand."}),
         ("I: Pedigree. II: Sequence.", {"a": "Pedigree.", "b": "Sequence."}),
         ("Upper panel: T1. Lower panel: T2.", {"a": "T1.", "b": "T2."}),
-        ("The upper left panel shows a face. The upper right panel shows a hand.",
-         {"a": "shows a face.", "b": "shows a hand."}),
+        (
+            "The upper left panel shows a face. The upper right panel shows a hand.",
+            {"a": "shows a face.", "b": "shows a hand."},
+        ),
         ("The left panel shows a face and the right panel shows a hand.", {"a": "shows a face", "b": "shows a hand."}),
         ("Panel A shows a film, and panel B a scan.", {"a": "shows a film", "b": "a scan."}),
-        ("(a) CT and (b) MRI. Arrows mark the cyst.",
-         {"a": "CT Arrows mark the cyst.", "b": "MRI. Arrows mark the cyst."}),
+        (
+            "(a) CT and (b) MRI. Arrows mark the cyst.",
+            {"a": "CT Arrows mark the cyst.", "b": "MRI. Arrows mark the cyst."},
+        ),
         ("A boy with (a) ptosis and (b) squint.", {"a": "A boy with ptosis", "b": "A boy with squint."}),
         ("(a) 5-year-old girl. (b) Her brother.", {"a": "5-year-old girl.", "b": "Her brother."}),
-        ("(A, D) Wild-type, (B, E) carrier, (C, F) case.",
-         {"a": "Wild-type", "b": "carrier", "c": "case.", "d": "Wild-type", "e": "carrier", "f": "case."}),
+        (
+            "(A, D) Wild-type, (B, E) carrier, (C, F) case.",
+            {"a": "Wild-type", "b": "carrier", "c": "case.", "d": "Wild-type", "e": "carrier", "f": "case."},
+        ),
         ("(a) Face. (b) Hand. (c) 2019 Elsevier.", {"a": "Face.", "b": "Hand. (c) 2019 Elsevier."}),
         ("(a) Genes: (i) FBN1, (ii) TGFBR2. (b) Hand.", {"a": "Genes: (i) FBN1, (ii) TGFBR2.", "b": "Hand."}),
         ("A. Face. B. Hand. C. difficile grew.", {"a": "Face.", "b": "Hand. C. difficile grew."}),
         ("(a) Face.\n(b) Hand.", {"a": "Face.", "b": "Hand."}),
     ],
-)  # fmt: skip
+)
 def test_captions_as_articles_have_them(caption, chunks):
     assert split_caption(caption) == chunks
 
@@ -144,14 +173,21 @@ def test_captions_as_articles_have_them(caption, chunks):
 @pytest.mark.parametrize(
     "caption",
     [
-        "(a) 5-year-old boy.", "Vitamin A. Deficiency of it blinds. Vitamin B. is no panel.",
-        "Hepatitis A: the liver. Hepatitis B: a nodule.", "Drugs (e.g. aspirin), (i.e. none). T (n = 5).",
-        "Influenza (a) and influenza (b).", "Blood group (A) and blood group (B) were typed.",
-        "Ears (a), nose (b), hands (d).", "(a) Film. (b) CT. (d) MRI.", "(A, B) Face. (B, C) Hand.",
-        "Group A: controls. Group B: cases.", "a man with b cells and c cells.", "Films as before [1], [2].",
+        "(a) 5-year-old boy.",
+        "Vitamin A. Deficiency of it blinds. Vitamin B. is no panel.",
+        "Hepatitis A: the liver. Hepatitis B: a nodule.",
+        "Drugs (e.g. aspirin), (i.e. none). T (n = 5).",
+        "Influenza (a) and influenza (b).",
+        "Blood group (A) and blood group (B) were typed.",
+        "Ears (a), nose (b), hands (d).",
+        "(a) Film. (b) CT. (d) MRI.",
+        "(A, B) Face. (B, C) Hand.",
+        "Group A: controls. Group B: cases.",
+        "a man with b cells and c cells.",
+        "Films as before [1], [2].",
         "Diluted 1:100, 2:500.",
     ],
-)  # fmt: skip
+)
 def test_look_alikes_and_holes_are_left(caption):
     assert split_caption(caption) == {}
 
@@ -159,13 +195,41 @@ def test_look_alikes_and_holes_are_left(caption):
 @given(
     st.lists(
         st.sampled_from(
-            ["(a)", "(b)", "(c)", "(d)", "(a-c)", "(A, B)", "A:", "B:", "a", "b,", "(i)", "(ii)", "Left:", "Right:",
-             "heart", "hand", "CT", "and", "or", "of", "in", "5", ",", ".", ";", "Arrows mark it.",
-             "(arrow)", "[1]", "-"]
+            [
+                "(a)",
+                "(b)",
+                "(c)",
+                "(d)",
+                "(a-c)",
+                "(A, B)",
+                "A:",
+                "B:",
+                "a",
+                "b,",
+                "(i)",
+                "(ii)",
+                "Left:",
+                "Right:",
+                "heart",
+                "hand",
+                "CT",
+                "and",
+                "or",
+                "of",
+                "in",
+                "5",
+                ",",
+                ".",
+                ";",
+                "Arrows mark it.",
+                "(arrow)",
+                "[1]",
+                "-",
+            ]
         ),
         max_size=14,
     )
-)  # fmt: skip
+)
 def test_chunks_are_never_empty_and_letters_have_no_hole(words):
     chunks = split_caption(" ".join(words))
     assert "".join(chunks) == LETTERS[: len(chunks)]
@@ -194,8 +258,10 @@ def test_caption_scores_by_hand():
     assert caption_scores([same, truth[1]], truth) == {"letters": 1, "exact": 1, "token_f1": 1}
     greedy = {"a": "Chest film", "b": "Chest film (b) hand"}
     assert caption_scores([greedy, {}], truth) == {
-        "letters": 0.5, "exact": 0, "token_f1": pytest.approx((1 + 2 / 5) / 4),
-    }  # fmt: skip
+        "letters": 0.5,
+        "exact": 0,
+        "token_f1": pytest.approx((1 + 2 / 5) / 4),
+    }
 
 
 @given(st.integers(2, 8), st.sampled_from(["({})", "({}).", "{}:", "{})", "Panel {}:"]), st.booleans(), st.booleans())

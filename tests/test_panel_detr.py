@@ -18,9 +18,16 @@ def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("yolos")
     torch.manual_seed(0)
     config = transformers.YolosConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=[32, 48],
-        patch_size=16, num_detection_tokens=7, num_labels=1, initializer_range=0.5,
-    )  # fmt: skip
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=[32, 48],
+        patch_size=16,
+        num_detection_tokens=7,
+        num_labels=1,
+        initializer_range=0.5,
+    )
     model = transformers.YolosForObjectDetection(config)
     torch.nn.init.normal_(model.vit.embeddings.detection_tokens)  # queries begin as equals; here they differ
     model.save_pretrained(folder)
@@ -103,10 +110,20 @@ def detr(tmp_path_factory):
         embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic", out_features=["stage2"]
     )
     config = transformers.DetrConfig(
-        use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=backbone, num_labels=1,
-        num_queries=4, d_model=16, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=16, decoder_ffn_dim=16,
-        encoder_attention_heads=2, decoder_attention_heads=2,
-    )  # fmt: skip
+        use_timm_backbone=False,
+        use_pretrained_backbone=False,
+        backbone=None,
+        backbone_config=backbone,
+        num_labels=1,
+        num_queries=4,
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+    )
     folder = tmp_path_factory.mktemp("detr")
     transformers.DetrForObjectDetection(config).save_pretrained(folder)
     transformers.DetrImageProcessor(size={"shortest_edge": 64, "longest_edge": 96}).save_pretrained(folder)

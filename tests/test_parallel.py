@@ -21,7 +21,7 @@ from tests.conftest import DATA, ROOT
 
 
 def toy_recognizer():
-    from phenolip_lib.core.params import Hpo
+    from phenolip_lib.core.sections import Hpo
     from phenolip_lib.ontology import hpo
 
     return Recognizer(hpo.read_release(Hpo(obo=str(DATA / "toy.obo"), sha256=None, annotations=None), DATA))

@@ -79,9 +79,17 @@ def experiment(tmp_path, full, params):
         picture.save(root / f"{i}.png")
     bench = Benchmark(pairs, full, settings_of(candidates=60, candidate_sets=[30], face_candidates=20))
     return SimpleNamespace(
-        params=params, source="phantom", paths=paths, onto=full, pairs=pairs, bench=bench, content="content",
-        n_train=12, probe_sets={}, beside=lambda task: "",
-    )  # fmt: skip
+        params=params,
+        source="phantom",
+        paths=paths,
+        onto=full,
+        pairs=pairs,
+        bench=bench,
+        content="content",
+        n_train=12,
+        probe_sets={},
+        beside=lambda task: "",
+    )
 
 
 def colour_model(broken=False):

@@ -18,9 +18,14 @@ from phenolip_lib.phantom.names import caption_names
 from phenolip_lib.phantom.plan import long_tail
 
 SMALL = {
-    "subjects_per_finding": 2, "size": 64, "compound_share": 0.15, "duplicate_share": 0.1, "normal_share": 0.1,
-    "second_finding_share": 0.3, "seed": 11,
-}  # fmt: skip
+    "subjects_per_finding": 2,
+    "size": 64,
+    "compound_share": 0.15,
+    "duplicate_share": 0.1,
+    "normal_share": 0.1,
+    "second_finding_share": 0.3,
+    "seed": 11,
+}
 
 
 @pytest.fixture(scope="module")
@@ -207,10 +212,17 @@ def test_captions_are_of_bearable_length_and_never_only_a_label(names):
 
 @pytest.mark.parametrize(
     "name, written",
-    [("Drusen", "drusen"), ("Howell-Jolly bodies", "Howell-Jolly bodies"), ("MCV decreased", "MCV decreased"),
-     ("Type I fibers", "type I fibers"), ("Lisch nodules", "Lisch nodules"), ("Beau's lines", "Beau's lines"),
-     ("Long, slender fingers", "long, slender fingers"), ("3-4 syndactyly", "3-4 syndactyly")],
-)  # fmt: skip
+    [
+        ("Drusen", "drusen"),
+        ("Howell-Jolly bodies", "Howell-Jolly bodies"),
+        ("MCV decreased", "MCV decreased"),
+        ("Type I fibers", "type I fibers"),
+        ("Lisch nodules", "Lisch nodules"),
+        ("Beau's lines", "Beau's lines"),
+        ("Long, slender fingers", "long, slender fingers"),
+        ("3-4 syndactyly", "3-4 syndactyly"),
+    ],
+)
 def test_names_inside_a_sentence(name, written):
     assert in_sentence(name) == written
 
@@ -262,8 +274,11 @@ def test_records_carry_what_is_known_of_the_whole_picture(root, tables):
         figure_id = r.record_id.removeprefix("phantom/")
         row = figures.loc[figure_id]
         assert (r.group, r.caption, r.modality, r.compound) == (
-            row["article_id"], row["caption"], row["modality"], bool(row["compound"])
-        )  # fmt: skip
+            row["article_id"],
+            row["caption"],
+            row["modality"],
+            bool(row["compound"]),
+        )
         assert r.licence == "CC0-1.0"
         if r.compound:
             assert (r.labels, r.class_name) == ((), "")

@@ -52,8 +52,13 @@ def save_run(checkpoint, folder, name="m", text_head=None, trained_towers=False,
     trunks = (student.image_trunk, student.text_trunk) if trained_towers else ()
     for parameter in (p for part in (student.image_head, student.text_head, *trunks) for p in part.parameters()):
         torch.nn.init.normal_(parameter, std=0.3)
-    stage2 = {"image_tower": "frozen", "text_tower": "frozen", "student_text_init": "pretrained",
-              "init_temperature": 0.05, "head_dropout": 0.1} | stage2  # fmt: skip
+    stage2 = {
+        "image_tower": "frozen",
+        "text_tower": "frozen",
+        "student_text_init": "pretrained",
+        "init_temperature": 0.05,
+        "head_dropout": 0.1,
+    } | stage2
     config = {"student": f"local-dir:{checkpoint}", "image_size": 32, "context_length": 12, "stage2": stage2}
     save_student(folder, name, student, config)
     return student
@@ -150,8 +155,14 @@ def test_paths_pictures_and_arrays_of_one_picture_are_the_same(model, picture, t
     picture.save(tmp_path / "a.png")
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
     shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path, "a.png")
-    inputs = [str(tmp_path / "a.png"), tmp_path / "a.png", picture, np.asarray(picture), tmp_path / "link.png",
-              f"{tmp_path}/zipped.zip::a.png"]  # fmt: skip
+    inputs = [
+        str(tmp_path / "a.png"),
+        tmp_path / "a.png",
+        picture,
+        np.asarray(picture),
+        tmp_path / "link.png",
+        f"{tmp_path}/zipped.zip::a.png",
+    ]
     found = model.embed_images(inputs, batch_size=4)
     assert found.shape == (6, 16)
     np.testing.assert_allclose(found, found[[0]].repeat(6, axis=0), atol=1e-6)
@@ -197,8 +208,10 @@ def test_phenotypes_are_ids_names_synonyms_or_words(model, toy):
     term = toy["HP:0001744"]
     given = ["hp:0001744", term.name.upper(), "large spleen", "Big organ", toy["HP:0001640"].name]
     assert model.resolve(given) == [  # a BROAD synonym names no phenotype
-        ("HP:0001744", term.name), ("", "Big organ"), ("HP:0001640", toy["HP:0001640"].name),
-    ]  # fmt: skip
+        ("HP:0001744", term.name),
+        ("", "Big organ"),
+        ("HP:0001640", toy["HP:0001640"].name),
+    ]
     with pytest.raises(PhenoLIPError, match="HP:9999999 is not in HPO"):
         model.resolve(["HP:9999999"])
 
@@ -265,8 +278,9 @@ def test_bad_pictures_and_texts_are_refused_in_one_line(model, picture, tmp_path
     refused("no phenotypes given", model.classify, picture, [])
     refused("a phenotype is an empty text", model.classify, picture, [" "])
     refused(r"the prompt 'a picture' has no \{name\}", model.classify, picture, ["heart"], ["a picture"])
-    refused("no prompts for 'dermatologie'; there are default, dermatology", model.classify, picture, ["x"],
-            "dermatologie")  # fmt: skip
+    refused(
+        "no prompts for 'dermatologie'; there are default, dermatology", model.classify, picture, ["x"], "dermatologie"
+    )
     make_pairs(tmp_path, n=2)
     index = model.index([tmp_path / "0.png", tmp_path / "1.png"])
     refused("k is 0", model.retrieve, "heart", index, 0)

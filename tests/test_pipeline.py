@@ -195,8 +195,12 @@ def test_a_new_ablation_reruns_only_itself_and_the_table(project):
     tree["ablations"]["run"].append("weak_teacher")
     write_params(project, tree)
     assert ran(call(project, "dvc", "repro")) == [
-        "notebooks", "ablate@phantom-weak_teacher", "ablations@phantom", "report@phantom", "book@phantom",
-    ]  # fmt: skip
+        "notebooks",
+        "ablate@phantom-weak_teacher",
+        "ablations@phantom",
+        "report@phantom",
+        "book@phantom",
+    ]
     rows = pd.read_csv(project / "reports/phantom/tables/ablations.csv")["method"].tolist()
     assert rows == ["Plain contrastive", "PhenoLIP", "captions_only", "weak_teacher"]
 

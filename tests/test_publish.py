@@ -180,10 +180,15 @@ def plain(students, root):
     names |= {"hub": "hf-hub:someone/phenolip", "beside": "local-dir:someone/phenolip"}
     names["moved"] = f"local-dir:{root / 'moved'}"
     jobs = [
-        {"name": names[key], "cwd": str(root / "any") if key == "beside" else "/", "texts": texts,
-         "pictures": [str(root / "0.png"), str(root / "1.png")], "out": str(root / f"{key}.npz")}
+        {
+            "name": names[key],
+            "cwd": str(root / "any") if key == "beside" else "/",
+            "texts": texts,
+            "pictures": [str(root / "0.png"), str(root / "1.png")],
+            "out": str(root / f"{key}.npz"),
+        }
         for key, texts in JOBS.items()
-    ]  # fmt: skip
+    ]
     code = MOVED.split("```python")[1].split("```")[0]  # what the model card says, word for word
     next(job for job in jobs if job["name"] == names["moved"])["code"] = code.replace(
         "path/to/this/folder", str(root / "moved")

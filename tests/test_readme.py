@@ -15,9 +15,13 @@ from tests.conftest import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CAPTIONS, PHENOTYPES = ["i2t_recall@10", "t2i_recall@10"], ["i2p_recall@10", "p2i_recall@10"]
 COUNTS = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-NAMES = {"untrained": "untrained alignment (chance line)", "clip": "plain contrastive",
-         "clip_soft": "plain + soft labels", "phenolip": "PhenoLIP",
-         "phenolip_soft": "PhenoLIP + soft labels"}  # fmt: skip
+NAMES = {
+    "untrained": "untrained alignment (chance line)",
+    "clip": "plain contrastive",
+    "clip_soft": "plain + soft labels",
+    "phenolip": "PhenoLIP",
+    "phenolip_soft": "PhenoLIP + soft labels",
+}
 
 
 def table(source: str, name: str) -> pd.DataFrame:
@@ -66,7 +70,7 @@ LINES = {
         f"phantom {m}": lambda m=m: line(m, differences("phantom", "difference", m, REAL))
         for m in ("clip_soft", "phenolip", "phenolip_soft")
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -172,12 +176,16 @@ def test_another_outcome_passes_if_prose_says_it_and_fails_if_it_does_not():
 
 
 POINTS = {
-    "02": [(r"costs (\w+) points of R@10", "grid/phantom", "whole_figures", "t2i_recall@10"),
-           (r"perhaps (\w+) from image to phenotype", "grid/phantom", "whole_figures", I2P)],
-    "04": [(r"costs nearly (\w+) points of image → phenotype", "phantom", "all_negatives", I2P),
-           (r"the teacher brings (\w+)\.", "grid/phantom", "clip", I2P),
-           (r"0\.03 costs (\w+) points from image to phenotype", "grid/phantom", "cold", I2P)],
-}  # fmt: skip
+    "02": [
+        (r"costs (\w+) points of R@10", "grid/phantom", "whole_figures", "t2i_recall@10"),
+        (r"perhaps (\w+) from image to phenotype", "grid/phantom", "whole_figures", I2P),
+    ],
+    "04": [
+        (r"costs nearly (\w+) points of image → phenotype", "phantom", "all_negatives", I2P),
+        (r"the teacher brings (\w+)\.", "grid/phantom", "clip", I2P),
+        (r"0\.03 costs (\w+) points from image to phenotype", "grid/phantom", "cold", I2P),
+    ],
+}
 """Points of a difference in the prose of a notebook: sentence, and where in `ablation_differences` they are."""
 
 

@@ -20,8 +20,10 @@ def found(recognize, text):
 
 def test_names_synonyms_plurals_and_spelling(recognize):
     assert asserted(recognize("Enlarged heart and pleural effusions; severe anaemia.")) == [
-        "HP:0001640", "HP:0001903", "HP:0002202",
-    ]  # fmt: skip
+        "HP:0001640",
+        "HP:0001903",
+        "HP:0002202",
+    ]
 
 
 def test_offsets_point_at_the_surface(recognize):
@@ -136,11 +138,20 @@ def test_coordination_shares_words_over_an_and(recognize):
     "text",
     [
         "small bowel loops",
-        "the renal pelvis", "Achilles tendon", "nasal bones", "collecting system", "PICA territory",
-        "micrograph", "vasculature appears widely", "aplasia of the ulnar nerve sheath", "left shift", "OCD lesion",
-        "respiratory status - loss of", "bronchioles",
+        "the renal pelvis",
+        "Achilles tendon",
+        "nasal bones",
+        "collecting system",
+        "PICA territory",
+        "micrograph",
+        "vasculature appears widely",
+        "aplasia of the ulnar nerve sheath",
+        "left shift",
+        "OCD lesion",
+        "respiratory status - loss of",
+        "bronchioles",
     ],
-)  # fmt: skip
+)
 def test_parts_and_phrases_that_only_look_like_findings(recognize, full, text):
     assert recognize(text) == []
 
@@ -148,8 +159,10 @@ def test_parts_and_phrases_that_only_look_like_findings(recognize, full, text):
 def test_abbreviations_mean_what_the_text_says(recognize):
     text = "osteochondritis dissecans (OCD) of the knee. The OCD is stable."
     assert [(m.surface, m.hpo_id) for m in recognize(text)] == [
-        ("osteochondritis dissecans", "HP:0010886"), ("OCD", "HP:0010886"), ("OCD", "HP:0010886"),
-    ]  # fmt: skip
+        ("osteochondritis dissecans", "HP:0010886"),
+        ("OCD", "HP:0010886"),
+        ("OCD", "HP:0010886"),
+    ]
     # Defined as something the dictionary does not hold, a short form is no phenotype any more.
     assert recognize("patent duct anomaly group (PDAG)") == recognize("x")
     assert [m.surface for m in recognize("PDA was closed")] == ["PDA"]

@@ -69,9 +69,31 @@ def test_rules(text, clean):
 
 
 FRAGMENTS = [
-    "Figure 1.", "(a)", "(A, B)", "splenomegaly", "CT shows", "(arrow)", "[3]", "Scale bar, 5 µm.", "(see text)", ".",
-    ";", ",", "&amp;", "<b>", "no", "B:", "(", ")", "5 mm", "et al", "i", "...", "Bars", "and",
-]  # fmt: skip
+    "Figure 1.",
+    "(a)",
+    "(A, B)",
+    "splenomegaly",
+    "CT shows",
+    "(arrow)",
+    "[3]",
+    "Scale bar, 5 µm.",
+    "(see text)",
+    ".",
+    ";",
+    ",",
+    "&amp;",
+    "<b>",
+    "no",
+    "B:",
+    "(",
+    ")",
+    "5 mm",
+    "et al",
+    "i",
+    "...",
+    "Bars",
+    "and",
+]
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=10))
@@ -85,11 +107,27 @@ def test_cleaning_twice_changes_nothing_and_loses_no_finding(parts):
 
 
 NOTES = [
-    "(Smith et al., 2010)", "(arrow)", "[3, 4]", "(Fig. 2)", "(see text)", "Scale bar = 50 µm.", "(H&E, ×400)",
-    "Original magnification x200.", "Hematoxylin and eosin stain.", "(scale bar: 5 mm)",
-]  # fmt: skip
-AROUND = ["(Fig. 2, with {})", "(see Fig. 3; {} present)", "(Smith et al. reported {})", "Scale bar 5 µm, showing {}.",
-          "See text for {}.", "({}, Smith et al., 2010)", "No {} (arrow).", "Possible {} [3]."]  # fmt: skip
+    "(Smith et al., 2010)",
+    "(arrow)",
+    "[3, 4]",
+    "(Fig. 2)",
+    "(see text)",
+    "Scale bar = 50 µm.",
+    "(H&E, ×400)",
+    "Original magnification x200.",
+    "Hematoxylin and eosin stain.",
+    "(scale bar: 5 mm)",
+]
+AROUND = [
+    "(Fig. 2, with {})",
+    "(see Fig. 3; {} present)",
+    "(Smith et al. reported {})",
+    "Scale bar 5 µm, showing {}.",
+    "See text for {}.",
+    "({}, Smith et al., 2010)",
+    "No {} (arrow).",
+    "Possible {} [3].",
+]
 
 
 @given(
@@ -198,9 +236,7 @@ def test_a_more_general_finding_is_supported_and_a_more_special_one_is_not(full)
 
 
 def test_a_refused_answer_falls_back_with_its_reason(toy, recognize):
-    outcomes = refine.refine(
-        [item("a"), item("b", "CT of a boy.")], Scripted(answer()), recognize, toy
-    )  # fmt: skip
+    outcomes = refine.refine([item("a"), item("b", "CT of a boy.")], Scripted(answer()), recognize, toy)
     assert [o.source for o in outcomes] == ["refined", "rules"]
     assert outcomes[1].caption == "CT of a boy."
     assert outcomes[1].reason == "adds a finding: Splenomegaly"

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from phenolip_lib.core.params import Hpo
+from phenolip_lib.core.sections import Hpo
 from phenolip_lib.ontology import hpo, releases
 from phenolip_lib.ontology.ontology import Ontology
 from tests.conftest import DATA

@@ -123,10 +123,15 @@ def test_a_closure_holds_what_functions_import_and_data_that_modules_name_but_no
 def test_a_digest_changes_with_any_file_of_the_closure_and_with_no_other(tmp_path, monkeypatch):
     package = tmp_path / "phenolip_lib"
     for name, text in {
-        "__init__.py": "", "a/__init__.py": "", "b/__init__.py": "", "c.py": "X = 1\n",
-        "a/one.py": "from phenolip_lib.b import two\nDATA = 'words.json'\n", "a/words.json": "[]",
-        "b/two.py": "def f():\n    from phenolip_lib import c\n    return c\n", "b/other.py": "Y = 1\n",
-    }.items():  # fmt: skip
+        "__init__.py": "",
+        "a/__init__.py": "",
+        "b/__init__.py": "",
+        "c.py": "X = 1\n",
+        "a/one.py": "from phenolip_lib.b import two\nDATA = 'words.json'\n",
+        "a/words.json": "[]",
+        "b/two.py": "def f():\n    from phenolip_lib import c\n    return c\n",
+        "b/other.py": "Y = 1\n",
+    }.items():
         path = package / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -18,9 +18,12 @@ from tests.test_demo_browser import rows, upload, wait
 
 LOOKS = {"light": (DESKTOP, False), "dark": (DESKTOP, True), "phone": (PHONE, False)}
 PAGES = {
-    "book-title": "index.html", "book-evaluation": "05_evaluation.html", "book-tables": "tables.html",
-    "explorer-start": "explorer.html", "explorer-term": "explorer.html#HP:0001640",
-}  # fmt: skip
+    "book-title": "index.html",
+    "book-evaluation": "05_evaluation.html",
+    "book-tables": "tables.html",
+    "explorer-start": "explorer.html",
+    "explorer-term": "explorer.html#HP:0001640",
+}
 MODEL = ROOT / "build" / "phantom" / "stage2" / "phenolip-seed0"
 SITE = ROOT / "reports" / "book" / "phantom"
 

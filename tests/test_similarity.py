@@ -148,10 +148,7 @@ sets = st.lists(st.lists(st.integers(0, 8), max_size=4), min_size=1, max_size=4)
 def test_set_measures_against_their_definition(toy, rows, columns):
     rows, columns = ([[toy.ids[i] for i in ids] for ids in side] for side in (rows, columns))
     ic = toy.information_content
-    for function, oracle in (
-        (similarity.sim_gic, slow_sim_gic),
-        (similarity.best_match_average, slow_best_match),
-    ):
+    for function, oracle in ((similarity.sim_gic, slow_sim_gic), (similarity.best_match_average, slow_best_match)):
         expected = [[oracle(toy, ic, set(a), set(b)) for b in columns] for a in rows]
         np.testing.assert_allclose(function(toy, rows, columns), expected, atol=1e-12)
 

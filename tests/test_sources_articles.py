@@ -127,18 +127,24 @@ def test_figures_of_an_article(tmp_path, packed):
     "text, expected",
     [
         ('<license xlink:href="http://creativecommons.org/licenses/by-nc-nd/3.0/"/>', "CC-BY-NC-ND-3.0"),
-        ("<license><ali:license_ref>https://creativecommons.org/licenses/by-nc/4.0/</ali:license_ref></license>",
-         "CC-BY-NC-4.0"),
-        ('<license license-type="open-access"><license-p>Free, see <ext-link '
-         'xlink:href="http://creativecommons.org/licenses/by/2.0">it</ext-link>; data are CC0.</license-p></license>',
-         "CC-BY-2.0"),
-        ("<license><license-p>Creative Commons Attribution-NonCommercial-ShareAlike 4.0.</license-p></license>",
-         "CC-BY-NC-SA-4.0"),
+        (
+            "<license><ali:license_ref>https://creativecommons.org/licenses/by-nc/4.0/</ali:license_ref></license>",
+            "CC-BY-NC-4.0",
+        ),
+        (
+            '<license license-type="open-access"><license-p>Free, see <ext-link xlink:href='
+            '"http://creativecommons.org/licenses/by/2.0">it</ext-link>; data are CC0.</license-p></license>',
+            "CC-BY-2.0",
+        ),
+        (
+            "<license><license-p>Creative Commons Attribution-NonCommercial-ShareAlike 4.0.</license-p></license>",
+            "CC-BY-NC-SA-4.0",
+        ),
         ('<license xlink:href="https://creativecommons.org/publicdomain/zero/1.0/"/>', "CC0-1.0"),
         ("<license><license-p>All rights reserved.</license-p></license>", "NOASSERTION"),
         ("<copyright-statement>(c) 2020</copyright-statement>", "NOASSERTION"),
     ],
-)  # fmt: skip
+)
 def test_licences(tmp_path, text, expected):
     fig = '<body><fig id="f1"><caption><p>C</p></caption><graphic xlink:href="x.g001"/></fig></body>'
     unpacked(tmp_path, {"a.xml": article(fig, permissions=f"<permissions>{text}</permissions>"), **FILES})
@@ -151,8 +157,11 @@ def test_ids_with_and_without_a_prefix_or_none(tmp_path):
     unpacked(tmp_path, {"a.nxml": article(fig, pmc=""), **FILES}, "two")
     records, _ = read(tmp_path)
     assert list(records) == [
-        "pmc-oa/PMC456/figure-1", "pmc-oa/PMC456/figure-2", "pmc-oa/PMID77/figure-1", "pmc-oa/PMID77/figure-2",
-    ]  # fmt: skip
+        "pmc-oa/PMC456/figure-1",
+        "pmc-oa/PMC456/figure-2",
+        "pmc-oa/PMID77/figure-1",
+        "pmc-oa/PMID77/figure-2",
+    ]
     assert records["pmc-oa/PMID77/figure-1"].url == "https://doi.org/10.1/x"
 
 
@@ -171,7 +180,7 @@ BAD = {
     "entity": article().replace(b"&nbsp;", b"&nosuchentity;"),
     "deep": article("<p>" * 20000 + "</p>" * 20000),
     "html": b"<html><body/></html>",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)

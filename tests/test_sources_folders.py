@@ -178,17 +178,45 @@ def shard(path: Path, entries: dict[str, bytes | str | dict | list]) -> None:
 
 
 def test_webdataset(tmp_path):
-    facts = {"labels": ["HP:0001744", "Cardiomegaly"], "licence": "CC0", "modality": "Radiology", "article": "PMC5",
-             "figure": "Figure 1", "class": "big", "context": "Case.", "patient": "7", "extra": [1]}  # fmt: skip
-    shard(tmp_path / "webdataset" / "train" / "0.tar", {
-        "a/1.jpg": encoded(kind="JPEG"), "a/1.txt": "Big heart.", "a/1.json": facts | {"caption": "not this"},
-        "2.png": encoded(7), "2.json": {"caption": " From\nJSON ", "phenotypes": ["HP:0000001"], "asserted": False},
-        "3.txt": "no picture", "4.png": encoded(), "4.jpg": encoded(kind="JPEG"), "5.png": encoded(), "5.json": "{",
-        "6.png": encoded(), "6.txt": b"\xff\xff", "7.png": encoded(), "7.json": {"modality": "x-ray"},
-        "8.png": encoded(), "8.json": [1], "9.png": encoded(), "9.json": {"labels": "HP:0000001"},
-        "../10.png": encoded(), "11.png": encoded(), "11.json": {"phenotypes": ["HP:0001744"], "asserted": True},
-        "12.png": encoded(), "12.json": {"caption": 3},
-    })  # fmt: skip
+    facts = {
+        "labels": ["HP:0001744", "Cardiomegaly"],
+        "licence": "CC0",
+        "modality": "Radiology",
+        "article": "PMC5",
+        "figure": "Figure 1",
+        "class": "big",
+        "context": "Case.",
+        "patient": "7",
+        "extra": [1],
+    }
+    shard(
+        tmp_path / "webdataset" / "train" / "0.tar",
+        {
+            "a/1.jpg": encoded(kind="JPEG"),
+            "a/1.txt": "Big heart.",
+            "a/1.json": facts | {"caption": "not this"},
+            "2.png": encoded(7),
+            "2.json": {"caption": " From\nJSON ", "phenotypes": ["HP:0000001"], "asserted": False},
+            "3.txt": "no picture",
+            "4.png": encoded(),
+            "4.jpg": encoded(kind="JPEG"),
+            "5.png": encoded(),
+            "5.json": "{",
+            "6.png": encoded(),
+            "6.txt": b"\xff\xff",
+            "7.png": encoded(),
+            "7.json": {"modality": "x-ray"},
+            "8.png": encoded(),
+            "8.json": [1],
+            "9.png": encoded(),
+            "9.json": {"labels": "HP:0000001"},
+            "../10.png": encoded(),
+            "11.png": encoded(),
+            "11.json": {"phenotypes": ["HP:0001744"], "asserted": True},
+            "12.png": encoded(),
+            "12.json": {"caption": 3},
+        },
+    )
     write(tmp_path / "webdataset" / "bad.tar", "no archive")
     records, rejects = read(tmp_path, "webdataset")
     assert list(records) == ["train/0/a/1", "train/0/2", "train/0/../10", "train/0/11"]
@@ -202,12 +230,16 @@ def test_webdataset(tmp_path):
     with pytest.raises(PhenoLIPError, match="member leads out"):
         read_image(tmp_path, outside.image)
     assert {key.removeprefix("train/0/"): reason for key, reason in rejects.items()} == {
-        "bad.tar": "not an archive that can be read (ReadError)", "3": "sample has 0 pictures",
-        "4": "sample has 2 pictures", "5": "facts are not valid JSON", "6": "text is not UTF-8",
+        "bad.tar": "not an archive that can be read (ReadError)",
+        "3": "sample has 0 pictures",
+        "4": "sample has 2 pictures",
+        "5": "facts are not valid JSON",
+        "6": "text is not UTF-8",
         "7": "unknown modality 'x-ray'; there are " + rejects["train/0/7"].partition("there are ")[2],
-        "8": "facts are not an object of texts", "9": "labels are not a list of texts",
+        "8": "facts are not an object of texts",
+        "9": "labels are not a list of texts",
         "12": "facts are not an object of texts",
-    }  # fmt: skip
+    }
 
 
 # --- PhenoBench and PhenoKG
@@ -228,8 +260,15 @@ def test_phenobench(tmp_path):
         ",No image,[]",
     ]
     write(base / "testdata.csv", "\n".join(table))
-    entry = {"pmc_id": "PMC9", "figure_id": "F2", "bbox_id": 1, "image_path": "kg/9.jpg", "modality": "X-ray",
-             "enhanced_description": "Large heart.", "phenotypes": ["Cardiomegaly", "HP:0001744"]}  # fmt: skip
+    entry = {
+        "pmc_id": "PMC9",
+        "figure_id": "F2",
+        "bbox_id": 1,
+        "image_path": "kg/9.jpg",
+        "modality": "X-ray",
+        "enhanced_description": "Large heart.",
+        "phenotypes": ["Cardiomegaly", "HP:0001744"],
+    }
     write(base / "kg.json", json.dumps([entry, entry | {"phenotypes": "Cardiomegaly", "bbox_id": 2}, 5]))
     write(base / "kg.jsonl", json.dumps(entry | {"bbox_id": 3, "modality": "Microscopy"}) + "\n\n{cut\n")
     write(base / "utf.json", b"\xff\xff")
@@ -246,15 +285,18 @@ def test_phenobench(tmp_path):
     assert five.article in ("", "PMC8")
     names = "phenotypes are not a list of names"
     assert rejects == {
-        "images/y.jpg": f"testdata.csv:4: {names}", "images/z.jpg": f"testdata.csv:5: {names}",
-        "images/z2.jpg": f"testdata.csv:6: {names}", "images/z3.jpg": f"testdata.csv:7: {names}",
+        "images/y.jpg": f"testdata.csv:4: {names}",
+        "images/z.jpg": f"testdata.csv:5: {names}",
+        "images/z2.jpg": f"testdata.csv:6: {names}",
+        "images/z3.jpg": f"testdata.csv:7: {names}",
         "images/z4.jpg": f"testdata.csv:8: {names}",
         "../PMC3.jpg": "testdata.csv:9: ../PMC3.jpg: leads out of the data folder",
         "testdata.csv:10": "testdata.csv:10: is not an entry with an image and a text",
-        "PMC9/F2/2": f"kg.json:2: {names}", "kg.json:3": "kg.json:3: is not an entry with an image and a text",
+        "PMC9/F2/2": f"kg.json:2: {names}",
+        "kg.json:3": "kg.json:3: is not an entry with an image and a text",
         "kg.jsonl:3": "kg.jsonl:3: is not an entry with an image and a text",
         "utf.json:1": "utf.json:1: is not an entry with an image and a text",
-    }  # fmt: skip
+    }
 
 
 def test_phenobench_without_any_table(tmp_path):
@@ -301,12 +343,20 @@ def test_covid(tmp_path):
 @pytest.mark.parametrize(
     "finding, expected",
     [
-        ("Pneumonia", ["HP:0002090"]), ("Pneumonia/Bacterial/E.Coli", ["HP:0002090"]), ("COVID-19", []),
-        ("Pneumonia/Fungal/Pneumocystis", ["HP:0020102"]), ("Pneumonia/Fungal/Aspergillosis", ["HP:0002090"]),
-        ("Pneumonia/Aspiration", ["HP:0011951"]), ("Pneumonia/Lipoid", ["HP:0033364"]), ("todo", []),
-        ("Tuberculosis", ["HP:0032262"]), ("COVID-19, ARDS", ["HP:0033677"]), ("No Finding", []), ("", []),
+        ("Pneumonia", ["HP:0002090"]),
+        ("Pneumonia/Bacterial/E.Coli", ["HP:0002090"]),
+        ("COVID-19", []),
+        ("Pneumonia/Fungal/Pneumocystis", ["HP:0020102"]),
+        ("Pneumonia/Fungal/Aspergillosis", ["HP:0002090"]),
+        ("Pneumonia/Aspiration", ["HP:0011951"]),
+        ("Pneumonia/Lipoid", ["HP:0033364"]),
+        ("todo", []),
+        ("Tuberculosis", ["HP:0032262"]),
+        ("COVID-19, ARDS", ["HP:0033677"]),
+        ("No Finding", []),
+        ("", []),
     ],
-)  # fmt: skip
+)
 def test_covid_findings(finding, expected):
     assert list(covid.findings(finding)) == expected
 
@@ -338,8 +388,10 @@ def test_the_first_roco(tmp_path, above):
     write(other / "dlinks.txt", f"ROCO_81834\t{link}\tjovr-04-256f2.jpg\n")
     records, rejects = read(tmp_path, "roco")
     assert list(records) == [
-        "train/radiology/ROCO_00002", "train/radiology/ROCO_00003", "test/non-radiology/ROCO_81834",
-    ]  # fmt: skip
+        "train/radiology/ROCO_00002",
+        "train/radiology/ROCO_00003",
+        "test/non-radiology/ROCO_81834",
+    ]
     first, second, third = records.values()
     assert (first.caption, first.licence, first.group) == ('Big "heart (arrow).', "CC-BY-NC", "PMC408")
     assert (second.licence, second.compound, first.compound) == ("NOASSERTION", True, False)
@@ -436,8 +488,13 @@ def test_damaged_files_of_medmnist(tmp_path):
     write(tmp_path / "medmnist" / "pathmnist.npz", "no archive")
     records, rejects = read(tmp_path, "medmnist")
     assert {key.split("/")[0] + "/" + key.split("/")[1] for key in records} == {
-        "octmnist/val", "octmnist/test", "bloodmnist/train", "bloodmnist/test", "breastmnist/train", "breastmnist/val",
-    }  # fmt: skip
+        "octmnist/val",
+        "octmnist/test",
+        "bloodmnist/train",
+        "bloodmnist/test",
+        "breastmnist/train",
+        "breastmnist/val",
+    }
     assert rejects == {
         "bloodmnist/val": "labels cannot be read: ValueError",
         "breastmnist/test": "array test_images holds no 8-bit pictures",
@@ -449,8 +506,20 @@ def test_damaged_files_of_medmnist(tmp_path):
 
 
 def test_medmnist_knows_every_set():
-    counts = {"path": 9, "chest": 14, "derma": 7, "oct": 4, "pneumonia": 2, "retina": 5, "breast": 2, "blood": 8,
-              "tissue": 8, "organa": 11, "organc": 11, "organs": 11}  # fmt: skip
+    counts = {
+        "path": 9,
+        "chest": 14,
+        "derma": 7,
+        "oct": 4,
+        "pneumonia": 2,
+        "retina": 5,
+        "breast": 2,
+        "blood": 8,
+        "tissue": 8,
+        "organa": 11,
+        "organc": 11,
+        "organs": 11,
+    }
     assert {name: len(one.classes) for name, one in medmnist.SETS.items()} == {
         f"{k}mnist": n for k, n in counts.items()
     }

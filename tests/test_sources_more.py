@@ -21,8 +21,15 @@ from phenolip_lib.data.sources import DATASETS, folder, open_records
 from phenolip_lib.graph.exports import phenobench as phenobench_export
 from phenolip_lib.graph.exports import shards
 
-ENTRY = {"pmc_id": "PMC9", "figure_id": "F2", "bbox_id": 1, "image_path": "9.jpg", "modality": "X-ray",
-         "enhanced_description": "Large heart.", "phenotypes": ["Cardiomegaly"]}  # fmt: skip
+ENTRY = {
+    "pmc_id": "PMC9",
+    "figure_id": "F2",
+    "bbox_id": 1,
+    "image_path": "9.jpg",
+    "modality": "X-ray",
+    "enhanced_description": "Large heart.",
+    "phenotypes": ["Cardiomegaly"],
+}
 
 
 def encoded(kind: str = "PNG") -> bytes:
@@ -135,8 +142,11 @@ def test_shards_of_other_makers(tmp_path):
         {"group": True},
         {"patient": 1.5},
     ]
-    entries = {f"{i}.{suffix}": content for i, one in enumerate(facts)
-               for suffix, content in (("png", encoded()), ("json", json.dumps(one).encode()))}  # fmt: skip
+    entries = {
+        f"{i}.{suffix}": content
+        for i, one in enumerate(facts)
+        for suffix, content in (("png", encoded()), ("json", json.dumps(one).encode()))
+    }
     tar(tmp_path / "webdataset" / "s.tar", entries)
     records, rejects = read(tmp_path, "webdataset")
     one, two, three = records.values()
@@ -174,16 +184,48 @@ def pairs(tmp_path) -> pd.DataFrame:
     (tmp_path / "source").mkdir()
     Image.fromarray(noise).save(tmp_path / "source" / "a.png")
     Image.fromarray(noise[::-1].copy()).save(tmp_path / "source" / "b.jpg")
-    row = {"dataset": "set", "left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0, "templated": False,
-           "modality": "radiology", "licence": "CC-BY-4.0", "url": "https://x.org/1"}  # fmt: skip
+    row = {
+        "dataset": "set",
+        "left": 0.0,
+        "top": 0.0,
+        "right": 1.0,
+        "bottom": 1.0,
+        "templated": False,
+        "modality": "radiology",
+        "licence": "CC-BY-4.0",
+        "url": "https://x.org/1",
+    }
     rows = [
-        {"pair_id": "set/1.5/a", "image": "a.png", "caption": 'A "large" heart,\u2028 é.', "group": "case 1",
-         "split": "train", "phenotypes": ["HP:0001640", "HP:0001744"], "asserted": True},
-        {"pair_id": "set/b", "image": "b.jpg", "caption": "Recognised in the text.", "group": "case 2",
-         "split": "test", "phenotypes": ["HP:0001640"], "asserted": False},
-        {"pair_id": "set/c", "image": "a.png", "caption": "Half, a panel.", "group": "case 2", "split": "test",
-         "phenotypes": ["HP:0001744"], "asserted": True, "right": 0.5, "licence": "NOASSERTION"},
-    ]  # fmt: skip
+        {
+            "pair_id": "set/1.5/a",
+            "image": "a.png",
+            "caption": 'A "large" heart,\u2028 é.',
+            "group": "case 1",
+            "split": "train",
+            "phenotypes": ["HP:0001640", "HP:0001744"],
+            "asserted": True,
+        },
+        {
+            "pair_id": "set/b",
+            "image": "b.jpg",
+            "caption": "Recognised in the text.",
+            "group": "case 2",
+            "split": "test",
+            "phenotypes": ["HP:0001640"],
+            "asserted": False,
+        },
+        {
+            "pair_id": "set/c",
+            "image": "a.png",
+            "caption": "Half, a panel.",
+            "group": "case 2",
+            "split": "test",
+            "phenotypes": ["HP:0001744"],
+            "asserted": True,
+            "right": 0.5,
+            "licence": "NOASSERTION",
+        },
+    ]
     return pd.DataFrame([row | one for one in rows])
 
 
@@ -261,9 +303,13 @@ def test_what_is_null_is_empty(tmp_path):
 
 @pytest.mark.parametrize(
     "name, table",
-    [("covid-chestxray", "metadata.csv"), ("roco", "train_captions.csv"), ("phenobench", "testdata.csv"),
-     ("folder", "records.csv")],
-)  # fmt: skip
+    [
+        ("covid-chestxray", "metadata.csv"),
+        ("roco", "train_captions.csv"),
+        ("phenobench", "testdata.csv"),
+        ("folder", "records.csv"),
+    ],
+)
 def test_tables_that_are_not_utf8_are_named(tmp_path, name, table):
     path = write(tmp_path / name / table, b"image,caption\na.png,caf\xe9\n")
     with pytest.raises(PhenoLIPError, match=f"{path}: not a table") as error:

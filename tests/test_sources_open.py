@@ -119,8 +119,12 @@ def test_medpix_names_the_damaged_file(tmp_path):
 
 def test_medpix_sets_single_damaged_entries_aside(tmp_path):
     good = {"image": "MPX1_s1", "U_id": "MPX1", "Description": {"Caption": "A film."}}
-    items = [good, {"image": "x"}, good | {"image": "s2", "Description": "text"},
-             good | {"image": "s3", "Description": {"Caption": 5}}]  # fmt: skip
+    items = [
+        good,
+        {"image": "x"},
+        good | {"image": "s2", "Description": "text"},
+        good | {"image": "s3", "Description": {"Caption": 5}},
+    ]
     medpix_folder(tmp_path, items, [{"Case": {}}])
     found = list(medpix.records(tmp_path))
     assert [r.caption for r in found if isinstance(r, Record)] == ["A film."]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Splits
+from phenolip_lib.core.sections import Splits
 from phenolip_lib.data.folds import group_folds
 from phenolip_lib.data.splits import assign_splits, check_no_leakage, leakage, phenotype_balance, whole_groups
 
@@ -83,10 +83,15 @@ def test_phenotypes_are_shared_out_better_than_by_hash(seed):
 
 KINDS = ["dataset", "group", "article", "patient"]
 some_ids = st.lists(
-    st.tuples(st.sampled_from("de"), st.sampled_from("ghijklmn"), st.sampled_from(["", "", *"ghij"]),
-              st.sampled_from(["", "", *"ghij"])),
-    min_size=1, max_size=25,
-)  # fmt: skip
+    st.tuples(
+        st.sampled_from("de"),
+        st.sampled_from("ghijklmn"),
+        st.sampled_from(["", "", *"ghij"]),
+        st.sampled_from(["", "", *"ghij"]),
+    ),
+    min_size=1,
+    max_size=25,
+)
 
 
 @settings(deadline=None)
@@ -151,9 +156,12 @@ def test_a_split_without_share_stays_empty():
 
 def test_balance_counts_by_hand():
     table = pd.DataFrame(
-        {"group": list("abcd"), "split": ["train", "train", "test", "val"],
-         "phenotypes": [["x"], ["x"], ["x", "y"], ["y"]]}
-    )  # fmt: skip
+        {
+            "group": list("abcd"),
+            "split": ["train", "train", "test", "val"],
+            "phenotypes": [["x"], ["x"], ["x", "y"], ["y"]],
+        }
+    )
     found = phenotype_balance(table, 0.7)
     assert found.to_dict("records") == [
         {"groups": name, "phenotypes": 1, "mean_deviation": 0.0333, "in_train": 1, "in_test": 1}

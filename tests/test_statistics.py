@@ -16,12 +16,16 @@ def outcomes(values, groups=None, method="m", seed=0, metric="r"):
     n = len(values)
     return pd.DataFrame(
         {
-            "method": method, "seed": seed, "task": "retrieval", "dataset": "", "metric": metric,
+            "method": method,
+            "seed": seed,
+            "task": "retrieval",
+            "dataset": "",
+            "metric": metric,
             "query": [f"q{i:03d}" for i in range(n)],
             "group": [f"q{i:03d}" for i in range(n)] if groups is None else [f"g{g:03d}" for g in groups],
             "value": np.asarray(values, dtype=float),
         }
-    )  # fmt: skip
+    )
 
 
 def clustered(rng, n_groups, p=0.1, correlation=0.3):

@@ -146,9 +146,12 @@ def test_the_shuffle_buffer_permutes_and_lets_none_leave_early(n, buffer, seed):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    counts=st.lists(st.integers(0, 9), min_size=1, max_size=8), world=st.integers(1, 4), batch_size=st.integers(1, 4),
-    buffer=st.integers(0, 20), seed=st.integers(0, 9),
-)  # fmt: skip
+    counts=st.lists(st.integers(0, 9), min_size=1, max_size=8),
+    world=st.integers(1, 4),
+    batch_size=st.integers(1, 4),
+    buffer=st.integers(0, 20),
+    seed=st.integers(0, 9),
+)
 def test_any_shards_are_shared_out_evenly(counts, world, batch_size, buffer, seed):
     entries = [{"shard": str(i), "samples": n, "sha256": ""} for i, n in enumerate(counts)]
     options = {"seed": seed, "world": world, "workers": 0, "shuffle_buffer": buffer, "verify": False}

@@ -23,8 +23,16 @@ def results(tmp_path):
 def test_retrieval_table_has_mean_spread_source_scale_and_seeds(results):
     table = tables.retrieval_table(results)
     assert list(table["method"]) == ["Untrained alignment", "Plain contrastive", "PhenoLIP"]
-    assert list(table.columns[1:9]) == ["I2T R@10", "I2T R@50", "T2I R@10", "T2I R@50",
-                                        "I2P R@10", "I2P R@50", "P2I R@10", "P2I R@50"]  # fmt: skip
+    assert list(table.columns[1:9]) == [
+        "I2T R@10",
+        "I2T R@50",
+        "T2I R@10",
+        "T2I R@50",
+        "I2P R@10",
+        "I2P R@50",
+        "P2I R@10",
+        "P2I R@50",
+    ]
     assert table["I2P R@10"].iat[2] == "61.0 ± 1.0"
     assert (table["source"].iat[0], table["train_pairs"].iat[0], table["seeds"].iat[0]) == ("phantom", 100, 3)
 

@@ -171,8 +171,10 @@ def test_radiographs_of_rsna(radiographs):
     table = rsna(radiographs)
     assert len(table) == 20
     assert table["class_name"].value_counts().to_dict() == {
-        "Normal": 7, "Lung Opacity": 7, "No Lung Opacity / Not Normal": 6
-    }  # fmt: skip
+        "Normal": 7,
+        "Lung Opacity": 7,
+        "No Lung Opacity / Not Normal": 6,
+    }
     assert set(table["split"]) == {"train", "val", "test"}
     (radiographs / "rsna/stage_2_train_images/p3.png").unlink()
     assert len(rsna(radiographs)) == 19

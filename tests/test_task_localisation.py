@@ -123,10 +123,15 @@ def case(full):
             own[hpo_id] = mask
             features[i, k, r, c] += 3
         masks.append(own)
-    rows = pd.DataFrame({
-        "pair_id": [f"set/{i:02d}" for i in range(12)], "dataset": "set", "modality": "radiology",
-        "group": [f"set/g{i // 2}" for i in range(12)], "split": ["val"] * 4 + ["test"] * 8,
-    })  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "pair_id": [f"set/{i:02d}" for i in range(12)],
+            "dataset": "set",
+            "modality": "radiology",
+            "group": [f"set/g{i // 2}" for i in range(12)],
+            "split": ["val"] * 4 + ["test"] * 8,
+        }
+    )
     known = {full[h].name: k for k, h in enumerate(NAMES)}
 
     def text(texts):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Evaluation, load_params
+from phenolip_lib.core.params import load_params
+from phenolip_lib.core.sections import Evaluation
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.metrics import incidence, mutual_ranks
 from phenolip_lib.evaluation.relations import Relations
@@ -56,11 +57,7 @@ def case(onto, rng, n=80, candidates=60, n_phenotypes=25, captions=None, single=
     """A benchmark with random embeddings and one or more phenotypes an image."""
     known = [onto.leaves[i] for i in rng.choice(len(onto.leaves), min(n_phenotypes, len(onto.leaves)), replace=False)]
     drawn = [sorted(set(rng.choice(known, 1 if single else rng.integers(1, 4)))) for _ in range(n)]
-    bench = Benchmark(
-        pairs_of([list(map(str, own)) for own in drawn], captions, split),
-        onto,
-        settings_of(candidates),
-    )
+    bench = Benchmark(pairs_of([list(map(str, own)) for own in drawn], captions, split), onto, settings_of(candidates))
     names = [onto[hpo_id].name for hpo_id in bench.candidates]
     texts = dict(zip(names, unit(rng, len(names)), strict=True))
     embedded = SimpleNamespace(
@@ -246,8 +243,10 @@ def test_ties_count_against_the_model(full, seed, n_candidates):
         gains = relations.gain[truth[i].indices].max(axis=0)
         top = naive_top(scores[i], gains, n_candidates)
         for k in (10, 50):
-            dcg = [sum(gains[j] / np.log2(2 + rank) for rank, j in enumerate(order[:k])) for order in
-                   (top, sorted(range(n_candidates), key=lambda j: -gains[j]))]  # fmt: skip
+            dcg = [
+                sum(gains[j] / np.log2(2 + rank) for rank, j in enumerate(order[:k]))
+                for order in (top, sorted(range(n_candidates), key=lambda j: -gains[j]))
+            ]
             assert found[f"ndcg@{k}"][i] == pytest.approx(dcg[0] / dcg[1], abs=1e-6)
         assert found["lin@1"][i] == pytest.approx(gains[top[0]])
 

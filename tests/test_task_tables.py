@@ -32,9 +32,14 @@ def results(full, tmp_path_factory):
 
 def test_localisation_stands_beside_the_centre_and_the_masks_share():
     values = {
-        "pixel_ap_similarity": 0.2, "pixel_ap_contrast": 0.3, "pixel_ap_salience": 0.1, "pixel_ap_centre": 0.25,
-        "mask_share": 0.05, "n_images": 16, "n_queries": 56,
-    }  # fmt: skip
+        "pixel_ap_similarity": 0.2,
+        "pixel_ap_contrast": 0.3,
+        "pixel_ap_salience": 0.1,
+        "pixel_ap_centre": 0.25,
+        "mask_share": 0.05,
+        "n_images": 16,
+        "n_queries": 56,
+    }
     rows = [
         (
             "open",
@@ -115,9 +120,12 @@ def test_matching_has_chance_and_sizes(results):
 def test_a_source_without_what_a_task_asks_for_is_said():
     empty = pd.DataFrame(columns=["source", "method", "task", "dataset", "metric", "seed", "n_train", "value"])
     tables = [
-        task_tables.zero_shot_table(empty), task_tables.zero_shot_table(empty, own_classes=True),
-        task_tables.prompt_table(empty), task_tables.calibration_table(empty), task_tables.probe_table(empty, [1.0]),
+        task_tables.zero_shot_table(empty),
+        task_tables.zero_shot_table(empty, own_classes=True),
+        task_tables.prompt_table(empty),
+        task_tables.calibration_table(empty),
+        task_tables.probe_table(empty, [1.0]),
         task_tables.matching_table(empty),
-    ]  # fmt: skip
+    ]
     said = [table["method"].tolist() for table in tables]
     assert all(len(own) == 1 and own[0].startswith("this source has no ") for own in said)

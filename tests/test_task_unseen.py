@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Evaluation, load_params
+from phenolip_lib.core.params import load_params
+from phenolip_lib.core.sections import Evaluation
 from phenolip_lib.data.splits import leakage
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.tasks.retrieval import retrieval

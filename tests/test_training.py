@@ -214,10 +214,16 @@ def test_training_on_shards_needs_no_image_file(small, trained, tmp_path, frozen
     pairs["asserted"], pairs["templated"] = True, False
     shards.write(pairs, root, tmp_path / "shards", per_shard=5)
     p = small.with_overrides(
-        {"stage2.image_tower": "finetune", "stage2.shards": str(tmp_path / "shards"), "stage2.epochs": 2,
-         "stage2.frozen_epochs": frozen, "stage2.batch_size": 6, "training.loader_workers": 0,
-         "methods": dict.fromkeys(small.methods, {})}
-    )  # fmt: skip
+        {
+            "stage2.image_tower": "finetune",
+            "stage2.shards": str(tmp_path / "shards"),
+            "stage2.epochs": 2,
+            "stage2.frozen_epochs": frozen,
+            "stage2.batch_size": 6,
+            "training.loader_workers": 0,
+            "methods": dict.fromkeys(small.methods, {}),
+        }
+    )
 
     def train():
         data = inputs.prepare(p, pairs, root, load_towers("phenolip-tiny", 64, 256), encoder, texts, None)

@@ -76,10 +76,16 @@ def data(folder: Path, settings) -> inputs.TrainingData:
 
     texts = text_features(towers.text, pairs["caption"].tolist())
     return inputs.TrainingData(
-        pairs, folder, image_features(towers, pairs, folder), texts, unit(24), strings,
-        text_features(towers.text, list(WORDS)), unit(len(WORDS)),
+        pairs,
+        folder,
+        image_features(towers, pairs, folder),
+        texts,
+        unit(24),
+        strings,
+        text_features(towers.text, list(WORDS)),
+        unit(len(WORDS)),
         affinity.build(pairs["phenotypes"].tolist(), texts, None),
-    )  # fmt: skip
+    )
 
 
 def without_dropout(settings, seed, teacher=None):
@@ -116,9 +122,14 @@ def main(folder: str, out: str, overrides: str, *kill_at: str) -> None:
     t = settings.training
     with process_group(device, local_loss=t.local_loss, gather_with_grad=t.gather_with_grad) as group:
         model, history = stage2.train(
-            settings, data(folder, settings), None, seed=0, group=group, device=device,
+            settings,
+            data(folder, settings),
+            None,
+            seed=0,
+            group=group,
+            device=device,
             checkpoints=Checkpoints(out.with_suffix(".state")),
-        )  # fmt: skip
+        )
         if group.main:
             save_file({key: value.contiguous() for key, value in model.state_dict().items()}, out)
             history.to_json(out.with_suffix(".history.json"), double_precision=15)

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import PhenoKG as Settings
+from phenolip_lib.core.sections import PhenoKG as Settings
 from phenolip_lib.core.storage import digest
 from phenolip_lib.curation.steps import Ledger, Picture
 

@@ -21,10 +21,21 @@ COEFFICIENTS = Path(__file__).parent / "figure_type.json"
 SIDE = 192
 """Pictures are measured at this length of their longer side."""
 MEASURES = (
-    "bright_ground_share", "ground_is_white", "bright_ground_at_border", "exact_ground_share", "colours", "entropy",
-    "saturation", "mid_grey_share", "smoothness", "edge_share", "straight_edges", "long_lines", "text_components",
+    "bright_ground_share",
+    "ground_is_white",
+    "bright_ground_at_border",
+    "exact_ground_share",
+    "colours",
+    "entropy",
+    "saturation",
+    "mid_grey_share",
+    "smoothness",
+    "edge_share",
+    "straight_edges",
+    "long_lines",
+    "text_components",
     "flat_share",
-)  # fmt: skip
+)
 
 
 def figure_type(image: Image.Image) -> tuple[Literal["medical", "chart"], float]:

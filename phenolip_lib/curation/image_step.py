@@ -87,9 +87,11 @@ def _examine(one: dict, state: State) -> dict:
     parts, charts = [], []
     for letter, chunk, (left, top, right, bottom) in cut or [("", one["caption"], WHOLE)]:
         width, height = image.size
-        panel = image if not letter else image.crop(
-            (round(left * width), round(top * height), round(right * width), round(bottom * height))
-        )  # fmt: skip
+        panel = (
+            image
+            if not letter
+            else image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
+        )
         medical = figure_type(panel)[1] if settings.min_medical > 0 else 1.0
         if medical < settings.min_medical:
             charts.append(letter)

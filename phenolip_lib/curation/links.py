@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 
 from phenolip_lib.core.parallel import Pool, failure, map_batches
-from phenolip_lib.core.params import PhenoKG as Settings
+from phenolip_lib.core.sections import PhenoKG as Settings
 from phenolip_lib.curation.steps import Ledger, Picture
 from phenolip_lib.curation.visibility import filter_visible
 from phenolip_lib.ontology.ontology import Ontology

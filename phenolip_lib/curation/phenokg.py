@@ -11,7 +11,7 @@ import pandera.pandas as pa
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.parallel import Pool
-from phenolip_lib.core.params import PhenoKG as Settings
+from phenolip_lib.core.sections import PhenoKG as Settings
 from phenolip_lib.core.storage import write_parquet
 from phenolip_lib.curation import clusters, links
 from phenolip_lib.curation import steps as curation

@@ -17,8 +17,8 @@ import pandas as pd
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.parallel import Pool, failure, map_batches
-from phenolip_lib.core.params import PhenoKG as Settings
 from phenolip_lib.core.runtime import log
+from phenolip_lib.core.sections import PhenoKG as Settings
 from phenolip_lib.core.storage import digest
 from phenolip_lib.core.union_find import UnionFind
 from phenolip_lib.curation import image_step

@@ -42,10 +42,22 @@ MAX_ARRAY = 256 << 20
 
 _CONTAINER = re.compile(r"(.+?\.(?:tar|tar\.gz|tgz|zip|npz))::(.+)", re.IGNORECASE | re.DOTALL)
 DAMAGED = (
-    UnidentifiedImageError, OSError, EOFError, ValueError, SyntaxError, RuntimeError, NotImplementedError,
-    struct.error, zlib.error, zipfile.BadZipFile, tarfile.TarError, tokenize.TokenError,
-    TypeError, LookupError, OverflowError,
-)  # fmt: skip
+    UnidentifiedImageError,
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    tokenize.TokenError,
+    TypeError,
+    LookupError,
+    OverflowError,
+)
 """What readers raise on damaged files; Pillow's TIFF reader the last three, on tags of the wrong type."""
 
 

@@ -129,9 +129,16 @@ def _duplicates(pairs: pd.DataFrame, root: Path, quarantine: pd.DataFrame) -> pd
     found = own.assign(original=original)[original.isin(kept.index).to_numpy()]
     return pd.DataFrame(
         {
-            "pair_id": found["record_id"], "record_id": found["record_id"], "dataset": idrid.NAME,
-            "modality": found["original"].map(kept["modality"]), "image": found["record_id"].map(images),
-            "left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0,
-            "group": found["original"].map(kept["group"]), "split": found["original"].map(kept["split"]),
+            "pair_id": found["record_id"],
+            "record_id": found["record_id"],
+            "dataset": idrid.NAME,
+            "modality": found["original"].map(kept["modality"]),
+            "image": found["record_id"].map(images),
+            "left": 0.0,
+            "top": 0.0,
+            "right": 1.0,
+            "bottom": 1.0,
+            "group": found["original"].map(kept["group"]),
+            "split": found["original"].map(kept["split"]),
         }
-    )[COLUMNS]  # fmt: skip
+    )[COLUMNS]

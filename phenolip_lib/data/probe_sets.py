@@ -21,8 +21,8 @@ from pathlib import Path
 import pandas as pd
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Splits
 from phenolip_lib.core.runtime import log
+from phenolip_lib.core.sections import Splits
 from phenolip_lib.data.images import read_image
 from phenolip_lib.data.sources import chula
 from phenolip_lib.data.sources.files import need, read_table, stems
@@ -130,8 +130,14 @@ def rsna(root: Path, seed: int = 0) -> pd.DataFrame:
         log.warning("rsna: %d of %d radiographs are absent", (~there).sum(), len(there))
     table = table[there].sort_values("patientId")
     table = table.assign(
-        pair_id=RSNA + "/" + table["patientId"], image=f"{RSNA}/stage_2_train_images/" + table["patientId"].map(files),
-        left=0.0, top=0.0, right=1.0, bottom=1.0, class_name=table["class"], group=RSNA + "/" + table["patientId"],
-    ).reset_index(drop=True)  # fmt: skip
+        pair_id=RSNA + "/" + table["patientId"],
+        image=f"{RSNA}/stage_2_train_images/" + table["patientId"].map(files),
+        left=0.0,
+        top=0.0,
+        right=1.0,
+        bottom=1.0,
+        class_name=table["class"],
+        group=RSNA + "/" + table["patientId"],
+    ).reset_index(drop=True)
     split = assign_splits(table["group"], pd.Series("", index=table.index), SHARES, seed)
     return table.assign(split=split)[COLUMNS]

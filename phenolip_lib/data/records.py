@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-MODALITIES = (
-    "dermatology",
-    "pathology",
-    "radiology",
-    "hematology",
-    "histology",
-    "ophthalmology",
-    "face",
-    "other",
-)
+MODALITIES = ("dermatology", "pathology", "radiology", "hematology", "histology", "ophthalmology", "face", "other")
 """The image domains of the published zero-shot table, facial photographs, and what a source cannot tell."""
 
 

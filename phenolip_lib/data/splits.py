@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Splits
+from phenolip_lib.core.sections import Splits
 from phenolip_lib.core.union_find import UnionFind
 
 SPLITS = ("train", "val", "test")
@@ -111,9 +111,12 @@ def _balanced(sizes: pd.DataFrame, groups: pd.Series, phenotypes: pd.Series, sha
 
 
 def _complete(
-    chosen: np.ndarray, members: dict[str, dict[int, int]], of_group: list[list[str]], n_records: np.ndarray,
-    share: np.ndarray
-) -> None:  # fmt: skip
+    chosen: np.ndarray,
+    members: dict[str, dict[int, int]],
+    of_group: list[list[str]],
+    n_records: np.ndarray,
+    share: np.ndarray,
+) -> None:
     """Move a group of each phenotype that train or test lacks, unless another would lose its last one."""
     train, val, test = range(3)
     present = {hpo_id: np.bincount(chosen[list(own)], minlength=3) for hpo_id, own in members.items()}
@@ -163,13 +166,18 @@ def phenotype_balance(table: pd.DataFrame, share: float) -> pd.DataFrame:
     parts = [(name, found[found["bucket"] == name]) for name in ("3-4", "5-19", "20+")] + [("all", found)]
     return pd.DataFrame(
         [
-            (name, len(part), round(part["deviation"].mean(), 4), int(part["in_train"].sum()),
-             int(part["in_test"].sum()))
+            (
+                name,
+                len(part),
+                round(part["deviation"].mean(), 4),
+                int(part["in_train"].sum()),
+                int(part["in_test"].sum()),
+            )
             for name, part in parts
             if len(part)
         ],
         columns=["groups", "phenotypes", "mean_deviation", "in_train", "in_test"],
-    )  # fmt: skip
+    )
 
 
 # --- what stays together --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Evaluation as Settings
+from phenolip_lib.core.sections import Evaluation as Settings
 from phenolip_lib.data.records import MODALITIES
 from phenolip_lib.evaluation.metrics import incidence
 from phenolip_lib.evaluation.relations import Relations

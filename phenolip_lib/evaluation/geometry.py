@@ -149,11 +149,19 @@ def neighbour_limits(around: Surroundings, k: int = 10) -> list[dict]:
     path, lin = (list(_others(around, table, table)) for table in (around.path, around.lin))
     common = {"terms": len(around.terms)}
     return [
-        {"encoder": "random", "path": float(np.mean([own.mean() for own, _ in path])),
-         "lin": float(np.mean([own.mean() for own, _ in lin]))} | common,
-        {"encoder": "best possible", "path": float(np.mean([np.sort(own)[:k].mean() for own, _ in path])),
-         "lin": float(np.mean([np.sort(own)[-k:].mean() for own, _ in lin]))} | common,
-    ]  # fmt: skip
+        {
+            "encoder": "random",
+            "path": float(np.mean([own.mean() for own, _ in path])),
+            "lin": float(np.mean([own.mean() for own, _ in lin])),
+        }
+        | common,
+        {
+            "encoder": "best possible",
+            "path": float(np.mean([np.sort(own)[:k].mean() for own, _ in path])),
+            "lin": float(np.mean([np.sort(own)[-k:].mean() for own, _ in lin])),
+        }
+        | common,
+    ]
 
 
 def _others(around: Surroundings, scores: np.ndarray, distance: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:

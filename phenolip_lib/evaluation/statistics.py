@@ -98,9 +98,12 @@ def _mean_over_seeds(outcomes: pd.DataFrame) -> pd.DataFrame:
     keys = ["method", *SCORE, "query"]
     found = outcomes.groupby(keys, sort=True, observed=True)
     table = found.agg(
-        group=("group", "first"), last=("group", "last"), value=("value", "mean"), n=("seed", "size"),
+        group=("group", "first"),
+        last=("group", "last"),
+        value=("value", "mean"),
+        n=("seed", "size"),
         own=("seed", "nunique"),
-    ).reset_index()  # fmt: skip
+    ).reset_index()
     seeds = table.groupby(["method", *SCORE], observed=True)["own"].transform("max")
     for wrong, what in (
         (table["n"] != table["own"], "is given twice for one seed"),

@@ -95,10 +95,17 @@ def _teacher(params: Params, onto: Ontology, paths: Paths) -> KnowledgeEncoder:
 
 def _rebuilt(params: Params, source: str, onto: Ontology, paths: Paths) -> pd.DataFrame:
     """The pairs of these parameters, built once."""
-    folder = paths.cache / "ablated-pairs" / digest(
-        source, onto.content, params.fingerprint("phenokg", "open"), code_digest(phenokg.__name__),
-        *(sha256_file(paths.phenokg(source) / f"{name}.parquet") for name in ("pairs", "quarantine")),
-    )  # fmt: skip
+    folder = (
+        paths.cache
+        / "ablated-pairs"
+        / digest(
+            source,
+            onto.content,
+            params.fingerprint("phenokg", "open"),
+            code_digest(phenokg.__name__),
+            *(sha256_file(paths.phenokg(source) / f"{name}.parquet") for name in ("pairs", "quarantine")),
+        )
+    )
 
     def build() -> pd.DataFrame:
         root = paths.data(source)

@@ -105,12 +105,7 @@ INSIDE = ("localisation",)
 
 
 def evaluate(
-    experiment: Experiment,
-    student: Student,
-    method: str,
-    seed: int,
-    folder: Path,
-    tasks: Sequence[str] = tuple(TASKS),
+    experiment: Experiment, student: Student, method: str, seed: int, folder: Path, tasks: Sequence[str] = tuple(TASKS)
 ) -> None:
     """`evaluate_embedded` of a model of ours."""
     case = Case(experiment, experiment.embed(student), float(student.logit_scale.exp()), student)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,10 +29,10 @@ from phenolip_lib.evaluation.metrics import alignment, uniformity
 from phenolip_lib.evaluation.tasks.retrieval import retrieval
 from phenolip_lib.models import heatmaps
 from phenolip_lib.models.embedded import Embedded
-from phenolip_lib.models.features import cached, image_features, load_pixels, text_features
+from phenolip_lib.models.features import image_features, load_pixels, text_features
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.models.student import Student, load_student, save_student
-from phenolip_lib.models.towers import TwoTowers, load_towers
+from phenolip_lib.models.towers import load_towers
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.training import distributed, inputs, stage2, subset
 from phenolip_lib.training.checkpoints import Checkpoints
@@ -118,9 +119,15 @@ class Experiment:
         attributes = read_parquet(self.paths.stage1 / "texts.parquet")
         with self.group.main_first():
             return inputs.prepare(
-                self.params, self.pairs, self.paths.data(self.source), towers, self.teacher, attributes,
-                self.paths.cache, self.onto,
-            )  # fmt: skip
+                self.params,
+                self.pairs,
+                self.paths.data(self.source),
+                towers,
+                self.teacher,
+                attributes,
+                self.paths.cache,
+                self.onto,
+            )
 
     def side_by_side(self, work: Callable, jobs: Sequence, what: str) -> Iterator:
         """``work(experiment, job)`` of all jobs in order, in ``runtime.workers`` processes on a CPU."""
@@ -140,10 +147,7 @@ class Experiment:
                 features = self.data.onto_texts[[known[text] for text in old]]
                 kept.update(zip(old, model.embed_texts(features), strict=True))
             if new:
-                features = text_features(
-                    model.towers.text, new, workers=self.params.runtime.workers,
-                    device=model.logit_scale.device, cache=None if tuned else self.paths.cache,
-                )  # fmt: skip
+                features = text_features(model.towers.text, new, **self._options(model, tuned))
                 kept.update(zip(new, model.embed_texts(features), strict=True))
             return np.stack([kept[text] for text in texts])
 
@@ -157,8 +161,14 @@ class Experiment:
     def save(self, folder: Path, name: str, student: Student, method: str, seed: int) -> None:
         """Save a student with what it was made of beside its weights."""
         e = self.params.encoders
-        facts = {"student": e.student, "method": method, "seed": seed, "image_size": e.image_size,
-                 "context_length": e.context_length, "stage2": self.params.stage2.model_dump()}  # fmt: skip
+        facts = {
+            "student": e.student,
+            "method": method,
+            "seed": seed,
+            "image_size": e.image_size,
+            "context_length": e.context_length,
+            "stage2": self.params.stage2.model_dump(),
+        }
         save_student(folder, name, student, facts)
 
     def trained(self, name: str, seed: int) -> Student:
@@ -180,15 +190,13 @@ class Experiment:
         return Embedded(model.embed_images(images), model.embed_texts(texts), self._texts(model), self._pictures(model))
 
     def _pictures(self, model: Student) -> Callable[[pd.DataFrame], np.ndarray]:
-        tuned = self.params.stage2.image_tower == "finetune"
+        root, options = self.paths.data(self.source), self._options(model, self.params.stage2.image_tower == "finetune")
+        return lambda table: model.embed_images(image_features(model.towers, table, root, **options))
 
-        def pictures(table: pd.DataFrame) -> np.ndarray:
-            return model.embed_images(image_features(
-                model.towers, table, self.paths.data(self.source), device=model.logit_scale.device,
-                workers=self.params.runtime.workers, cache=None if tuned else self.paths.cache,
-            ))  # fmt: skip
-
-        return pictures
+    def _options(self, model: Student, tuned: bool) -> dict[str, Any]:
+        """Of the features of a tower: where they are computed and, unless it trains, kept."""
+        cache = None if tuned else self.paths.cache
+        return {"device": model.logit_scale.device, "workers": self.params.runtime.workers, "cache": cache}
 
     def train(self, name: str, seed: int, curves: Path | None = None) -> tuple[Student, pd.DataFrame]:
         """Train with one seed under the name that log and curves give it, recording validation numbers.
@@ -210,9 +218,17 @@ class Experiment:
 
         run = Checkpoints(self.run_folder(name, seed))
         return stage2.train(
-            self.params, self.data, self.teacher, seed, validate, group=self.group, device=self.device,
-            title=f"{self.source} {name} seed {seed}", checkpoints=run, curves=curves,
-        )  # fmt: skip
+            self.params,
+            self.data,
+            self.teacher,
+            seed,
+            validate,
+            group=self.group,
+            device=self.device,
+            title=f"{self.source} {name} seed {seed}",
+            checkpoints=run,
+            curves=curves,
+        )
 
     @shared
     def bench(self) -> Benchmark:
@@ -253,7 +269,7 @@ class Experiment:
             return heatmaps.feature_maps(towers, pixels(), self.device)
         if (towers.fingerprint, side) not in maps:
             maps.clear()
-            maps[towers.fingerprint, side] = frozen_maps(towers, pixels(), self.device, self.paths.cache)
+            maps[towers.fingerprint, side] = heatmaps.frozen_maps(towers, pixels(), self.device, self.paths.cache)
         return maps[towers.fingerprint, side]
 
     def run_folder(self, name: str, seed: int) -> Path:
@@ -288,11 +304,3 @@ def _opened(
     """The experiment once more, in another process."""
     runtime.configure(params.runtime.threads)
     return Experiment(params, source, Paths(root), teacher, None, *pairs)
-
-
-def frozen_maps(towers: TwoTowers, pixels: torch.Tensor, device: torch.device, cache: Path) -> torch.Tensor:
-    """`heatmaps.feature_maps` of a tower that does not train, from the cache."""
-    key = digest("maps", towers.fingerprint, digest_arrays(pixels.numpy()), device.type, code_digest(heatmaps.__name__))
-    flat = cached(cache, key, len(pixels), lambda: heatmaps.feature_maps(towers, pixels, device).flatten(1).numpy())
-    side = round((flat.shape[1] / towers.model.visual.trunk.num_features) ** 0.5)  # cells of a square picture
-    return torch.from_numpy(flat).unflatten(1, (-1, side, side))

@@ -129,13 +129,9 @@ class Graph:
             ):
                 found = sorted(edges[there][edges[here] == node].unique())
                 if found:
-                    names = self.nodes[category].set_index("node_id")["name"].loc[found]
-                    parts.append(
-                        pd.DataFrame({"predicate": predicate, "direction": direction, "node_id": found,
-                                      "category": category, "name": names.to_numpy()})
-                    )  # fmt: skip
-        columns = ["predicate", "direction", "node_id", "category", "name"]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+                    names = self.nodes[category].set_index("node_id")["name"]
+                    parts += [(predicate, direction, other, category, names[other]) for other in found]
+        return pd.DataFrame(parts, columns=["predicate", "direction", "node_id", "category", "name"])
 
     @cached_property
     def image_counts(self) -> pd.DataFrame:
@@ -165,9 +161,15 @@ class Graph:
         for top in sorted(self.onto.children.get(PHENOTYPIC_ABNORMALITY, ())):
             branch = counts.loc[sorted(self.onto.descendants(top))]
             rows.append(
-                (top, self.onto[top].name, len(branch), int((branch["own"] > 0).sum()),
-                 int((branch["images"] > 0).sum()), *counts.loc[top])
-            )  # fmt: skip
+                (
+                    top,
+                    self.onto[top].name,
+                    len(branch),
+                    int((branch["own"] > 0).sum()),
+                    int((branch["images"] > 0).sum()),
+                    *counts.loc[top],
+                )
+            )
         columns = ["hpo_id", "system", "phenotypes", "covered", "covered_below", "own_images", "images"]
         table = pd.DataFrame(rows, columns=columns)
         return table.sort_values(["images", "hpo_id"], ascending=[False, True]).reset_index(drop=True)
@@ -253,8 +255,12 @@ def build_graph(pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology) -> 
 
     nodes = {
         "phenotype": pd.DataFrame(
-            {"node_id": terms["hpo_id"], "name": terms["name"], "definition": terms["definition"],
-             "synonyms": pd.Series([list(onto[h].synonyms) for h in terms["hpo_id"]], terms.index, object)}
+            {
+                "node_id": terms["hpo_id"],
+                "name": terms["name"],
+                "definition": terms["definition"],
+                "synonyms": pd.Series([list(onto[h].synonyms) for h in terms["hpo_id"]], terms.index, object),
+            }
         ),
         "image": pd.DataFrame({"node_id": image, "name": pairs["pair_id"], "file": pairs["image"]}).join(
             pairs[["left", "top", "right", "bottom", "modality", "split", "licence", "url"]]
@@ -263,10 +269,11 @@ def build_graph(pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology) -> 
             {"node_id": caption, "name": pairs["pair_id"], "text": pairs["caption"], "templated": pairs["templated"]}
         ),
         "group": _groups(group, pairs),
-        "disease": annotated.rename(columns={"disease_id": "node_id", "disease": "name"})[["node_id", "name"]]
+        "disease": annotated[["disease_id", "disease"]]
+        .set_axis(["node_id", "name"], axis=1)
         .drop_duplicates("node_id"),
         "source": pd.DataFrame({"node_id": source, "name": pairs["dataset"]}).drop_duplicates(),
-    }  # fmt: skip
+    }
     edges = {
         "is_a": isa[isa["subject"].isin(ancestry)],
         "shows": shows,
@@ -274,9 +281,8 @@ def build_graph(pairs: pd.DataFrame, mentions: pd.DataFrame, onto: Ontology) -> 
         "mentions": spans,
         "part_of": pd.DataFrame({"subject": image, "object": group}),
         "from_source": pd.DataFrame({"subject": image, "object": source}),
-        "has_phenotype": annotated.rename(columns={"disease_id": "subject", "hpo_id": "object"})[["subject", "object"]]
-        .drop_duplicates(),
-    }  # fmt: skip
+        "has_phenotype": annotated[["disease_id", "hpo_id"]].set_axis(["subject", "object"], axis=1).drop_duplicates(),
+    }
     keys = {name: ["subject", "object", *(("field", "start", "end") if name == "mentions" else ())] for name in edges}
     return Graph(
         {name: table.sort_values("node_id").reset_index(drop=True) for name, table in nodes.items()},

@@ -30,12 +30,7 @@ def _edge(**columns: pa.Column) -> pa.DataFrameSchema:
 
 
 NODES = {
-    "phenotype": _node(
-        "HP:",
-        name=pa.Column(str),
-        definition=pa.Column(str),
-        synonyms=pa.Column(object),
-    ),
+    "phenotype": _node("HP:", name=pa.Column(str), definition=pa.Column(str), synonyms=pa.Column(object)),
     "image": _node(
         "phenolip:image/",
         name=pa.Column(str),

@@ -39,9 +39,12 @@ def student_preprocess(student: Student) -> dict[str, Any]:
     """open_clip's ``preprocess_cfg`` of what the student saw."""
     towers = student.towers
     return {
-        "size": [towers.image_size] * 2, "mode": "RGB", "mean": list(towers.mean), "std": list(towers.std),
+        "size": [towers.image_size] * 2,
+        "mode": "RGB",
+        "mean": list(towers.mean),
+        "std": list(towers.std),
         **towers.fit._asdict(),
-    }  # fmt: skip
+    }
 
 
 def save_open_clip(student: Student, folder: Path, repo_id: str | None = None, card: str = "") -> None:
@@ -122,8 +125,12 @@ def save_sentence_transformers(encoder: KnowledgeEncoder, folder: Path, card: st
         pooling = {"word_embedding_dimension": tower.width, "pooling_mode_mean_tokens": True}
         write_json(temporary / "1_Pooling" / "config.json", pooling)
         for (path, _), (weight, bias, activation) in zip(modules[2:-1], layers, strict=True):
-            config = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": bias is not None,
-                      "activation_function": activation}  # fmt: skip
+            config = {
+                "in_features": weight.shape[1],
+                "out_features": weight.shape[0],
+                "bias": bias is not None,
+                "activation_function": activation,
+            }
             write_json(temporary / path / "config.json", config)
             tensors = {"linear.weight": weight} | ({} if bias is None else {"linear.bias": bias})
             _write_tensors(temporary / path / "model.safetensors", tensors)

@@ -17,13 +17,17 @@ trained to be compared with texts, and the gradient map does not exist.
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.storage import digest, digest_arrays
+from phenolip_lib.models.features import cached
 from phenolip_lib.models.preprocess import Fit
 from phenolip_lib.models.student import Student
 from phenolip_lib.models.towers import TwoTowers
@@ -156,8 +160,9 @@ def peaks(heat: np.ndarray, size: tuple[int, int], fit: Fit) -> list[tuple[float
     points = []
     for row, column in np.argwhere(heat == heat.max()):
         y, x = (2 * row + 1) / rows - 1, (2 * column + 1) / columns - 1
-        points.append(tuple(float((u / half + 1) / 2 * n - 0.5) for u, half, n in ((y, half_y, size[0]),
-                                                                                  (x, half_x, size[1]))))  # fmt: skip
+        points.append(
+            tuple(float((u / half + 1) / 2 * n - 0.5) for u, half, n in ((y, half_y, size[0]), (x, half_x, size[1])))
+        )
     return points
 
 
@@ -168,3 +173,11 @@ def _half_widths(size: tuple[int, int], fit: Fit) -> tuple[float, float]:
         return 1.0, 1.0
     reference = min(size) if fit.resize_mode == "shortest" else max(size)
     return width / reference, height / reference
+
+
+def frozen_maps(towers: TwoTowers, pixels: torch.Tensor, device: torch.device, cache: Path) -> torch.Tensor:
+    """`feature_maps` of a tower that does not train, from the cache."""
+    key = digest("maps", towers.fingerprint, digest_arrays(pixels.numpy()), device.type, code_digest(__name__))
+    flat = cached(cache, key, len(pixels), lambda: feature_maps(towers, pixels, device).flatten(1).numpy())
+    side = round((flat.shape[1] / towers.model.visual.trunk.num_features) ** 0.5)  # cells of a square picture
+    return torch.from_numpy(flat).unflatten(1, (-1, side, side))

@@ -193,14 +193,21 @@ class LocalModel:
         texts: list[str | Unanswered] = []
         for start in range(0, len(prompts), self.batch_size):
             batch = tokenizer(
-                prompts[start : start + self.batch_size], padding=True, truncation=True, max_length=longest,
-                return_tensors="pt", add_special_tokens=not tokenizer.chat_template,
-            ).to(model.device)  # fmt: skip
+                prompts[start : start + self.batch_size],
+                padding=True,
+                truncation=True,
+                max_length=longest,
+                return_tensors="pt",
+                add_special_tokens=not tokenizer.chat_template,
+            ).to(model.device)
             try:
                 tokens = model.generate(
-                    input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False,
-                    max_new_tokens=self.max_new_tokens, pad_token_id=tokenizer.pad_token_id,
-                )  # fmt: skip
+                    input_ids=batch["input_ids"],
+                    attention_mask=batch["attention_mask"],
+                    do_sample=False,
+                    max_new_tokens=self.max_new_tokens,
+                    pad_token_id=tokenizer.pad_token_id,
+                )
             except torch.OutOfMemoryError:
                 raise PhenoLIPError(
                     f"{self.name}: out of GPU memory with {len(batch['input_ids'])} prompts of "

@@ -60,9 +60,14 @@ class PhenoLIP:
     """
 
     def __init__(
-        self, towers: TwoTowers, preprocess: dict[str, Any], logit_scale: float, logit_bias: float | None,
-        ontology: Ontology | None, device: torch.device,
-    ) -> None:  # fmt: skip
+        self,
+        towers: TwoTowers,
+        preprocess: dict[str, Any],
+        logit_scale: float,
+        logit_bias: float | None,
+        ontology: Ontology | None,
+        device: torch.device,
+    ) -> None:
         self.towers, self.preprocess_cfg = towers, preprocess
         self.logit_scale, self.logit_bias = logit_scale, logit_bias
         self.ontology, self.device = ontology, device
@@ -93,15 +98,13 @@ class PhenoLIP:
                 name = f"local-dir:{path}"
                 _refuse_pickles(path)
             towers = load_towers(name, 224, 1 << 20)
-            bias = towers.model.logit_bias
-            return cls(
-                towers, towers.config["preprocess_cfg"], towers.model.logit_scale.exp().item(),
-                None if bias is None else bias.item(), ontology, torch_device,
-            )  # fmt: skip
-        student, _ = read_student(path)
-        bias = student.logit_bias.item() or None
-        scale = student.logit_scale.exp().item()
-        return cls(student.towers, student_preprocess(student), scale, bias, ontology, torch_device)
+            scale, bias = towers.model.logit_scale, towers.model.logit_bias
+            bias, preprocess = None if bias is None else bias.item(), towers.config["preprocess_cfg"]
+        else:
+            student, _ = read_student(path)
+            towers, scale, preprocess = student.towers, student.logit_scale, student_preprocess(student)
+            bias = student.logit_bias.item() or None
+        return cls(towers, preprocess, scale.exp().item(), bias, ontology, torch_device)
 
     @property
     def embed_dim(self) -> int:

@@ -199,17 +199,20 @@ def _load_config(name: str, image_size: int, context_length: int) -> TwoTowers:
     model_cfg = {"embed_dim": config["embed_dim"], "vision_cfg": vision_cfg, "text_cfg": text_cfg}
     preprocess = open_clip.transform.merge_preprocess_dict(open_clip.transform.PreprocessCfg(), preprocess)
     return _assemble(
-        model, tokenizer, open_clip.tokenizer.get_clean_fn("whitespace"), text_cfg["context_length"],
-        vision_cfg["image_size"], digest(name, config, image_size), digest(weights.get("text") or name),
+        model,
+        tokenizer,
+        open_clip.tokenizer.get_clean_fn("whitespace"),
+        text_cfg["context_length"],
+        vision_cfg["image_size"],
+        digest(name, config, image_size),
+        digest(weights.get("text") or name),
         {"model_cfg": model_cfg, "preprocess_cfg": preprocess},
-    )  # fmt: skip
+    )
 
 
 def _load_checkpoint(name: str, context_length: int) -> TwoTowers:
-    if (
-        name.startswith("local-dir:")
-        and not (Path(name.removeprefix("local-dir:")) / "open_clip_config.json").is_file()
-    ):
+    folder = Path(name.removeprefix("local-dir:"))
+    if name.startswith("local-dir:") and not (folder / "open_clip_config.json").is_file():
         raise PhenoLIPError(f"{name}: the folder has no open_clip_config.json")
     try:
         config = _checkpoint_config(name)
@@ -229,10 +232,15 @@ def _load_checkpoint(name: str, context_length: int) -> TwoTowers:
     limit = min(context_length, tokenizer.context_length)
     weights = digest({key: float(value.double().sum()) for key, value in model.state_dict().items()})
     return _assemble(
-        model, tokenizer.tokenizer, tokenizer.clean_fn, limit, size if isinstance(size, int) else size[0],
-        digest(name, weights, preprocess), digest(name, weights, "text"),
+        model,
+        tokenizer.tokenizer,
+        tokenizer.clean_fn,
+        limit,
+        size if isinstance(size, int) else size[0],
+        digest(name, weights, preprocess),
+        digest(name, weights, "text"),
         {"model_cfg": config, "preprocess_cfg": preprocess},
-    )  # fmt: skip
+    )
 
 
 def _checkpoint_config(name: str) -> dict[str, Any]:

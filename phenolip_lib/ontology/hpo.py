@@ -20,7 +20,7 @@ import pandas as pd
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.kept import kept
-from phenolip_lib.core.params import Hpo
+from phenolip_lib.core.sections import Hpo
 from phenolip_lib.core.storage import atomic_path, digest, is_full, sha256_file
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, ROOT, Ontology
 

@@ -69,9 +69,9 @@ class Term:
 
     def _repr_html_(self) -> str:
         """A table for notebooks; what is empty is left out."""
-        rows = {"id": self.hpo_id, "name": self.name, "definition": self.definition, "comment": self.comment,
-                "synonyms": "; ".join(self.synonyms), "elsewhere": ", ".join(self.xrefs),
-                "old ids": ", ".join(self.alternative_ids)}  # fmt: skip
+        rows = {"id": self.hpo_id, "name": self.name, "definition": self.definition, "comment": self.comment}
+        lists = {"synonyms": self.synonyms, "elsewhere": self.xrefs, "old ids": self.alternative_ids}
+        rows |= {key: ("; " if key == "synonyms" else ", ").join(texts) for key, texts in lists.items()}
         cells = "".join(f"<tr><th>{key}</th><td>{escape(text)}</td></tr>" for key, text in rows.items() if text)
         return f"<table>{cells}</table>"
 

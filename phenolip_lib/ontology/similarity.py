@@ -121,11 +121,7 @@ def _members(onto: Ontology, sets: Sequence[Iterable[str]]) -> csr_matrix:
 
 
 def sim_gic(
-    onto: Ontology,
-    rows: Sequence[Iterable[str]],
-    columns: Sequence[Iterable[str]],
-    *,
-    ic: np.ndarray | None = None,
+    onto: Ontology, rows: Sequence[Iterable[str]], columns: Sequence[Iterable[str]], *, ic: np.ndarray | None = None
 ) -> np.ndarray:
     """simGIC of sets of terms (Pesquita et al. 2008), shape ``(len(rows), len(columns))``, in [0, 1].
 

@@ -110,10 +110,12 @@ def build(
     if missing := sorted(set(phenotypes()["hpo_id"]) - set(names)):
         raise PhenoLIPError(f"the atlas draws {missing[0]}, which the ontology does not name; use the packaged release")
     mix = {
-        "subjects_per_finding": subjects_per_finding, "compound_share": compound_share,
-        "duplicate_share": duplicate_share, "normal_share": normal_share,
+        "subjects_per_finding": subjects_per_finding,
+        "compound_share": compound_share,
+        "duplicate_share": duplicate_share,
+        "normal_share": normal_share,
         "second_finding_share": second_finding_share,
-    }  # fmt: skip
+    }
     plans = plan_figures(DOMAINS, np.random.default_rng([seed, 0]), **mix)
     with atomic_folder(Path(out)) as folder:
         (folder / "images").mkdir()
@@ -213,10 +215,16 @@ def _write_tables(folder: Path, drawn: list[Drawn]) -> Counts:
 def _figure_rows(drawn: list[Drawn]) -> Iterator[dict]:
     for d in drawn:
         yield {
-            "figure_id": d.plan.figure_id, "article_id": d.plan.article_id, "image": f"images/{d.plan.figure_id}.png",
-            "modality": d.plan.modality, "caption": d.caption, "compound": int(d.plan.compound),
-            "duplicate_of": d.plan.duplicate_of, "licence": LICENCE, "url": "",
-        }  # fmt: skip
+            "figure_id": d.plan.figure_id,
+            "article_id": d.plan.article_id,
+            "image": f"images/{d.plan.figure_id}.png",
+            "modality": d.plan.modality,
+            "caption": d.caption,
+            "compound": int(d.plan.compound),
+            "duplicate_of": d.plan.duplicate_of,
+            "licence": LICENCE,
+            "url": "",
+        }
 
 
 def _panel_rows(drawn: list[Drawn]) -> Iterator[dict]:
@@ -224,16 +232,23 @@ def _panel_rows(drawn: list[Drawn]) -> Iterator[dict]:
         for panel in d.panels:
             findings = sorted(panel.findings)
             yield {
-                "figure_id": d.plan.figure_id, "panel": panel.label,
-                **dict(zip(("x0", "y0", "x1", "y1"), panel.box, strict=True)), "findings": ";".join(findings),
-                "severities": ";".join(str(panel.findings[f]) for f in findings), "chunk": panel.chunk,
-            }  # fmt: skip
+                "figure_id": d.plan.figure_id,
+                "panel": panel.label,
+                **dict(zip(("x0", "y0", "x1", "y1"), panel.box, strict=True)),
+                "findings": ";".join(findings),
+                "severities": ";".join(str(panel.findings[f]) for f in findings),
+                "chunk": panel.chunk,
+            }
 
 
 def _mention_rows(drawn: list[Drawn]) -> Iterator[dict]:
     for d in drawn:
         for m in d.mentions:
             yield {
-                "figure_id": d.plan.figure_id, "start": m.start, "end": m.end, "hpo_id": m.hpo_id,
-                "negated": int(m.negated), "surface": d.caption[m.start : m.end],
-            }  # fmt: skip
+                "figure_id": d.plan.figure_id,
+                "start": m.start,
+                "end": m.end,
+                "hpo_id": m.hpo_id,
+                "negated": int(m.negated),
+                "surface": d.caption[m.start : m.end],
+            }

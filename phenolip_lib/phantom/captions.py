@@ -152,11 +152,15 @@ class _Story:
         view, person = _pick(rng, domain.views), _person(rng)
         known = _pick(rng, ("the proband", "the index case", "the patient", "a patient of our clinic"))
         self.fields = {
-            "view": view, "a_view": _with_article(view),
-            "person": person, "patient": known if rng.random() < 0.15 else person,
-            "months": str(rng.integers(2, 24)), "years": str(rng.integers(2, 12)),
-            "table": str(rng.integers(1, 4)), "power": str(rng.choice((100, 200, 400))),
-        }  # fmt: skip
+            "view": view,
+            "a_view": _with_article(view),
+            "person": person,
+            "patient": known if rng.random() < 0.15 else person,
+            "months": str(rng.integers(2, 24)),
+            "years": str(rng.integers(2, 12)),
+            "table": str(rng.integers(1, 4)),
+            "power": str(rng.choice((100, 200, 400))),
+        }
 
     def fill(self, frame: str, findings: Sequence[Piece] = ()) -> list[Piece]:
         pieces: list[Piece] = []

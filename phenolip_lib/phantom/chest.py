@@ -192,9 +192,17 @@ def attenuation(canvas, anatomy, rng):
         side = anatomy["elevated"]
         canvas.mark((liver > 0.5) & (side * (x - middle) > 0) & (y < anatomy["domes"][-side]), ELEVATION)
     return torso * (
-        0.54 - 0.36 * air + 0.10 * bone + 0.07 * heart * (1.0 - liver) + 0.09 * column * discs + 0.10 * liver
-        + 0.13 * shoulders - 0.07 * trachea - 0.16 * stomach + 0.006 * haze
-    )  # fmt: skip
+        0.54
+        - 0.36 * air
+        + 0.10 * bone
+        + 0.07 * heart * (1.0 - liver)
+        + 0.09 * column * discs
+        + 0.10 * liver
+        + 0.13 * shoulders
+        - 0.07 * trachea
+        - 0.16 * stomach
+        + 0.006 * haze
+    )
 
 
 def _curve(canvas, knots):

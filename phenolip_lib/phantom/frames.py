@@ -116,32 +116,49 @@ ASIDES = (
 """May close any caption."""
 TECHNIQUE = {
     "dermatology": (
-        "Clinical photograph in daylight.", "Cross-polarised light.", "Macro lens, ring flash.",
+        "Clinical photograph in daylight.",
+        "Cross-polarised light.",
+        "Macro lens, ring flash.",
         "Scale in millimetres.",
     ),
     "pathology": (
-        "Haematoxylin and eosin, original magnification ×{power}.", "Section thickness 4 µm.",
-        "Needle biopsy, formalin-fixed and paraffin-embedded.", "Whole-slide scan, ×{power}.", "Scale bar 50 µm.",
+        "Haematoxylin and eosin, original magnification ×{power}.",
+        "Section thickness 4 µm.",
+        "Needle biopsy, formalin-fixed and paraffin-embedded.",
+        "Whole-slide scan, ×{power}.",
+        "Scale bar 50 µm.",
     ),
     "radiology": (
-        "Computed radiography, standard projection.", "Standard exposure.", "Digital acquisition.",
+        "Computed radiography, standard projection.",
+        "Standard exposure.",
+        "Digital acquisition.",
         "The image was stored without compression.",
     ),
     "hematology": (
-        "May-Grünwald-Giemsa stain, original magnification ×1000.", "Wright-Giemsa stain.", "Oil immersion objective.",
-        "EDTA-anticoagulated venous sample.", "Area behind the feathered edge of the film.",
+        "May-Grünwald-Giemsa stain, original magnification ×1000.",
+        "Wright-Giemsa stain.",
+        "Oil immersion objective.",
+        "EDTA-anticoagulated venous sample.",
+        "Area behind the feathered edge of the film.",
     ),
     "histology": (
-        "Transverse cryosection.", "Frozen section, original magnification ×{power}.",
-        "Open biopsy of the vastus lateralis.", "Needle biopsy of the deltoid.", "Scale bar 100 µm.",
+        "Transverse cryosection.",
+        "Frozen section, original magnification ×{power}.",
+        "Open biopsy of the vastus lateralis.",
+        "Needle biopsy of the deltoid.",
+        "Scale bar 100 µm.",
     ),
     "ophthalmology": (
-        "Field of view 45 degrees.", "Non-mydriatic camera.", "Taken after instillation of tropicamide.",
+        "Field of view 45 degrees.",
+        "Non-mydriatic camera.",
+        "Taken after instillation of tropicamide.",
         "Flash intensity was kept constant.",
     ),
     "face": (
-        "Neutral background, diffuse light.", "Photograph taken at the clinic.", "Camera at eye level.",
+        "Neutral background, diffuse light.",
+        "Photograph taken at the clinic.",
+        "Camera at eye level.",
         "Cropped to the head.",
     ),
-}  # fmt: skip
+}
 LISTS = ("{first} and {last}", "{first} as well as {last}", "{first} together with {last}", "{first} and also {last}")

@@ -24,18 +24,24 @@ ENDOMYSIAL, TYPE1_PREDOMINANCE, TYPE2_ATROPHY, CORES = "HP:0100297", "HP:0003803
 # Optical densities (red, green, blue) of each tissue component in each stain.
 STAINS = {
     "haematoxylin-eosin": {
-        "fibre": (0.10, 0.52, 0.30), "connective": (0.07, 0.26, 0.14),
-        "nucleus": (1.00, 1.25, 0.45), "granule": (0.75, 0.95, 0.30),
+        "fibre": (0.10, 0.52, 0.30),
+        "connective": (0.07, 0.26, 0.14),
+        "nucleus": (1.00, 1.25, 0.45),
+        "granule": (0.75, 0.95, 0.30),
     },
     "trichrome": {
-        "fibre": (0.72, 0.34, 0.36), "connective": (0.42, 0.16, 0.30),
-        "nucleus": (0.75, 1.35, 0.75), "granule": (0.05, 1.25, 0.80),
+        "fibre": (0.72, 0.34, 0.36),
+        "connective": (0.42, 0.16, 0.30),
+        "nucleus": (0.75, 1.35, 0.75),
+        "granule": (0.05, 1.25, 0.80),
     },
     "NADH": {
-        "fibre": (0.95, 0.88, 0.30), "connective": (0.08, 0.08, 0.03),
-        "nucleus": (0.10, 0.10, 0.04), "granule": (0.80, 0.80, 0.30),
+        "fibre": (0.95, 0.88, 0.30),
+        "connective": (0.08, 0.08, 0.03),
+        "nucleus": (0.10, 0.10, 0.04),
+        "granule": (0.80, 0.80, 0.30),
     },
-}  # fmt: skip
+}
 STRUCTURAL = ("haematoxylin-eosin", "trichrome")
 SEEN_BY_STRUCTURE = (CENTRAL_NUCLEI, RAGGED_RED, NEMALINE, RIMMED, NECROSIS, SPLITTING)
 
@@ -300,5 +306,10 @@ def _cored(section, fibres, within, canvas, rng):
 
 
 LESIONS = {
-    SPLITTING: _split, RAGGED_RED: _ragged, NEMALINE: _rods, RIMMED: _vacuoles, NECROSIS: _necrotic, CORES: _cored,
-}  # fmt: skip
+    SPLITTING: _split,
+    RAGGED_RED: _ragged,
+    NEMALINE: _rods,
+    RIMMED: _vacuoles,
+    NECROSIS: _necrotic,
+    CORES: _cored,
+}

@@ -145,9 +145,12 @@ def draw(anatomy, rng, size):
         _calcium(canvas, anatomy["calcium"], rng, section)
 
     for amount, density in (
-        (section.eosin, EOSIN), (section.nuclei, HAEMATOXYLIN), (section.collagen, COLLAGEN),
-        (section.blood, BLOOD), (section.calcium, CALCIUM),
-    ):  # fmt: skip
+        (section.eosin, EOSIN),
+        (section.nuclei, HAEMATOXYLIN),
+        (section.collagen, COLLAGEN),
+        (section.blood, BLOOD),
+        (section.calcium, CALCIUM),
+    ):
         canvas.absorb(amount, np.array(density) * rng.uniform(0.82, 1.18) * rng.uniform(0.92, 1.08, 3))
     tilt_x, tilt_y = rng.uniform(-0.08, 0.08, 2)
     canvas.add(tilt_x * (canvas.x - 0.5) + tilt_y * (canvas.y - 0.5))
@@ -179,8 +182,11 @@ def _lobule(canvas, anatomy, rng, vein, grain):
     tone = rng.normal(1.0, 0.07, len(cells))[owner]
     section = Section(
         eosin=(1.0 - gap) * borders * tone * (1.0 + 0.10 * grain) + 0.08 * gap,
-        nuclei=np.zeros_like(gap), collagen=np.zeros_like(gap), blood=np.zeros_like(gap), calcium=np.zeros_like(gap),
-    )  # fmt: skip
+        nuclei=np.zeros_like(gap),
+        collagen=np.zeros_like(gap),
+        blood=np.zeros_like(gap),
+        calcium=np.zeros_like(gap),
+    )
     at = cells + rng.normal(0, 0.06, cells.shape) * pitch
     # A nucleus in the way of a sinusoid is not in the plane of the section.
     pixel = (at * canvas.size).astype(int).clip(0, canvas.size - 1)

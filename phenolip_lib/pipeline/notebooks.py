@@ -98,9 +98,15 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], root: Path
     try:
         with writing(output):
             papermill.execute_notebook(
-                str(notebook), str(output), parameters=parameters, kernel_name="python3", cwd=str(root),
-                progress_bar=sys.stderr.isatty(), stdout_file=sys.stdout, stderr_file=sys.stderr,
-            )  # fmt: skip
+                str(notebook),
+                str(output),
+                parameters=parameters,
+                kernel_name="python3",
+                cwd=str(root),
+                progress_bar=sys.stderr.isatty(),
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+            )
     except PapermillExecutionError as error:
         if error.ename in {kind.__name__ for kind in (PhenoLIPError, *PhenoLIPError.__subclasses__())}:
             raise PhenoLIPError(error.evalue) from None

@@ -118,8 +118,7 @@ def run_report(source: str, name: str, paths: Paths) -> None:
             cards = " Cards: [the data](DATASET_CARD.md), [the model](MODEL_CARD.md)."
         title = TITLES.get(source, source)
         write_text(
-            target / "README.md",
-            f"# {title}\n\nWritten by `dvc repro`; do not edit.{cards}\n\n" + "\n".join(sections),
+            target / "README.md", f"# {title}\n\nWritten by `dvc repro`; do not edit.{cards}\n\n" + "\n".join(sections)
         )
 
 

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Hpo, load_params
+from phenolip_lib.core.params import load_params
 from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.sections import Hpo
 from phenolip_lib.ontology.hpo import kept_release
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.recognition.embedding_linker import EmbeddingLinker

@@ -53,7 +53,7 @@ CUES = {
         demonstrated; presented; developed; there (is|was|are|were)""",
     "or": "or; nor",
     "and": "and",
-}  # fmt: skip
+}
 """Kinds of cues and their phrases; ``(a|b)`` stands for either."""
 
 _AFTER = re.compile(

@@ -32,11 +32,7 @@ class EmbeddingLinker:
     """
 
     def __init__(
-        self,
-        recognizer: Recognizer,
-        onto: Ontology,
-        embed: Callable[[Sequence[str]], np.ndarray],
-        threshold: float,
+        self, recognizer: Recognizer, onto: Ontology, embed: Callable[[Sequence[str]], np.ndarray], threshold: float
     ) -> None:
         self.recognizer, self.onto, self.embed, self.threshold = recognizer, onto, embed, threshold
         texts = by_name(onto)

@@ -19,8 +19,22 @@ _token = re.compile(r"[a-z0-9]+|[^\sa-z0-9]|\n")
 _ACCENTS = str.maketrans("àáâãäåçèéêëìíîïñòóôõöùúûüýÿ", "aaaaaaceeeeiiiinooooouuuuyy")
 _CONJUNCTIONS = {"and": AND, "or": OR, "nor": OR}
 _DASHES = ("-", "--", "–", "—")
-_PUNCTUATION = {".": BREAK, ";": BREAK, ":": BREAK, "!": BREAK, "?": BREAK, "(": BREAK, ")": BREAK, "[": BREAK,
-                "]": BREAK, ",": COMMA, "\n": COMMA, "/": OR, "&": AND, "+": SKIP}  # fmt: skip
+_PUNCTUATION = {
+    ".": BREAK,
+    ";": BREAK,
+    ":": BREAK,
+    "!": BREAK,
+    "?": BREAK,
+    "(": BREAK,
+    ")": BREAK,
+    "[": BREAK,
+    "]": BREAK,
+    ",": COMMA,
+    "\n": COMMA,
+    "/": OR,
+    "&": AND,
+    "+": SKIP,
+}
 
 
 class Word(NamedTuple):

@@ -97,8 +97,9 @@ def prompt_sensitivity(results: pd.DataFrame, own_classes: bool = False) -> Figu
         axis.hlines(y, low, high, colors=colors, linewidth=1.2)
         axis.barh(y, q3 - q1, left=q1, height=0.5, color=colors)
         axis.vlines(median, y - 0.25, y + 0.25, color="black", linewidth=1.5)
-        drawn = axis.scatter(own["acc1"], y, marker="D", s=18, facecolor="white", edgecolor="black", linewidths=1,
-                             zorder=4)  # fmt: skip
+        drawn = axis.scatter(
+            own["acc1"], y, marker="D", s=18, facecolor="white", edgecolor="black", linewidths=1, zorder=4
+        )
         majority = axis.axvline(own["majority_acc1"].mean(), color="black", linewidth=1, linestyle="--", zorder=0)
         chance = axis.axvline(own["chance_acc1"].mean(), color="black", linewidth=1, linestyle=":", zorder=0)
         axis.set_yticks(y, [method_name(method) for method in methods])
@@ -106,8 +107,12 @@ def prompt_sensitivity(results: pd.DataFrame, own_classes: bool = False) -> Figu
         axis.set(title=PROBLEM_NAMES.get(problem, problem), xlabel="accuracy (%)")
         axis.set_xlim(left=0)
     box = plt.Rectangle((0, 0), 1, 1, color=METHOD_COLORS["untrained"])
-    handles = {"single prompts: range, quartiles, median": box, "ensemble": drawn, "majority class": majority,
-               "chance": chance}  # fmt: skip
+    handles = {
+        "single prompts: range, quartiles, median": box,
+        "ensemble": drawn,
+        "majority class": majority,
+        "chance": chance,
+    }
     figure.legend(handles.values(), handles.keys(), fontsize=8, ncols=4, loc="outside upper left")
     return figure
 
@@ -213,8 +218,11 @@ def probe_curves(results: pd.DataFrame, shares: Sequence[float], metric: str = "
 def training_shares(params: Params) -> dict[str, float]:
     """Share of the training cases by method, for `scaling`: ablations that change nothing else, and the full model."""
     full = params.evaluation.headline
-    found = {name: own["stage2.train_share"] for name, own in params.ablations.overrides.items()
-             if set(own) == {"stage2.train_share"}}  # fmt: skip
+    found = {
+        name: own["stage2.train_share"]
+        for name, own in params.ablations.overrides.items()
+        if set(own) == {"stage2.train_share"}
+    }
     return dict(sorted((found | {full: params.method(full).stage2.train_share}).items(), key=lambda item: item[1]))
 
 
@@ -258,8 +266,15 @@ def audit_checks(audit: pd.DataFrame) -> Figure:
         x = np.arange(1, len(holds) + 1)
         axis.scatter(x[holds], np.full(holds.sum(), y), s=14, color=COLORS[0])
         axis.scatter(x[~holds], np.full((~holds).sum(), y), s=14, facecolor="white", edgecolor=COLORS[3])
-        axis.annotate(f"{holds.sum()} of {len(holds)} hold", (len(holds), y), (8, 0), textcoords="offset points",
-                      va="center", fontsize=8, color="black" if holds.all() else COLORS[3])  # fmt: skip
+        axis.annotate(
+            f"{holds.sum()} of {len(holds)} hold",
+            (len(holds), y),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color="black" if holds.all() else COLORS[3],
+        )
     axis.set_yticks(range(len(checks)), [textwrap.fill(name, 48) for name in checks], fontsize=8)
     axis.grid(visible=False)
     axis.set(xlabel="statements recomputed: those that hold (filled), then those that do not (hollow)", xlim=(0, None))

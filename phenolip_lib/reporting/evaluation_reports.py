@@ -15,8 +15,14 @@ from phenolip_lib.reporting import tables
 from phenolip_lib.reporting.tables import RETRIEVAL
 
 HEADLINE = [metric for metric in RETRIEVAL if metric.endswith("@10")]
-ONTOLOGY = ["i2p_ndcg@10", "i2p_ndcg@50", "i2p_lin@1", "i2p_hierarchical_precision@1", "i2p_hierarchical_recall@1",
-            "i2p_steps@1"]  # fmt: skip
+ONTOLOGY = [
+    "i2p_ndcg@10",
+    "i2p_ndcg@50",
+    "i2p_lin@1",
+    "i2p_hierarchical_precision@1",
+    "i2p_hierarchical_recall@1",
+    "i2p_steps@1",
+]
 PHENOTYPES = [metric for metric in RETRIEVAL if metric.startswith(("i2p", "p2i"))]
 POOLED = ("linear_probe", "localisation")
 """Tasks whose data sets share no query, so that all of them together are one more."""

@@ -22,9 +22,15 @@ from phenolip_lib.reporting.tables import METHOD_NAMES, method_order, metric_nam
 # Okabe and Ito's palette, safe for the common colour-vision deficiencies.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 METHOD_COLORS = {
-    "untrained": "#999999", "clip": "#E69F00", "clip_soft": "#B8A000", "siglip": "#009E73", "ssm": "#CC79A7",
-    "ssm_ontology": "#D55E00", "phenolip": "#0072B2", "phenolip_soft": "#56B4E9",
-}  # fmt: skip
+    "untrained": "#999999",
+    "clip": "#E69F00",
+    "clip_soft": "#B8A000",
+    "siglip": "#009E73",
+    "ssm": "#CC79A7",
+    "ssm_ontology": "#D55E00",
+    "phenolip": "#0072B2",
+    "phenolip_soft": "#56B4E9",
+}
 WIDTH = 8.0
 
 
@@ -32,12 +38,22 @@ def use_style() -> None:
     """Matplotlib settings of all figures."""
     mpl.rcParams.update(
         {
-            "figure.dpi": 110, "savefig.dpi": 110, "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold",
-            "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
-            "axes.axisbelow": True, "axes.prop_cycle": mpl.cycler(color=COLORS), "legend.frameon": False,
-            "figure.constrained_layout.use": True, "svg.hashsalt": "phenolip",
+            "figure.dpi": 110,
+            "savefig.dpi": 110,
+            "font.size": 10,
+            "axes.titlesize": 11,
+            "axes.titleweight": "bold",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "axes.axisbelow": True,
+            "axes.prop_cycle": mpl.cycler(color=COLORS),
+            "legend.frameon": False,
+            "figure.constrained_layout.use": True,
+            "svg.hashsalt": "phenolip",
         }
-    )  # fmt: skip
+    )
 
 
 def save(figure: Figure, path: Path) -> Figure:
@@ -108,9 +124,11 @@ def training_curves(history: pd.DataFrame, infonce: Sequence[str]) -> Figure:
     """
     figure, axes = plt.subplots(2, 2, figsize=(WIDTH * 1.25, 5.4))
     panels = (
-        ("loss_m", "image-text loss L_m (nats)"), ("loss_kd", "distillation loss L_kd (nats)"),
-        ("val_i2p_recall@10", "validation I2P R@10"), ("val_alignment", "validation alignment"),
-    )  # fmt: skip
+        ("loss_m", "image-text loss L_m (nats)"),
+        ("loss_kd", "distillation loss L_kd (nats)"),
+        ("val_i2p_recall@10", "validation I2P R@10"),
+        ("val_alignment", "validation alignment"),
+    )
     lines = {}
     for axis, (column, label) in zip(axes.flat, panels, strict=True):
         for method in method_order(history["method"]):
@@ -198,8 +216,15 @@ def long_tail(intervals: pd.DataFrame, metric: str) -> Figure:
         line = own[own["method"] == method].set_index("dataset").reindex(buckets)
         x = np.arange(len(buckets)) + (i - (len(methods) - 1) / 2) * 0.06
         bars = 100 * np.stack([line["mean"] - line["low"], line["high"] - line["mean"]])
-        axis.errorbar(x, 100 * line["mean"], yerr=bars.clip(0), marker="o", capsize=2,
-                      color=color(method), label=METHOD_NAMES.get(method, method))  # fmt: skip
+        axis.errorbar(
+            x,
+            100 * line["mean"],
+            yerr=bars.clip(0),
+            marker="o",
+            capsize=2,
+            color=color(method),
+            label=METHOD_NAMES.get(method, method),
+        )
     queries = own.groupby("dataset")["queries"].max()
     axis.set_xticks(np.arange(len(buckets)), [f"{b}\n({queries[b]} queries)" for b in buckets])
     axis.set(xlabel="training images of the phenotype", ylabel=f"{metric_name(metric)} (%)")

@@ -112,12 +112,21 @@ def long_tail(graph: Graph) -> Figure:
     x, width = np.arange(len(BUCKET_COLORS)), 0.38
     parts = [table[table["bucket"] == bucket]["images"] for bucket in BUCKET_COLORS]
     total = max(len(table), 1), max(int(table["images"].sum()), 1)
-    series = (("phenotypes", [len(p) for p in parts], total[0], -0.5, ""), ("images", [p.sum() for p in parts],
-              total[1], 0.5, "//"))  # fmt: skip
+    series = (
+        ("phenotypes", [len(p) for p in parts], total[0], -0.5, ""),
+        ("images", [p.sum() for p in parts], total[1], 0.5, "//"),
+    )
     for name, values, whole, side, hatch in series:
         heights = [100 * v / whole for v in values]
-        bars = right.bar(x + side * width, heights, width, color="white" if hatch else "#999999", edgecolor="#555555",
-                         hatch=hatch, label=name)  # fmt: skip
+        bars = right.bar(
+            x + side * width,
+            heights,
+            width,
+            color="white" if hatch else "#999999",
+            edgecolor="#555555",
+            hatch=hatch,
+            label=name,
+        )
         right.bar_label(bars, [f"{int(v):,}" for v in values], fontsize=8)
     right.set_xticks(x, list(BUCKET_COLORS))
     right.grid(axis="x", visible=False)
@@ -159,8 +168,9 @@ def neighbourhood(graph: Graph, hpo_id: str, root: Path, per_column: int = 7, n_
         place.axis("off")
         place.imshow(picture(root, row, row.file))
         own = [onto[h].name for h in graph.phenotypes_of(row.Index) if hpo_id in onto.ancestors(h)]
-        place.set_title(textwrap.fill(textwrap.shorten(own[0], 44, placeholder=" …"), 22), fontsize=7,
-                        fontweight="normal")  # fmt: skip
+        place.set_title(
+            textwrap.fill(textwrap.shorten(own[0], 44, placeholder=" …"), 22), fontsize=7, fontweight="normal"
+        )
     return figure
 
 
@@ -187,10 +197,19 @@ def _draw_relatives(axis: Axes, graph: Graph, hpo_id: str, columns: dict[str, li
 def _box(axis: Axes, at: tuple[float, float], name: str, images: int, fill: str, bold: bool = False) -> None:
     x, y = at
     axis.add_patch(
-        FancyBboxPatch((x - 0.44, y - 0.045), 0.88, 0.09, boxstyle="round,pad=0.01,rounding_size=0.03", facecolor=fill,
-                       edgecolor="black" if bold else "#888888", linewidth=1.8 if bold else 0.6,
-                       mutation_aspect=0.4, alpha=1 if images or bold else 0.45)
-    )  # fmt: skip
+        FancyBboxPatch(
+            (x - 0.44, y - 0.045),
+            0.88,
+            0.09,
+            boxstyle="round,pad=0.01,rounding_size=0.03",
+            facecolor=fill,
+            edgecolor="black" if bold else "#888888",
+            linewidth=1.8 if bold else 0.6,
+            mutation_aspect=0.4,
+            alpha=1 if images or bold else 0.45,
+        )
+    )
     text = f"{textwrap.shorten(name, 40, placeholder=' …')}\n{images:,} image{'' if images == 1 else 's'}"
-    axis.text(x, y, text, ha="center", va="center", fontsize=7, fontweight="bold" if bold else "normal",
-              linespacing=1.15)  # fmt: skip
+    axis.text(
+        x, y, text, ha="center", va="center", fontsize=7, fontweight="bold" if bold else "normal", linespacing=1.15
+    )

@@ -42,9 +42,13 @@ def typical(outcomes: pd.DataFrame, method: str, metric: str) -> dict[str, str]:
 
 
 def examples(
-    experiment: Experiment, models: Path, outcomes: pd.DataFrame, methods: Sequence[str],
-    name: str = "contrast", pictures: bool = True,
-) -> Figure:  # fmt: skip
+    experiment: Experiment,
+    models: Path,
+    outcomes: pd.DataFrame,
+    methods: Sequence[str],
+    name: str = "contrast",
+    pictures: bool = True,
+) -> Figure:
     """Typical queries of the last method: the finding's outline, then each method's map, first seed; a row a data set.
 
     Args:

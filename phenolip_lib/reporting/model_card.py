@@ -213,12 +213,19 @@ def student_card(run: Path, config: Mapping[str, Any], where: str, licence: str)
     student = config["student"]
     drawn = " It was trained on **synthetic pictures alone**." if build.name == "phantom" else ""
     return Card(
-        name=f"PhenoLIP {name}", library="open_clip", where=where, licence=licence, base_models=base_models(student),
+        name=f"PhenoLIP {name}",
+        library="open_clip",
+        where=where,
+        licence=licence,
+        base_models=base_models(student),
         summary=f"An image-text model of medical images and phenotypes: the encoders of `{student}` with projection "
         f"heads, method `{config['method']}`, seed {config['seed']}.{drawn}",
         training={k: v for k, v in config.items() if k not in ("method", "seed")},
-        data=data, licences=licences, results=results, provenance=provenance,
-    )  # fmt: skip
+        data=data,
+        licences=licences,
+        results=results,
+        provenance=provenance,
+    )
 
 
 def encoder_card(folder: Path, where: str, licence: str) -> Card:
@@ -226,12 +233,16 @@ def encoder_card(folder: Path, where: str, licence: str) -> Card:
     config = read_json(Path(folder) / "config.json", ("teacher",))
     training = {k: v for k, v in config.items() if k not in ("provenance", "fingerprint")}
     return Card(
-        name="PhenoLIP knowledge encoder", library="sentence-transformers", where=where, licence=licence,
+        name="PhenoLIP knowledge encoder",
+        library="sentence-transformers",
+        where=where,
+        licence=licence,
         base_models=base_models(config["teacher"]),
         summary="A text encoder trained so that the names, synonyms, definitions and relations of one phenotype of "
         "the Human Phenotype Ontology lie together.",
-        training=training, provenance=config.get("provenance", {}),
-    )  # fmt: skip
+        training=training,
+        provenance=config.get("provenance", {}),
+    )
 
 
 def base_models(name: str) -> list[str]:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from phenolip_lib.core.names import SOURCES
 from phenolip_lib.core.params import Params
-from phenolip_lib.core.params import PhenoKG as Settings
 from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.sections import PhenoKG as Settings
 from phenolip_lib.curation.panels import classical
 from phenolip_lib.curation.phenokg import KnowledgeGraph
 from phenolip_lib.data.images import read_image

@@ -74,8 +74,16 @@ def retrieval_table(results: pd.DataFrame, order: Iterable[str] | None = None) -
     """R@10 and R@50 in percent of I2T, T2I, I2P and P2I, a row a method."""
     part = summarise(results[(results["task"] == "retrieval") & results["metric"].isin(RETRIEVAL)])
     table = wide(part, "method", "metric", list(order or method_order(part["method"])), RETRIEVAL)
-    table.columns = [c.replace("_recall@", " R@").replace("i2", "I2").replace("t2", "T2").replace("p2", "P2")
-                     .replace("2t", "2T").replace("2i", "2I").replace("2p", "2P") for c in table.columns]  # fmt: skip
+    table.columns = [
+        c.replace("_recall@", " R@")
+        .replace("i2", "I2")
+        .replace("t2", "T2")
+        .replace("p2", "P2")
+        .replace("2t", "2T")
+        .replace("2i", "2I")
+        .replace("2p", "2P")
+        for c in table.columns
+    ]
     return _finish(table, part, "method")
 
 

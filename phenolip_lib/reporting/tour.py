@@ -142,8 +142,11 @@ def retrieved(
             _show(axis, experiment, test[i], frame=RIGHT if test[i] in right else WRONG)
             axis.set_xlabel(f"{scores[i]:.2f}", fontsize=8)
         axis_row[0].set_ylabel(METHOD_NAMES.get(method, method), fontsize=9)
-    figure.suptitle(f"“{experiment.onto[hpo_id].name}”: nearest of {len(test)} test pictures, with their cosine; "
-                    f"{len(right)} show it", fontsize=10)  # fmt: skip
+    figure.suptitle(
+        f"“{experiment.onto[hpo_id].name}”: nearest of {len(test)} test pictures, with their cosine; "
+        f"{len(right)} show it",
+        fontsize=10,
+    )
     _credit(figure, experiment, shown)
     return figure
 
@@ -220,8 +223,15 @@ def _show(axis, experiment: Experiment, row: int, frame: str | None = None, grey
     axis.set(xticks=[], yticks=[])
     axis.grid(visible=False)
     if picture is None:
-        axis.text(0.5, 0.5, "not shown:\nits licence does not\nallow to pass it on", ha="center", va="center",
-                  fontsize=7, transform=axis.transAxes)  # fmt: skip
+        axis.text(
+            0.5,
+            0.5,
+            "not shown:\nits licence does not\nallow to pass it on",
+            ha="center",
+            va="center",
+            fontsize=7,
+            transform=axis.transAxes,
+        )
         axis.set_aspect("equal")
     else:
         axis.imshow(picture.convert("L") if grey else picture, cmap="gray" if grey else None)

@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Training
 from phenolip_lib.core.progress import LINES, Watch
+from phenolip_lib.core.sections import Training
 from phenolip_lib.training.accumulation import Output, accumulate
 from phenolip_lib.training.checkpoints import Checkpoints, flat_optimizer, restore_optimizer
 from phenolip_lib.training.distributed import Group
@@ -78,9 +78,16 @@ class Engine:
     """
 
     def __init__(
-        self, task: Task, epochs: int, warmup: int, training: Training, group: Group, device: torch.device,
-        checkpoints: Checkpoints | None = None, patience: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        task: Task,
+        epochs: int,
+        warmup: int,
+        training: Training,
+        group: Group,
+        device: torch.device,
+        checkpoints: Checkpoints | None = None,
+        patience: int | None = None,
+    ) -> None:
         self.task, self.epochs, self.training, self.group, self.device = task, epochs, training, group, device
         self.checkpoints = checkpoints or Checkpoints(None)
         self.total = epochs * task.steps_per_epoch

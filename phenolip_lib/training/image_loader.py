@@ -31,9 +31,17 @@ AHEAD = 2
 
 
 def read_pixels(
-    root: Path, relative: str, side: int, box: tuple[float, float, float, float] = WHOLE, *,
-    fit: Fit = SQUASH, augment: Augment | None = None, modality: str = "other", caption: str = "", seed: int = 0,
-) -> torch.Tensor:  # fmt: skip
+    root: Path,
+    relative: str,
+    side: int,
+    box: tuple[float, float, float, float] = WHOLE,
+    *,
+    fit: Fit = SQUASH,
+    augment: Augment | None = None,
+    modality: str = "other",
+    caption: str = "",
+    seed: int = 0,
+) -> torch.Tensor:
     """One picture as uint8 ``(3, side, side)``; without `augment` the same as `features.load_pixels`.
 
     Raises:
@@ -237,9 +245,17 @@ class ImageBatches:
     """
 
     def __init__(
-        self, pairs: pd.DataFrame, root: Path, side: int, *, workers: int = 2, threads: int = 1,
-        fit: Fit = SQUASH, augment: Augment | None = None, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        pairs: pd.DataFrame,
+        root: Path,
+        side: int,
+        *,
+        workers: int = 2,
+        threads: int = 1,
+        fit: Fit = SQUASH,
+        augment: Augment | None = None,
+        seed: int = 0,
+    ) -> None:
         self._reader = Reader(_Rows(pairs, root, side, threads, fit, augment, seed), workers)
 
     def batches(self, row_batches: Sequence[np.ndarray], epoch: int) -> Iterator[torch.Tensor]:

@@ -54,9 +54,15 @@ class TrainingData:
 
 
 def prepare(
-    params: Params, pairs: pd.DataFrame, root: Path, towers: TwoTowers, teacher: KnowledgeEncoder,
-    attributes: pd.DataFrame, cache: Path | None, onto: Ontology | None = None,
-) -> TrainingData:  # fmt: skip
+    params: Params,
+    pairs: pd.DataFrame,
+    root: Path,
+    towers: TwoTowers,
+    teacher: KnowledgeEncoder,
+    attributes: pd.DataFrame,
+    cache: Path | None,
+    onto: Ontology | None = None,
+) -> TrainingData:
     """Compute (or read from the cache) all frozen features of a source.
 
     Args:
@@ -78,9 +84,17 @@ def prepare(
 
         # Kept for the processes to come: cleaning all HPO texts and projecting them takes longer than reading them.
         key = digest(
-            "both", towers.text.fingerprint, teacher.fingerprint, limit, precision(device), texts, rows.tolist(),
-            code_digest(__name__), version("open_clip_torch"), version("ftfy"),
-        )  # fmt: skip
+            "both",
+            towers.text.fingerprint,
+            teacher.fingerprint,
+            limit,
+            precision(device),
+            texts,
+            rows.tolist(),
+            code_digest(__name__),
+            version("open_clip_torch"),
+            version("ftfy"),
+        )
         found = cached(cache, key, len(rows), compute)
         return found[:, : towers.text.width], found[:, towers.text.width :]
 

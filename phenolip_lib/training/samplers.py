@@ -32,9 +32,14 @@ class ConceptSampler:
     """
 
     def __init__(
-        self, rows: Sequence[np.ndarray], concepts: int, texts: int, seed: int,
-        hard_share: float = 0.0, siblings: csr_matrix | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        rows: Sequence[np.ndarray],
+        concepts: int,
+        texts: int,
+        seed: int,
+        hard_share: float = 0.0,
+        siblings: csr_matrix | None = None,
+    ) -> None:
         self.texts, self.seed, self.siblings = texts, seed, siblings
         counts = np.array([len(own) for own in rows], dtype=np.int64)
         self._counts, self._starts = counts, np.cumsum(counts) - counts

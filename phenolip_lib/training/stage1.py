@@ -60,9 +60,15 @@ class ConceptTask:
     advice = "lower stage1.learning_rate"
 
     def __init__(
-        self, params: Params, onto: Ontology, texts: pd.DataFrame, features: np.ndarray | None, module: ConceptModule,
-        group: Group, device: torch.device,
-    ) -> None:  # fmt: skip
+        self,
+        params: Params,
+        onto: Ontology,
+        texts: pd.DataFrame,
+        features: np.ndarray | None,
+        module: ConceptModule,
+        group: Group,
+        device: torch.device,
+    ) -> None:
         self.params, self.p, self.onto, self.module = params, params.stage1, onto, module
         self.seed, self.group, self.device = params.stage1.seed, group, device
         self.strings = texts["text"].to_numpy()
@@ -136,9 +142,15 @@ class ConceptTask:
 
 
 def train(
-    params: Params, onto: Ontology, cache: Path | None, *, group: Group | None = None,
-    device: torch.device | None = None, checkpoints: Checkpoints | None = None, curves: Path | None = None,
-) -> tuple[KnowledgeEncoder, pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    params: Params,
+    onto: Ontology,
+    cache: Path | None,
+    *,
+    group: Group | None = None,
+    device: torch.device | None = None,
+    checkpoints: Checkpoints | None = None,
+    curves: Path | None = None,
+) -> tuple[KnowledgeEncoder, pd.DataFrame, pd.DataFrame]:
     """Train the knowledge encoder.
 
     Args:
@@ -163,9 +175,13 @@ def train(
     if p.tower == "frozen":
         with group.main_first():
             features = text_features(
-                tower, texts["text"].tolist(), max_tokens=p.max_tokens, cache=cache, device=device,
+                tower,
+                texts["text"].tolist(),
+                max_tokens=p.max_tokens,
+                cache=cache,
+                device=device,
                 workers=params.runtime.workers,
-            )  # fmt: skip
+            )
     module = ConceptModule(tower, projection, p.temperature).to(device)
     task = ConceptTask(params, onto, texts, features, module, group, device)
     total = p.epochs * task.steps_per_epoch

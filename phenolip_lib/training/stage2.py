@@ -58,19 +58,33 @@ class Pretraining:
         workers = params.training.loader_workers
         changes = None if self.p.augment == "none" else augment.build(self.p.augment, self.p.augment_strength)
         self.loading = ImageBatches(
-            data.pairs, data.root, student.towers.image_size, workers=workers,
-            threads=1 if workers else params.runtime.workers, fit=student.towers.fit, augment=changes, seed=seed,
-        )  # fmt: skip
+            data.pairs,
+            data.root,
+            student.towers.image_size,
+            workers=workers,
+            threads=1 if workers else params.runtime.workers,
+            fit=student.towers.fit,
+            augment=changes,
+            seed=seed,
+        )
         self.stream = None
         if self.p.shards is not None and self.p.image_tower == "finetune":
             if self.p.sampling != "uniform":
                 raise PhenoLIPError(f"stage2.sampling {self.p.sampling!r} needs files: shards are read in their order")
             self.stream = ShardStream(
-                self.p.shards, "train", student.towers.image_size, self.batch_size // group.size, seed=seed,
-                rank=group.rank, world=group.size, workers=workers, shuffle_buffer=self.p.shuffle_buffer,
-                fit=student.towers.fit, augment=changes,
+                self.p.shards,
+                "train",
+                student.towers.image_size,
+                self.batch_size // group.size,
+                seed=seed,
+                rank=group.rank,
+                world=group.size,
+                workers=workers,
+                shuffle_buffer=self.p.shuffle_buffer,
+                fit=student.towers.fit,
+                augment=changes,
                 pairs=data.pairs.iloc[self.train_rows],  # of another split or share, shards would leak: refused
-            )  # fmt: skip
+            )
             self.steps_per_epoch = min(self.steps_per_epoch, self.stream.steps)
         own = [data.pairs["phenotypes"].iat[row] for row in self.train_rows]
         self.order = Order(self.train_rows, own, self.p.sampling, seed)
@@ -193,9 +207,16 @@ class Pretraining:
         columns = self.group.gather_rows(facts["rows"])
         rows = facts["rows"] if self.group.local_loss else columns
         batch = ImageTextBatch(
-            image, text, output["scale"], output["bias"], output["label_bias"], rows, columns, self.relations,
+            image,
+            text,
+            output["scale"],
+            output["bias"],
+            output["label_bias"],
+            rows,
+            columns,
+            self.relations,
             p.shared_phenotypes == "masked",
-        )  # fmt: skip
+        )
         terms = {"loss_m": OBJECTIVES[p.objective](batch)}
         total = terms["loss_m"]
         if p.lambda_kd > 0:
@@ -231,11 +252,18 @@ def run_key(params: Params, seed: int, content: str) -> str:
 
 
 def train(
-    params: Params, data: TrainingData, teacher: KnowledgeEncoder, seed: int,
-    validate: Callable[[Student], dict[str, float]] | None = None, *, group: Group | None = None,
-    device: torch.device | None = None, title: str = "stage 2", checkpoints: Checkpoints | None = None,
+    params: Params,
+    data: TrainingData,
+    teacher: KnowledgeEncoder,
+    seed: int,
+    validate: Callable[[Student], dict[str, float]] | None = None,
+    *,
+    group: Group | None = None,
+    device: torch.device | None = None,
+    title: str = "stage 2",
+    checkpoints: Checkpoints | None = None,
     curves: Path | None = None,
-) -> tuple[Student, pd.DataFrame]:  # fmt: skip
+) -> tuple[Student, pd.DataFrame]:
     """Train one student on the train split.
 
     Args:

@@ -34,9 +34,16 @@ class _Samples:
     """Reads the pictures of samples, by number in the order of shards and samples."""
 
     def __init__(
-        self, folder: Path, names: list[str], counts: np.ndarray, side: int, fit: Fit, augment: Augment | None,
-        seed: int, pairs: pd.DataFrame | None,
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        names: list[str],
+        counts: np.ndarray,
+        side: int,
+        fit: Fit,
+        augment: Augment | None,
+        seed: int,
+        pairs: pd.DataFrame | None,
+    ) -> None:
         self.folder, self.names, self.starts = folder, names, np.cumsum(counts) - counts
         self.counts, self.side, self.fit, self.augment, self.seed = counts, side, fit, augment, seed
         self.table = None if pairs is None else pairs[["modality", "caption"]].reset_index(drop=True)
@@ -135,10 +142,22 @@ class ShardStream:
     """
 
     def __init__(
-        self, where: str | Path, split: str | None, side: int, batch_size: int, *, seed: int = 0, rank: int = 0,
-        world: int = 1, workers: int = 2, shuffle_buffer: int = 2000, fit: Fit = SQUASH,
-        augment: Augment | None = None, pairs: pd.DataFrame | None = None, verify: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        where: str | Path,
+        split: str | None,
+        side: int,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 2,
+        shuffle_buffer: int = 2000,
+        fit: Fit = SQUASH,
+        augment: Augment | None = None,
+        pairs: pd.DataFrame | None = None,
+        verify: bool = True,
+    ) -> None:
         folder, names, entries = find_shards(where, split)
         if entries is None:
             with ThreadPoolExecutor(THREADS) as pool:

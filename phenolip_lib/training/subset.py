@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from phenolip_lib.core.params import Stage2
+from phenolip_lib.core.sections import Stage2
 
 UNUSED = "unused"
 """The split of rows that are left out of training."""

@@ -22,10 +22,14 @@ html_theme = "furo"
 html_math_renderer = "mathml"
 html_sidebars = {
     "**": [
-        "sidebar/brand.html", "sidebar/search.html", "sidebar/scroll-start.html", "sidebar/navigation.html",
-        "extras.html", "sidebar/scroll-end.html",
+        "sidebar/brand.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "extras.html",
+        "sidebar/scroll-end.html",
     ]
-}  # fmt: skip
+}
 pygments_dark_style = "a11y-high-contrast-dark"
 html_copy_source = html_show_copyright = html_use_index = False
 html_show_search_summary = False  # a page read from disk may not fetch the others

@@ -161,9 +161,12 @@ def build(assistant: Assistant, max_bytes: int = MAX_BYTES) -> gr.Blocks:
                 with gr.Column(min_width=320):
                     system = gr.Dropdown([("all", ""), *systems], value="", label="Organ system", elem_id="system")
                     words = gr.Textbox(
-                        "", label="Your own words beside them, separated by commas; Enter adds them",
-                        placeholder="large heart, broken bone", max_length=1000, elem_id="words",
-                    )  # fmt: skip
+                        "",
+                        label="Your own words beside them, separated by commas; Enter adds them",
+                        placeholder="large heart, broken bone",
+                        max_length=1000,
+                        elem_id="words",
+                    )
                     hint = page.muted(f"Upload a picture to rank {len(assistant.candidates)} phenotypes by it.")
                     ranking = gr.HTML(hint, js_on_load=page.CHOOSE, elem_id="ranking")
             similar = gr.HTML(elem_id="similar")
@@ -204,12 +207,25 @@ def serve(
     blocks.uploads = folder  # lives as long as the page
     try:
         _, url, _ = blocks.launch(
-            server_name=host, server_port=port or None, share=False, quiet=True, prevent_thread_lock=True,
-            max_file_size=max_bytes, allowed_paths=[], footer_links=[], run_history=False, enable_monitoring=False,
-            ssr_mode=False, pwa=False, mcp_server=False, state_session_capacity=SESSIONS, show_error=False,
-            theme=Base(font=["sans-serif"], font_mono=["monospace"]), css=page.CSS,
+            server_name=host,
+            server_port=port or None,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            max_file_size=max_bytes,
+            allowed_paths=[],
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            state_session_capacity=SESSIONS,
+            show_error=False,
+            theme=Base(font=["sans-serif"], font_mono=["monospace"]),
+            css=page.CSS,
             app_kwargs={"middleware": [Middleware(Headers)], "docs_url": None, "redoc_url": None, "openapi_url": None},
-        )  # fmt: skip
+        )
     except OSError:
         folder.cleanup()
         raise PhenoLIPError(f"port {port} of {host} cannot be had; choose another one") from None
@@ -217,9 +233,16 @@ def serve(
 
 
 def launch(
-    model: str | Path, source: str | None = "phantom", host: str = HOST, port: int = PORT, *,
-    paths: Paths | None = None, device: str = "auto", candidates: str = "shown", threads: int = 2,
-) -> None:  # fmt: skip
+    model: str | Path,
+    source: str | None = "phantom",
+    host: str = HOST,
+    port: int = PORT,
+    *,
+    paths: Paths | None = None,
+    device: str = "auto",
+    candidates: str = "shown",
+    threads: int = 2,
+) -> None:
     """Serve a model until interrupted.
 
     Args:

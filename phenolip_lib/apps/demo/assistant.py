@@ -63,9 +63,13 @@ class Assistant:
     """
 
     def __init__(
-        self, model: PhenoLIP, candidates: Candidates, source: Source | None = None, map_side: int = 192,
+        self,
+        model: PhenoLIP,
+        candidates: Candidates,
+        source: Source | None = None,
+        map_side: int = 192,
         name: str = "model",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.model, self.candidates, self.source, self.name = model, candidates, source, name
         # Heat maps ask a student, on the CPU; any open_clip model taken apart makes one.
         towers = model.towers

@@ -187,9 +187,9 @@ def embed_pairs(model: PhenoLIP, pairs: pd.DataFrame, root: Path, cache: Path | 
     def compute() -> np.ndarray:
         rows = list(pairs.itertuples(index=False))
         parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-        return np.concatenate([
-            model.embed_images([read_image(root, row.image, box_of(row)) for row in part]) for part in parts
-        ])  # fmt: skip
+        return np.concatenate(
+            [model.embed_images([read_image(root, row.image, box_of(row)) for row in part]) for part in parts]
+        )
 
     key = digest("demo pictures", model.fingerprint, code_digest(__name__), contents, boxes)
     return cached(cache, key, len(pairs), compute)

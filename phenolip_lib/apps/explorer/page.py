@@ -112,9 +112,12 @@ def _embedded_names(paths: Paths, params: Params) -> tuple[list[str], np.ndarray
     encoder = KnowledgeEncoder.load(paths.stage1)
     texts = read_parquet(paths.stage1 / "texts.parquet")
     features = text_features(
-        encoder.tower, texts["text"].tolist(), max_tokens=encoder.max_tokens, cache=paths.cache,
+        encoder.tower,
+        texts["text"].tolist(),
+        max_tokens=encoder.max_tokens,
+        cache=paths.cache,
         workers=params.runtime.workers,
-    )  # fmt: skip
+    )
     rows = np.flatnonzero(texts["kind"] == "name")
     return texts["hpo_id"].iloc[rows].tolist(), encoder.project(features[rows])
 

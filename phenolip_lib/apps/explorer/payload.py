@@ -54,7 +54,7 @@ def ontology(onto: Ontology) -> dict[str, Any]:
             "name": dead["name"].tolist(),
             "consider": [_numbers(re.findall(r"HP:\d{7}", hints)) for hints in dead["hints"]],
         },
-    }  # fmt: skip
+    }
 
 
 def diseases(onto: Ontology) -> tuple[list[int], list[int]]:

@@ -30,9 +30,20 @@ LICENCE = "MIT"
 URL = "https://github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset"
 _record = partial(lone_record, NAME, "hematology", LICENCE, URL)
 CLASSES = (
-    "normal", "macrocyte", "microcyte", "spherocyte", "target cell", "stomatocyte", "ovalocyte", "teardrop",
-    "burr cell", "schistocyte", "uncategorised", "hypochromia", "elliptocyte",
-)  # fmt: skip
+    "normal",
+    "macrocyte",
+    "microcyte",
+    "spherocyte",
+    "target cell",
+    "stomatocyte",
+    "ovalocyte",
+    "teardrop",
+    "burr cell",
+    "schistocyte",
+    "uncategorised",
+    "hypochromia",
+    "elliptocyte",
+)
 LABELS = {
     "macrocyte": ("HP:0005518", "Increased mean corpuscular volume"),
     "microcyte": ("HP:0025066", "Decreased mean corpuscular volume"),

@@ -31,13 +31,30 @@ def need(root: Path, relative: str, dataset: str) -> Path:
 
 
 def lone_record(
-    dataset: str, modality: str, licence: str, url: str, key: str, image: str, labels: Iterable[str],
-    class_name: str = "", official_split: str = "",
-) -> Record:  # fmt: skip
+    dataset: str,
+    modality: str,
+    licence: str,
+    url: str,
+    key: str,
+    image: str,
+    labels: Iterable[str],
+    class_name: str = "",
+    official_split: str = "",
+) -> Record:
     """The record ``<dataset>/<key>`` of a picture whose patient is not published: a group of its own."""
     name = f"{dataset}/{key}"
-    return Record(name, dataset, image, modality, name, licence, url, labels=tuple(sorted(labels)),
-                  class_name=class_name, official_split=official_split)  # fmt: skip
+    return Record(
+        name,
+        dataset,
+        image,
+        modality,
+        name,
+        licence,
+        url,
+        labels=tuple(sorted(labels)),
+        class_name=class_name,
+        official_split=official_split,
+    )
 
 
 def place(root: Path, dataset: str, what: str) -> Path:

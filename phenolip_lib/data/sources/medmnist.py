@@ -30,9 +30,20 @@ from phenolip_lib.data.sources.files import place
 NAME = "medmnist"
 URL = "https://medmnist.com"
 _DAMAGED = (
-    OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError, SyntaxError,
-    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """What NumPy raises on damaged files, or on a file that is a bare array."""
 
 
@@ -47,39 +58,101 @@ class Set:
 
 ORGANS = Set(
     "radiology",
-    ("bladder", "femur-left", "femur-right", "heart", "kidney-left", "kidney-right", "liver", "lung-left", "lung-right",
-     "pancreas", "spleen"),
-)  # fmt: skip
+    (
+        "bladder",
+        "femur-left",
+        "femur-right",
+        "heart",
+        "kidney-left",
+        "kidney-right",
+        "liver",
+        "lung-left",
+        "lung-right",
+        "pancreas",
+        "spleen",
+    ),
+)
 SETS = {
-    "pathmnist": Set("pathology", (
-        "adipose", "background", "debris", "lymphocytes", "mucus", "smooth muscle", "normal colon mucosa",
-        "cancer-associated stroma", "colorectal adenocarcinoma epithelium",
-    )),
-    "chestmnist": Set("radiology", (
-        "atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia", "pneumothorax",
-        "consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia",
-    )),
-    "dermamnist": Set("dermatology", (
-        "actinic keratoses and intraepithelial carcinoma", "basal cell carcinoma", "benign keratosis-like lesions",
-        "dermatofibroma", "melanoma", "melanocytic nevi", "vascular lesions",
-    ), "CC-BY-NC-4.0"),
+    "pathmnist": Set(
+        "pathology",
+        (
+            "adipose",
+            "background",
+            "debris",
+            "lymphocytes",
+            "mucus",
+            "smooth muscle",
+            "normal colon mucosa",
+            "cancer-associated stroma",
+            "colorectal adenocarcinoma epithelium",
+        ),
+    ),
+    "chestmnist": Set(
+        "radiology",
+        (
+            "atelectasis",
+            "cardiomegaly",
+            "effusion",
+            "infiltration",
+            "mass",
+            "nodule",
+            "pneumonia",
+            "pneumothorax",
+            "consolidation",
+            "edema",
+            "emphysema",
+            "fibrosis",
+            "pleural",
+            "hernia",
+        ),
+    ),
+    "dermamnist": Set(
+        "dermatology",
+        (
+            "actinic keratoses and intraepithelial carcinoma",
+            "basal cell carcinoma",
+            "benign keratosis-like lesions",
+            "dermatofibroma",
+            "melanoma",
+            "melanocytic nevi",
+            "vascular lesions",
+        ),
+        "CC-BY-NC-4.0",
+    ),
     "octmnist": Set("ophthalmology", ("choroidal neovascularization", "diabetic macular edema", "drusen", "normal")),
     "pneumoniamnist": Set("radiology", ("normal", "pneumonia")),
     "retinamnist": Set("ophthalmology", tuple(f"DR grade {grade}" for grade in range(5))),
     "breastmnist": Set("radiology", ("malignant", "normal, benign")),
-    "bloodmnist": Set("hematology", (
-        "basophil", "eosinophil", "erythroblast",
-        "immature granulocytes(myelocytes, metamyelocytes and promyelocytes)", "lymphocyte", "monocyte", "neutrophil",
-        "platelet",
-    )),
-    "tissuemnist": Set("histology", (
-        "Collecting Duct, Connecting Tubule", "Distal Convoluted Tubule", "Glomerular endothelial cells",
-        "Interstitial endothelial cells", "Leukocytes", "Podocytes", "Proximal Tubule Segments", "Thick Ascending Limb",
-    )),
+    "bloodmnist": Set(
+        "hematology",
+        (
+            "basophil",
+            "eosinophil",
+            "erythroblast",
+            "immature granulocytes(myelocytes, metamyelocytes and promyelocytes)",
+            "lymphocyte",
+            "monocyte",
+            "neutrophil",
+            "platelet",
+        ),
+    ),
+    "tissuemnist": Set(
+        "histology",
+        (
+            "Collecting Duct, Connecting Tubule",
+            "Distal Convoluted Tubule",
+            "Glomerular endothelial cells",
+            "Interstitial endothelial cells",
+            "Leukocytes",
+            "Podocytes",
+            "Proximal Tubule Segments",
+            "Thick Ascending Limb",
+        ),
+    ),
     "organamnist": ORGANS,
     "organcmnist": ORGANS,
     "organsmnist": ORGANS,
-}  # fmt: skip
+}
 _RETINOPATHY = ("HP:0000488", "Retinopathy")
 LABELS = {
     "colorectal adenocarcinoma epithelium": ("HP:0040275", "Adenocarcinoma of the large intestine"),
@@ -111,8 +184,11 @@ LABELS = {
 }
 """Class -> HPO term. Tissues, healthy cells and organs are no phenotypes; dermatofibroma has no term."""
 APPROXIMATE = {
-    "actinic keratoses and intraepithelial carcinoma", "benign keratosis-like lesions", "vascular lesions", "malignant",
-}  # fmt: skip
+    "actinic keratoses and intraepithelial carcinoma",
+    "benign keratosis-like lesions",
+    "vascular lesions",
+    "malignant",
+}
 """The first three as in HAM10000; a malignant breast lesion on ultrasound is nearly always a carcinoma. The labels
 of the chest set were mined from reports."""
 

@@ -27,9 +27,15 @@ from phenolip_lib.data.sources.files import place, read_table, split_labels
 NAME = "phenobench"
 TABLE = "testdata.csv"
 MODALITIES = {
-    "mri": "radiology", "ct": "radiology", "x-ray": "radiology", "ultrasound": "radiology",
-    "pathology": "pathology", "microscopy": "other", "natural image": "other", "other": "other",
-}  # fmt: skip
+    "mri": "radiology",
+    "ct": "radiology",
+    "x-ray": "radiology",
+    "ultrasound": "radiology",
+    "pathology": "pathology",
+    "microscopy": "other",
+    "natural image": "other",
+    "other": "other",
+}
 """Kind of picture in PhenoKG -> modality; what a microscope or a camera shows may be of several."""
 MAX_LITERAL = 100_000
 """Characters of one list of phenotypes."""

@@ -72,11 +72,14 @@ def _records(
     for number, row in enumerate(rows, start=1):
         name = row[0].strip()
         reason = (
-            "line is not an id and a caption" if len(row) < 2 or not name
-            else "id occurs twice" if name in seen
-            else f"picture is not in {folder.relative_to(root).as_posix()}" if name not in files
+            "line is not an id and a caption"
+            if len(row) < 2 or not name
+            else "id occurs twice"
+            if name in seen
+            else f"picture is not in {folder.relative_to(root).as_posix()}"
+            if name not in files
             else ""
-        )  # fmt: skip
+        )
         seen.add(name)
         if reason:
             yield Reject(f"{NAME}/{split}/{kind}/{name or f'line {number}'}", "source", reason)

@@ -59,8 +59,12 @@ def calibration(bench: Benchmark, embedded: Embedded, scale: float) -> Result:
             _, val_cosines, val_truth = _single(held[problem.dataset], bench, embedded)
             n_val = len(val_truth)
         if min(n_val, len(truth)) < MIN_IMAGES:
-            log.info("calibration on %s is left out: %d validation and %d test images with one class",
-                     problem.dataset, n_val, len(truth))  # fmt: skip
+            log.info(
+                "calibration on %s is left out: %d validation and %d test images with one class",
+                problem.dataset,
+                n_val,
+                len(truth),
+            )
             continue
         fitted = fit_scale(val_cosines, val_truth)
         table = bench.pairs.iloc[rows]
@@ -185,8 +189,10 @@ def reliability(found: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
         rows.append(part.assign(bin=_bin(part["confidence"].to_numpy(), bins)))
     table = pd.concat(rows, ignore_index=True)
     by = [*(key for key in ("method", "dataset") if key in keys), "scaled", "bin"]
-    table = table.groupby(by, sort=True).agg(
-        confidence=("confidence", "mean"), accuracy=("accuracy", "mean"), count=("accuracy", "size")
-    ).reset_index()  # fmt: skip
+    table = (
+        table.groupby(by, sort=True)
+        .agg(confidence=("confidence", "mean"), accuracy=("accuracy", "mean"), count=("accuracy", "size"))
+        .reset_index()
+    )
     table = table.assign(low=table["bin"] / bins, high=(table["bin"] + 1) / bins)
     return table[[*by, "low", "high", "confidence", "accuracy", "count"]]

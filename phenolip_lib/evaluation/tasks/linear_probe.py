@@ -27,8 +27,8 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.params import Evaluation as Settings
 from phenolip_lib.core.runtime import log
+from phenolip_lib.core.sections import Evaluation as Settings
 from phenolip_lib.evaluation.benchmark import Benchmark, targets
 from phenolip_lib.evaluation.metrics import mean_per_class_recall
 from phenolip_lib.evaluation.results import Result, outcomes
@@ -86,9 +86,11 @@ def probe_arrays(
     truth = data.y["test"]
     numbers: dict[str, float] = {
         "majority": float(np.mean(truth == np.bincount(data.y["train"]).argmax())),
-        "n_train": len(data.y["train"]), "n_val": len(data.y["val"]), "n_test": len(truth),
+        "n_train": len(data.y["train"]),
+        "n_val": len(data.y["val"]),
+        "n_test": len(truth),
         "n_classes": data.n_classes,
-    }  # fmt: skip
+    }
     parts = []
     for share in settings.probe_shares:
         fitted: dict[bytes, np.ndarray] = {}

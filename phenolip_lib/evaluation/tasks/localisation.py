@@ -66,9 +66,12 @@ def localisation(
         group = rows["group"].iloc[[i for i, _ in asked]]
         numbers[dataset] = {
             "mask_share": float(np.mean([masks[i][hpo_id].mean() for i, hpo_id in asked])),
-            "cells": int(np.prod(features.shape[2:])), "n_images": int(test.sum()), "n_queries": len(asked),
-            "n_phenotypes": len({hpo_id for _, hpo_id in asked}), "n_val": int(val.sum()),
-        }  # fmt: skip
+            "cells": int(np.prod(features.shape[2:])),
+            "n_images": int(test.sum()),
+            "n_queries": len(asked),
+            "n_phenotypes": len({hpo_id for _, hpo_id in asked}),
+            "n_val": int(val.sum()),
+        }
         for name in maps.names:
             area = _best_area(maps, name, masks, np.flatnonzero(val))
             numbers[dataset][f"area_{name}"] = area
@@ -93,9 +96,14 @@ class Maps:
     """
 
     def __init__(
-        self, bench: Benchmark, embedded: Embedded, student: Student, masked: Masked, features: torch.Tensor,
+        self,
+        bench: Benchmark,
+        embedded: Embedded,
+        student: Student,
+        masked: Masked,
+        features: torch.Tensor,
         own: np.ndarray,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.masks = [masked.masks[i] for i in own]
         phenotypes = sorted({hpo_id for masks in self.masks for hpo_id in masks})
         self._text = {hpo_id: i for i, hpo_id in enumerate(phenotypes)}

@@ -71,10 +71,13 @@ def matching(bench: Benchmark, embedded: Embedded, modality: str = "face") -> Re
     parts = [outcomes(m, table["pair_id"], table["group"], v, "matching", modality) for m, v in values.items()]
     size = np.diff(truth["test"].indptr)
     numbers = {
-        "threshold": threshold, "n_images": len(test), "n_val": len(val), "n_candidates": len(ids),
+        "threshold": threshold,
+        "n_images": len(test),
+        "n_val": len(val),
+        "n_candidates": len(ids),
         "phenotypes_per_image": float(size.mean()),
         **{f"chance_recall@{k}": min(k / len(ids), 1.0) for k in TOP_K},
-    }  # fmt: skip
+    }
     return Result(pd.concat(parts, ignore_index=True), {modality: numbers})
 
 
@@ -204,11 +207,24 @@ def load_folder(folder: Path, table: Path, onto: Ontology, modality: str = "face
     except PhenoLIPError as error:
         raise PhenoLIPError(f"{table}: {error}") from None
     ids = [_ids(text, onto, f"{table}: {image}") for image, text in zip(found["image"], found["hpo_ids"], strict=True)]
-    return pd.DataFrame({
-        "pair_id": folder.name + "/" + found["image"], "dataset": folder.name, "image": found["image"],
-        "left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0, "caption": "", "templated": True,
-        "modality": modality, "group": group, "split": split, "phenotypes": ids, "class_name": "",
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "pair_id": folder.name + "/" + found["image"],
+            "dataset": folder.name,
+            "image": found["image"],
+            "left": 0.0,
+            "top": 0.0,
+            "right": 1.0,
+            "bottom": 1.0,
+            "caption": "",
+            "templated": True,
+            "modality": modality,
+            "group": group,
+            "split": split,
+            "phenotypes": ids,
+            "class_name": "",
+        }
+    )
 
 
 def _ids(text: str, onto: Ontology, where: str) -> list[str]:

@@ -49,9 +49,14 @@ from phenolip_lib.models.prompts import PROMPTS, ensemble, prompted, prompts
 
 PHENOBENCH = "phenobench"
 COLUMNS = {
-    "dermatology": "Dermatology", "pathology": "Pathology", "radiology": "Radiology", "hematology": "Hematology",
-    "histology": "Histology", "ophthalmology": "Ophthalmology", PHENOBENCH: "PhenoBench",
-}  # fmt: skip
+    "dermatology": "Dermatology",
+    "pathology": "Pathology",
+    "radiology": "Radiology",
+    "hematology": "Hematology",
+    "histology": "Histology",
+    "ophthalmology": "Ophthalmology",
+    PHENOBENCH: "PhenoBench",
+}
 """Problem -> column of the paper's table. Faces and what has no modality are columns of our own."""
 TOP_K = (1, 5)
 

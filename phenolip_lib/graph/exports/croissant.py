@@ -16,10 +16,37 @@ from phenolip_lib.core.storage import sha256_file, write_json
 from phenolip_lib.graph.exports.huggingface import FLAGS, LICENCES, TEXTS
 
 PARQUET = "application/x-parquet"
-OWN_TERMS = ("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty",
-             "fileObject", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5",
-             "parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate",
-             "separator", "source", "subField", "transform")  # fmt: skip
+OWN_TERMS = (
+    "arrayShape",
+    "citeAs",
+    "column",
+    "containedIn",
+    "equivalentProperty",
+    "extract",
+    "field",
+    "fileProperty",
+    "fileObject",
+    "fileSet",
+    "format",
+    "includes",
+    "isArray",
+    "isLiveDataset",
+    "jsonPath",
+    "key",
+    "md5",
+    "parentField",
+    "path",
+    "recordSet",
+    "references",
+    "regex",
+    "repeated",
+    "replace",
+    "samplingRate",
+    "separator",
+    "source",
+    "subField",
+    "transform",
+)
 CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -55,8 +82,14 @@ def _field(split: str, name: str) -> dict:
     source = {"fileSet": {"@id": f"{split}-files"}, "extract": {"column": name}}
     if name == "image":
         source["transform"] = {"jsonPath": "bytes"}
-    field = {"@type": "cr:Field", "@id": f"{split}/{name}", "name": name, "description": DESCRIPTIONS[name],
-             "dataType": kind, "source": source}  # fmt: skip
+    field = {
+        "@type": "cr:Field",
+        "@id": f"{split}/{name}",
+        "name": name,
+        "description": DESCRIPTIONS[name],
+        "dataType": kind,
+        "source": source,
+    }
     return field | ({"isArray": True, "arrayShape": "-1"} if name == "phenotypes" else {})
 
 
@@ -79,20 +112,37 @@ def write(
     licences = sorted({v for file in files for v in pq.read_table(file, columns=["licence"])["licence"].to_pylist()})
     splits = list(dict.fromkeys(file.name.split("-")[0] for file in files))
     objects = [
-        {"@type": "cr:FileObject", "@id": file.name, "name": file.name, "contentUrl": f"data/{file.name}",
-         "contentSize": f"{file.stat().st_size} B", "encodingFormat": PARQUET, "sha256": sha256_file(file)}
+        {
+            "@type": "cr:FileObject",
+            "@id": file.name,
+            "name": file.name,
+            "contentUrl": f"data/{file.name}",
+            "contentSize": f"{file.stat().st_size} B",
+            "encodingFormat": PARQUET,
+            "sha256": sha256_file(file),
+        }
         for file in files
-    ]  # fmt: skip
+    ]
     sets = [
-        {"@type": "cr:FileSet", "@id": f"{split}-files", "name": f"{split}-files", "encodingFormat": PARQUET,
-         "includes": f"data/{split}-*.parquet"}
+        {
+            "@type": "cr:FileSet",
+            "@id": f"{split}-files",
+            "name": f"{split}-files",
+            "encodingFormat": PARQUET,
+            "includes": f"data/{split}-*.parquet",
+        }
         for split in splits
-    ]  # fmt: skip
+    ]
     records = [
-        {"@type": "cr:RecordSet", "@id": split, "name": split, "key": {"@id": f"{split}/pair_id"},
-         "field": [_field(split, name) for name in ("image", *TEXTS, "phenotypes", *FLAGS)]}
+        {
+            "@type": "cr:RecordSet",
+            "@id": split,
+            "name": split,
+            "key": {"@id": f"{split}/pair_id"},
+            "field": [_field(split, name) for name in ("image", *TEXTS, "phenotypes", *FLAGS)],
+        }
         for split in splits
-    ]  # fmt: skip
+    ]
     value = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",

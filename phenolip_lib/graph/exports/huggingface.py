@@ -42,9 +42,15 @@ SCHEMA = pa.schema(
     metadata={"huggingface": json.dumps({"info": {"features": FEATURES}})},
 )
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-LICENCES = {"CC0-1.0": "cc0-1.0", "CC-BY-4.0": "cc-by-4.0", "CC-BY-SA-4.0": "cc-by-sa-4.0",
-            "CC-BY-NC-4.0": "cc-by-nc-4.0", "CC-BY-NC-SA-4.0": "cc-by-nc-sa-4.0",
-            "MIT": "mit", "Apache-2.0": "apache-2.0"}  # fmt: skip
+LICENCES = {
+    "CC0-1.0": "cc0-1.0",
+    "CC-BY-4.0": "cc-by-4.0",
+    "CC-BY-SA-4.0": "cc-by-sa-4.0",
+    "CC-BY-NC-4.0": "cc-by-nc-4.0",
+    "CC-BY-NC-SA-4.0": "cc-by-nc-sa-4.0",
+    "MIT": "mit",
+    "Apache-2.0": "apache-2.0",
+}
 """The hub's names of licences; any other is ``other``."""
 
 
@@ -55,8 +61,12 @@ def _batches(own: pd.DataFrame, root: Path):
         for row in part.itertuples(index=False):
             content, suffix = encoded_image(root, row)
             pictures.append({"bytes": content, "path": row.pair_id.replace("/", "_") + suffix})
-        columns = [pictures, *(part[name].tolist() for name in TEXTS), part["phenotypes"].map(list).tolist(),
-                   *(part[name].tolist() for name in FLAGS)]  # fmt: skip
+        columns = [
+            pictures,
+            *(part[name].tolist() for name in TEXTS),
+            part["phenotypes"].map(list).tolist(),
+            *(part[name].tolist() for name in FLAGS),
+        ]
         yield pa.table([pa.array(c, type=f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
 
 
@@ -96,9 +106,13 @@ def card(pairs: pd.DataFrame, title: str, sizes: dict[str, dict[str, int]]) -> s
         "size_categories": [next((name for limit, name in SIZES if len(pairs) < limit), "n>1M")],
         "tags": ["medical", "phenotype", "human-phenotype-ontology"],
         "dataset_info": {"splits": [{"name": name, **size} for name, size in sizes.items()]},
-        "configs": [{"config_name": "default", "data_files": [
-            {"split": name, "path": f"data/{name}-*.parquet"} for name in sizes]}],
-    }  # fmt: skip
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": name, "path": f"data/{name}-*.parquet"} for name in sizes],
+            }
+        ],
+    }
     stream = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = False
@@ -121,9 +135,13 @@ def card(pairs: pd.DataFrame, title: str, sizes: dict[str, dict[str, int]]) -> s
 
 
 def write(
-    pairs: pd.DataFrame, root: Path, folder: Path, title: str = "PhenoKG", per_file: int = 5000,
+    pairs: pd.DataFrame,
+    root: Path,
+    folder: Path,
+    title: str = "PhenoKG",
+    per_file: int = 5000,
     allowed: Callable[[str], bool] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write the folder; see `shards.write` for `root`, `allowed` and what is raised."""
     pairs = redistributable(pairs, allowed)
     sizes = {}

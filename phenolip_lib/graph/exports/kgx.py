@@ -44,9 +44,24 @@ CHUNK = 100_000
 TEXT_MINED = ("not_provided", "text_mining_agent")
 CURATED = ("knowledge_assertion", "manual_agent")
 NODE_COLUMNS = ["id", "category", "name", "description", "synonym", "provided_by", "license", "xref"]
-EDGE_COLUMNS = ["id", "subject", "predicate", "object", "category", "original_predicate", "primary_knowledge_source",
-                "knowledge_level", "agent_type", "negated", "uncertain", "family", "field", "start", "end",
-                "supporting_text"]  # fmt: skip
+EDGE_COLUMNS = [
+    "id",
+    "subject",
+    "predicate",
+    "object",
+    "category",
+    "original_predicate",
+    "primary_knowledge_source",
+    "knowledge_level",
+    "agent_type",
+    "negated",
+    "uncertain",
+    "family",
+    "field",
+    "start",
+    "end",
+    "supporting_text",
+]
 
 
 def _plain(column: pd.Series) -> pd.Series:
@@ -65,17 +80,31 @@ def _nodes(graph: Graph) -> list[pd.DataFrame]:
     images, groups, terms = tables["image"], tables["group"], tables["phenotype"]
     article = groups["kind"] == "article"
     parts = {
-        "phenotype": {"name": terms["name"], "description": _plain(terms["definition"]),
-                      "synonym": _multivalued(terms["synonyms"]), "provided_by": "infores:hpo"},
+        "phenotype": {
+            "name": terms["name"],
+            "description": _plain(terms["definition"]),
+            "synonym": _multivalued(terms["synonyms"]),
+            "provided_by": "infores:hpo",
+        },
         "disease": {"name": _plain(tables["disease"]["name"]), "provided_by": "infores:hpo-annotations"},
-        "image": {"name": _plain(images["name"]), "provided_by": images["node_id"].map(sources),
-                  "license": images["licence"], "xref": _plain(images["url"])},
-        "caption": {"name": _plain(tables["caption"]["name"]), "description": _plain(tables["caption"]["text"]),
-                    "license": tables["caption"]["name"].map(images.set_index("name")["licence"])},
-        "group": {"name": _plain(groups["name"]), "xref": _multivalued(groups["articles"]),
-                  "category": np.where(article, "biolink:Article", CATEGORIES["group"])},
+        "image": {
+            "name": _plain(images["name"]),
+            "provided_by": images["node_id"].map(sources),
+            "license": images["licence"],
+            "xref": _plain(images["url"]),
+        },
+        "caption": {
+            "name": _plain(tables["caption"]["name"]),
+            "description": _plain(tables["caption"]["text"]),
+            "license": tables["caption"]["name"].map(images.set_index("name")["licence"]),
+        },
+        "group": {
+            "name": _plain(groups["name"]),
+            "xref": _multivalued(groups["articles"]),
+            "category": np.where(article, "biolink:Article", CATEGORIES["group"]),
+        },
         "source": {"name": _plain(tables["source"]["name"])},
-    }  # fmt: skip
+    }
     return [
         pd.DataFrame({"id": tables[name]["node_id"], "category": CATEGORIES[name], **own})
         for name, own in parts.items()
@@ -88,9 +117,13 @@ def _edges(name: str, edges: pd.DataFrame, source_of: pd.Series) -> pd.DataFrame
     source = {"is_a": "infores:hpo", "has_phenotype": "infores:hpo-annotations"}.get(name)
     level, agent = TEXT_MINED if name == "mentions" else CURATED
     table = edges.assign(
-        predicate=predicate, category=category, original_predicate=f"phenolip:{name}", knowledge_level=level,
-        agent_type=agent, primary_knowledge_source=source or edges["subject"].map(source_of),
-    )  # fmt: skip
+        predicate=predicate,
+        category=category,
+        original_predicate=f"phenolip:{name}",
+        knowledge_level=level,
+        agent_type=agent,
+        primary_knowledge_source=source or edges["subject"].map(source_of),
+    )
     if name == "shows":
         recognised = edges["evidence"] == "recognised"
         table.loc[recognised, ["knowledge_level", "agent_type"]] = TEXT_MINED

@@ -15,8 +15,12 @@ from phenolip_lib.graph.graph import Graph
 
 OBO = "http://purl.obolibrary.org/obo/"
 OBO_IN_OWL = "http://www.geneontology.org/formats/oboInOwl#"
-SYNONYMS = {"EXACT": "hasExactSynonym", "NARROW": "hasNarrowSynonym", "BROAD": "hasBroadSynonym",
-            "RELATED": "hasRelatedSynonym"}  # fmt: skip
+SYNONYMS = {
+    "EXACT": "hasExactSynonym",
+    "NARROW": "hasNarrowSynonym",
+    "BROAD": "hasBroadSynonym",
+    "RELATED": "hasRelatedSynonym",
+}
 
 
 def purl(curie: str) -> str:

@@ -16,10 +16,7 @@ KEYS = ["paper", "table", "task", "dataset", "model", "vision", "text", "setting
 UNITS = ["percent", "points", "count"]
 
 SCHEMA = pa.DataFrameSchema(
-    {
-        **{name: pa.Column(str) for name in [*KEYS, "unit", "note"]},
-        "value": pa.Column(float, pa.Check.ge(0)),
-    },
+    {**{name: pa.Column(str) for name in [*KEYS, "unit", "note"]}, "value": pa.Column(float, pa.Check.ge(0))},
     checks=[
         pa.Check(lambda table: table["unit"].isin(UNITS), error=f"a unit is one of {', '.join(UNITS)}"),
         pa.Check(lambda table: (table["value"] <= 100) | (table["unit"] != "percent"), error="percent is at most 100"),
