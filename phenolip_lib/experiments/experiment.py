@@ -161,15 +161,9 @@ class Experiment:
     def save(self, folder: Path, name: str, student: Student, method: str, seed: int) -> None:
         """Save a student with what it was made of beside its weights."""
         e = self.params.encoders
-        facts = {
-            "student": e.student,
-            "method": method,
-            "seed": seed,
-            "image_size": e.image_size,
-            "context_length": e.context_length,
-            "stage2": self.params.stage2.model_dump(),
-        }
-        save_student(folder, name, student, facts)
+        made_of = {"student": e.student, "image_size": e.image_size, "context_length": e.context_length}
+        told = {"method": method, "seed": seed, "stage2": self.params.stage2.model_dump()}
+        save_student(folder, name, student, made_of | told)
 
     def trained(self, name: str, seed: int) -> Student:
         """A student trained on this experiment's split, from the cache if it was trained before."""

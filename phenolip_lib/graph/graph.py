@@ -123,12 +123,9 @@ class Graph:
         parts = []
         for predicate, ends in ENDS.items():
             edges = self.edges[predicate]
-            for direction, here, there, category in (
-                ("out", "subject", "object", ends[1]),
-                ("in", "object", "subject", ends[0]),
-            ):
-                found = sorted(edges[there][edges[here] == node].unique())
-                if found:
+            ways = ("out", "subject", "object", ends[1]), ("in", "object", "subject", ends[0])
+            for direction, here, there, category in ways:
+                if found := sorted(edges[there][edges[here] == node].unique()):
                     names = self.nodes[category].set_index("node_id")["name"]
                     parts += [(predicate, direction, other, category, names[other]) for other in found]
         return pd.DataFrame(parts, columns=["predicate", "direction", "node_id", "category", "name"])

@@ -201,7 +201,6 @@ class PhenoLIP:
         Args:
             prompts: see `classify`.
         """
-        templates = _templates(prompts)
 
         def embed(texts: list[str]) -> np.ndarray:
             order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little is spent on padding
@@ -209,7 +208,7 @@ class PhenoLIP:
             found[order] = self.embed_texts([texts[i] for i in order])
             return found
 
-        return ensemble(embed, names, templates)
+        return ensemble(embed, names, _templates(prompts))
 
     def resolve(self, phenotypes: Sequence[str]) -> list[tuple[str, str]]:
         """(HPO id, name) of each phenotype, each once; ("", text) for what the ontology has no name for.
@@ -240,15 +239,13 @@ class PhenoLIP:
         terms, synonyms = self.ontology.tables["terms"], self.ontology.tables["synonyms"]
         synonyms = synonyms[synonyms["scope"].isin(RANKS)]
         own = synonyms.assign(key=synonyms["synonym"].str.casefold())[["key", "hpo_id"]].drop_duplicates()
-        own = own.drop_duplicates("key", keep=False)
-        return dict(zip(own["key"], own["hpo_id"], strict=True)) | dict(
-            zip(terms["name"].str.casefold(), terms["hpo_id"], strict=True)
-        )
+        own = own.drop_duplicates("key", keep=False).set_index("key")["hpo_id"]
+        return own.to_dict() | dict(zip(terms["name"].str.casefold(), terms["hpo_id"], strict=True))
 
     # --- search ---------------------------------------------------------------------------------
 
     def index(self, images: Sequence[str | Path]) -> ImageIndex:
-        """ImageLike files to search in."""
+        """Image files to search in."""
         return ImageIndex([str(image) for image in images], self.embed_images(images))
 
     def retrieve(self, query: ImageLike, index: ImageIndex, k: int = 10) -> pd.DataFrame:

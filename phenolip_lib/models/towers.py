@@ -226,9 +226,7 @@ def _load_checkpoint(name: str, context_length: int) -> TwoTowers:
     size = preprocess["size"]
     text = getattr(model, "text", None)
     if not hasattr(model.visual, "trunk") or not hasattr(text, "transformer") or not hasattr(text, "proj"):
-        raise PhenoLIPError(
-            f"{name}: another architecture; a timm image tower and a Hugging Face text tower are needed"
-        )
+        raise PhenoLIPError(f"{name}: not made of a timm image tower and a Hugging Face text tower, which are needed")
     limit = min(context_length, tokenizer.context_length)
     weights = digest({key: float(value.double().sum()) for key, value in model.state_dict().items()})
     return _assemble(
@@ -292,9 +290,8 @@ def load_text_tower(name: str) -> TextTower:
         encoder = open_clip.hf_model.HFTextEncoder(where, output_dim=0, pooler_type="mean_pooler", proj_type=None)
         tokenizer = _tokenizer(where)
     except Exception as error:  # as above
-        raise PhenoLIPError(
-            f"encoders.teacher: {name} cannot be loaded ({' '.join(str(error).split())[:200]})"
-        ) from None
+        reason = " ".join(str(error).split())[:200]
+        raise PhenoLIPError(f"encoders.teacher: {name} cannot be loaded ({reason})") from None
     encoder.eval().requires_grad_(False)
     # Packaged weights are the same trunk in both stages, so its features are shared in the cache.
     packaged = name in PACKAGED_TEXT
