@@ -24,6 +24,7 @@ from phenolip_lib.core.storage import write_parquet
 from phenolip_lib.models import heatmaps
 from phenolip_lib.models.phenolip import PhenoLIP
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY
+from phenolip_lib.ontology.wordings import RANKS
 from tests.conftest import ROOT
 from tests.test_encoders import tiny_checkpoint
 
@@ -170,7 +171,7 @@ def test_paths_are_shortest_ones_of_the_whole_ontology(full):
 
 def test_words_take_their_place_by_cosine_and_change_no_probability(assistant, view, toy):
     plain = assistant.rank(view).set_index("hpo_id")["probability"]
-    synonym = toy["HP:0001744"].synonyms[0]
+    synonym = next(s.text for s in toy["HP:0001744"].scoped_synonyms if s.scope in RANKS)
     table = assistant.rank(view, words=["large heart", synonym, "HP:0001640"])
     assert table["cosine"].is_monotonic_decreasing
     assert len(table) == len(IDS) + 1  # the synonym and the id are candidates already

@@ -243,7 +243,7 @@ def test_a_checkpoint_without_trunk_and_head_is_refused(tmp_path):
     from safetensors.torch import save_file
 
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path / "open_clip_model.safetensors")
-    with pytest.raises(PhenoLIPError, match="another architecture; a timm image tower"):
+    with pytest.raises(PhenoLIPError, match="not made of a timm image tower"):
         load_towers(f"local-dir:{tmp_path}", 64, 256)
 
 

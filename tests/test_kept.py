@@ -134,6 +134,7 @@ def case(tmp_path, params, monkeypatch):
         n_train=5,
         onto=SimpleNamespace(release="r"),
         beside=lambda task: "",
+        bench=SimpleNamespace(classes={}, class_names={}),
     )
     embedded = SimpleNamespace(images=FEATURES, captions=FEATURES)
     return SimpleNamespace(experiment=experiment, embedded=embedded, scale=1.0, student=None)

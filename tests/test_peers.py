@@ -13,7 +13,7 @@ from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import read_json
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.results import load_results
-from phenolip_lib.experiments import peers
+from phenolip_lib.experiments import evaluate, peers
 from phenolip_lib.models.adapters import Adapter
 from tests.task_case import pairs_of, settings_of
 
@@ -135,13 +135,12 @@ def test_results_tell_of_the_run_that_made_them(experiment, monkeypatch, tmp_pat
     """The same embeddings under other parameters: what an earlier run kept is not given out as this one's."""
     monkeypatch.setattr(peers, "load_or_reason", lambda name, device: colour_model())
     told = []
-    for epochs in (1, 2):
-        experiment.params = experiment.params.with_overrides({"stage1.epochs": epochs})
-        peers.evaluate_peers(experiment, ["colours"], tmp_path / str(epochs))
-        found = [read_json(path)["provenance"] for path in (tmp_path / str(epochs)).rglob("*.json")]
-        told.append({facts["params"] for facts in found})
-        sections = ("hpo", "phenokg", "encoders", "stage1", "stage2", "evaluation")
-        assert told[-1] == {experiment.params.fingerprint(*sections)}
+    for candidates in (10, 11):
+        experiment.params = experiment.params.with_overrides({"evaluation.candidates": candidates})
+        out = tmp_path / str(candidates)
+        peers.evaluate_peers(experiment, ["colours"], out)
+        told.append({read_json(path)["provenance"]["params"] for path in out.rglob("*.json")})
+        assert told[-1] == {evaluate.params_read(evaluate.Case(experiment, None, 1.0))}
     assert told[0] != told[1]
 
 

@@ -295,7 +295,6 @@ def _templates(prompts: str | Sequence[str]) -> list[str]:
 def _listed(items: Any, what: str) -> list:
     """One item or several, as a list that is not empty."""
     single = isinstance(items, (str, Path, Image.Image)) or (isinstance(items, np.ndarray) and what == "images")
-    listed = [items] if single else list(items)
-    if not listed:
-        raise PhenoLIPError(f"no {what} given")
-    return listed
+    if listed := [items] if single else list(items):
+        return listed
+    raise PhenoLIPError(f"no {what} given")
