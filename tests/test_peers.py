@@ -15,6 +15,7 @@ from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.results import load_results
 from phenolip_lib.experiments import evaluate, peers
 from phenolip_lib.models.adapters import Adapter
+from phenolip_lib.models.vectors import PART, item_vectors
 from tests.task_case import pairs_of, settings_of
 
 
@@ -37,24 +38,24 @@ MODEL = Adapter("m", "fingerprint", None, None, 1.0)
 def test_each_text_is_embedded_once_and_never_again(tmp_path):
     texts = [f"text {i % 700}" for i in range(1500)]
     embed = Counting()
-    first = peers._embedded(MODEL, texts, embed, tmp_path)
+    first = item_vectors(embed, texts, tmp_path, MODEL.fingerprint, "m")
     assert sorted(embed.asked) == sorted(set(texts))
     assert first[:, 0].tolist() == [len(text) for text in texts]
     again = Counting()
-    np.testing.assert_array_equal(peers._embedded(MODEL, texts, again, tmp_path), first)
+    np.testing.assert_array_equal(item_vectors(again, texts, tmp_path, MODEL.fingerprint, "m"), first)
     assert again.asked == []
     other = Counting()
-    peers._embedded(Adapter("m", "other", None, None, 1.0), texts, other, tmp_path)
+    item_vectors(other, texts, tmp_path, "other", "m")
     assert len(other.asked) == 700
 
 
 def test_an_interrupted_run_goes_on(tmp_path):
-    texts = [f"text {i:04d}" for i in range(3 * peers.PART)]
+    texts = [f"text {i:04d}" for i in range(3 * PART)]
     with pytest.raises(KeyboardInterrupt):
-        peers._embedded(MODEL, texts, Counting(fail_after=peers.PART + 10), tmp_path)
+        item_vectors(Counting(fail_after=PART + 10), texts, tmp_path, MODEL.fingerprint, "m")
     rest = Counting()
-    peers._embedded(MODEL, texts, rest, tmp_path)
-    assert len(rest.asked) == 2 * peers.PART
+    item_vectors(rest, texts, tmp_path, MODEL.fingerprint, "m")
+    assert len(rest.asked) == 2 * PART
 
 
 def test_a_name_that_can_stand_in_a_path():

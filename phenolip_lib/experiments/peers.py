@@ -1,12 +1,8 @@
-"""Models that are not ours, evaluated on a source's tasks: embeddings once, then as any other.
-
-Embeddings are kept in parts, each under the model's fingerprint and the content of what is embedded, so an
-interrupted run goes on and a second data set with the same pictures computes nothing.
-"""
+"""Models that are not ours, evaluated on a source's tasks: embeddings once, then as any other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +11,8 @@ import pandas as pd
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
-from phenolip_lib.core.progress import track
 from phenolip_lib.core.runtime import log, pick_device
 from phenolip_lib.core.storage import digest
-from phenolip_lib.data.archives import digests
-from phenolip_lib.data.images import read_image
 from phenolip_lib.evaluation import statistics
 from phenolip_lib.evaluation.benchmark import Benchmark
 from phenolip_lib.evaluation.tasks.matching import load_folder, matching
@@ -28,11 +21,9 @@ from phenolip_lib.experiments.experiment import Experiment
 from phenolip_lib.models import adapters
 from phenolip_lib.models.adapters import PEERS, Adapter, Unavailable, load_or_reason
 from phenolip_lib.models.embedded import Embedded, check_embeddings
-from phenolip_lib.models.features import cached
+from phenolip_lib.models.vectors import item_vectors, pair_vectors
 from phenolip_lib.ontology.ontology import Ontology
 
-PART, BATCH = 512, 32
-"""Rows that are kept together, and that the model sees at once."""
 TASKS = tuple(name for name in evaluate.TASKS if name not in evaluate.INSIDE)
 
 
@@ -133,18 +124,13 @@ def embed_pairs(model: Adapter, pairs: pd.DataFrame, root: Path, cache: Path) ->
         PhenoLIPError: a picture that cannot be read, or an embedding that is not finite or has no length.
     """
 
+    key = digest(model.fingerprint, code_digest(adapters.__name__))
+
     def pictures(table: pd.DataFrame) -> np.ndarray:
-        contents = table["image"].map(digests(root, table["image"]))
-        files = dict(zip(contents, table["image"], strict=True))
-        boxes = table[["left", "top", "right", "bottom"]].round(6).itertuples(index=False, name=None)
-
-        def embed(items: list[tuple]) -> np.ndarray:
-            return model.encode_image([read_image(root, files[content], box) for content, *box in items])
-
-        return _embedded(model, [(own, *box) for own, box in zip(contents, boxes, strict=True)], embed, cache)
+        return pair_vectors(model.encode_image, table, root, cache, key, model.name)
 
     def text(texts: list[str]) -> np.ndarray:
-        return _embedded(model, texts, model.encode_text, cache)
+        return item_vectors(model.encode_text, texts, cache, key, model.name)
 
     images, captions = pictures(pairs), text(pairs["caption"].tolist())
     for what, vectors in (("image", images), ("caption", captions)):
@@ -153,20 +139,3 @@ def embed_pairs(model: Adapter, pairs: pd.DataFrame, root: Path, cache: Path) ->
         except PhenoLIPError as error:
             raise PhenoLIPError(f"{model.name}: {error}") from None
     return Embedded(images, captions, text, pictures)
-
-
-def _embedded(model: Adapter, items: list, embed: Callable[[list], np.ndarray], cache: Path) -> np.ndarray:
-    """An embedding for each item; equal items are embedded once, in a fixed order."""
-    unique = sorted(set(items))
-    parts = []
-    starts = range(0, len(unique), PART)
-    for start in track(starts, model.name, len(starts), "parts"):
-        part = unique[start : start + PART]
-
-        def compute(part: list = part) -> np.ndarray:
-            batches = [embed(part[i : i + BATCH]) for i in range(0, len(part), BATCH)]
-            return np.concatenate(batches)
-
-        parts.append(cached(cache, digest(model.fingerprint, code_digest(adapters.__name__), part), len(part), compute))
-    place = {item: i for i, item in enumerate(unique)}
-    return np.concatenate(parts)[[place[item] for item in items]]

@@ -22,18 +22,16 @@ from phenolip_lib.apps.demo.candidates import Candidates
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import digest
-from phenolip_lib.data.archives import digests
 from phenolip_lib.data.images import read_image
 from phenolip_lib.data.licences import use_allowed
 from phenolip_lib.evaluation.tasks.calibration import MIN_IMAGES, ece, fit_scale, per_image
 from phenolip_lib.graph.exports import box_of
-from phenolip_lib.models.features import cached
+from phenolip_lib.models import phenolip, vectors
 from phenolip_lib.models.phenolip import PhenoLIP
 
 FOLDS = 5
 UNLIKE = 0.05
 """Share of the validation pictures that would be called unlike the training pictures."""
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -181,15 +179,5 @@ def _held_out(cosines: np.ndarray, truth: np.ndarray, groups: np.ndarray) -> tup
 
 def embed_pairs(model: PhenoLIP, pairs: pd.DataFrame, root: Path, cache: Path | None = None) -> np.ndarray:
     """L2-normalised embeddings of pairs' pictures, each cut to its box, float32 ``(n_pairs, embed_dim)``."""
-    contents = pairs["image"].map(digests(root, pairs["image"])).tolist()
-    boxes = pairs[["left", "top", "right", "bottom"]].round(6).values.tolist()
-
-    def compute() -> np.ndarray:
-        rows = list(pairs.itertuples(index=False))
-        parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-        return np.concatenate(
-            [model.embed_images([read_image(root, row.image, box_of(row)) for row in part]) for part in parts]
-        )
-
-    key = digest("demo pictures", model.fingerprint, code_digest(__name__), contents, boxes)
-    return cached(cache, key, len(pairs), compute)
+    key = digest("demo", model.fingerprint, code_digest(vectors.__name__, phenolip.__name__))
+    return vectors.pair_vectors(model.embed_images, pairs, root, cache, key, "demo pictures")
