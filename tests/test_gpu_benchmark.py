@@ -50,6 +50,7 @@ def project(tmp_path_factory, toy):
             "bottom": 0.9,
             "caption": [f"{toy[LEAVES[i % 4]].name} large heart {i}" for i in range(n)],
             "templated": [i >= 40 for i in range(n)],
+            "class_name": "",
             "modality": "radiology",
             "group": [f"g{i // 2}" for i in range(n)],
             "url": "",
