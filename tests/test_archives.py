@@ -1,7 +1,6 @@
 """Pictures inside archives: everything after curation reads them as it reads files."""
 
 import io
-import tarfile
 import zipfile
 from types import SimpleNamespace
 
@@ -24,6 +23,7 @@ from phenolip_lib.models.features import image_features
 from phenolip_lib.pipeline.commands import _embed_cached
 from phenolip_lib.reporting import cluster_view
 from phenolip_lib.training.image_loader import read_pixels
+from tests.test_sources_more import tar
 
 LONG = "deep/" * 60 + "name.png"
 """Too long for the name of a file, as a member's name may be."""
@@ -52,15 +52,6 @@ def png(number: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(coarse).resize((48, 48), Image.Resampling.BICUBIC).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def tar(path, entries: dict[str, bytes], mode: str = "w") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as archive:
-        for name, content in entries.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
 
 
 @pytest.fixture

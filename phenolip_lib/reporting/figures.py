@@ -197,7 +197,7 @@ def forest(table: pd.DataFrame, metrics: Sequence[str], baseline: str) -> Figure
         axis.scatter(own["difference"], y, c=faces, edgecolors=COLORS[0], zorder=3)
         axis.set_yticks(y, [METHOD_NAMES.get(m, m) for m in methods])
         axis.grid(axis="y", visible=False)
-        axis.set(title=metric_name(metric), xlabel="percentage points")
+        axis.set(title=metric_name(metric), xlabel="percentage points", ylim=(-0.6, len(methods) - 0.4))
     figure.supxlabel(f"difference to {METHOD_NAMES.get(baseline, baseline)}, 95% interval", fontsize=9)
     return figure
 
