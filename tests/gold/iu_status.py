@@ -115,7 +115,9 @@ def read_reports(data: Path) -> dict[str, Report]:
 
 def said(status: Status) -> str:
     """A status as one word: a relative's finding is none of the patient's, and a negation outweighs a doubt."""
-    return "family" if status.family else "negated" if status.negated else "uncertain" if status.uncertain else "affirmed"
+    return (
+        "family" if status.family else "negated" if status.negated else "uncertain" if status.uncertain else "affirmed"
+    )
 
 
 def outcomes(engine: Callable[[str, list[tuple[int, int]]], Sequence[Status]], data: Path) -> pd.DataFrame:
