@@ -1,6 +1,7 @@
 """The gold set of the status of findings: its marks by themselves, and against the reports where they are at hand."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from tests.gold import iu_status
 
 DATA = Path(os.environ.get("PHENOLIP_DATA", ROOT.parent / "shared" / "data"))
 needs_reports = pytest.mark.skipif(not (DATA / iu_status.FOLDER).is_dir(), reason="the reports are not at hand")
+
+_INSIDE = re.compile(r"\w\w")
 
 REPORT = """<?xml version="1.0"?><eCitation><uId id="CXR8"/><Abstract>
 <AbstractText Label="COMPARISON"/><AbstractText Label="Findings">Clear
@@ -48,13 +51,29 @@ def test_readme_gives_the_agreement_of_the_passes():
 
 
 @needs_reports
+def test_the_sample_is_drawn_as_said_from_all_reports_that_hold_text():
+    reports, errors = [], []
+    for path in (DATA / iu_status.FOLDER).glob("*.xml"):
+        try:
+            reports.append(iu_status.read_report(path))
+        except PhenoLIPError as error:
+            errors.append(str(error))
+    assert all("none of its sections holds text" in error for error in errors)
+    assert len(errors) < len(reports) / 100
+    sample = iu_status.read_sample()
+    assert {name: set(own["report"]) for name, own in sample.groupby("sample")} == {
+        name: set(names) for name, names in iu_status.draw(reports).items()
+    }
+
+
+@needs_reports
 def test_marks_lie_on_whole_words_of_the_reports_that_were_drawn():
     reports = iu_status.read_reports(DATA)
     for name, start, end in iu_status.read_marks()[["report", "start", "end"]].itertuples(index=False):
         text = reports[name].text
         assert text[start:end].strip() == text[start:end]
-        assert not text[start - 1 : start + 1].isalnum()
-        assert not text[end - 1 : end + 1].isalnum()
+        assert not _INSIDE.match(text, start - 1)
+        assert not _INSIDE.match(text, end - 1)
         assert reports[name].section(start) == reports[name].section(end - 1)
 
 
@@ -71,11 +90,11 @@ def test_a_perfect_engine_scores_one_and_a_blind_one_the_share_of_what_is_affirm
     table = iu_status.score(iu_status.outcomes(perfect, DATA))
     assert (table["accuracy"] == 1).all()
     blind = iu_status.score(iu_status.outcomes(lambda _, spans: [Status(False, False, False)] * len(spans), DATA))
-    every = blind[blind["marks"] == "all"].set_index("half")
-    for half in iu_status.HALVES:
-        own = marks[marks["report"].map(iu_status.half) == half]
-        assert every.loc[half, "accuracy"] == pytest.approx((own["status"] == "affirmed").mean())
-        assert every.loc[half, "low"] < every.loc[half, "accuracy"] < every.loc[half, "high"]
+    for row in blind[blind["marks"] == "all"].itertuples():
+        reports = iu_status.read_sample().query("sample == @row.sample")["report"]
+        own = marks[marks["report"].isin(reports) & (marks["report"].map(iu_status.half) == row.half)]
+        assert row.accuracy == pytest.approx((own["status"] == "affirmed").mean())
+        assert row.low < row.accuracy < row.high
 
 
 @needs_reports

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,14 @@ from phenolip_lib.recognition.assertion import Status
 HERE = Path(__file__).parent
 FOLDER = Path("iu-xray") / "ecgen-radiology"
 """Where the reports lie in the data folder."""
-SEED, PER_HALF = 20, 50
+SEED = 20
+PER_HALF = {"random": 50, "doubtful": 20}
+"""Reports drawn from each half for each sample."""
+_DOUBT = re.compile(
+    r"\?|\b(?:may|might|could|possib\w+|probab\w+|likely|unlikely|suspicious|suspect\w*|suspicion|questionable|versus|vs"
+    r"|exclude\w*|rule\w* out|r/o|concern\w*|suggest\w*|evaluat\w+ for|differential|equivocal|presum\w+)\b",
+    re.IGNORECASE,
+)
 HALVES = ("development", "test")
 STATUSES = ("affirmed", "negated", "uncertain")
 
@@ -83,16 +91,27 @@ def half(name: str) -> str:
     return HALVES[1 - int(name.removeprefix("CXR")) // 2 % 2]
 
 
-def draw(names: Sequence[str]) -> list[str]:
-    """The sample: `PER_HALF` names of each half, drawn from those that have findings or an impression."""
-    rng = random.Random(SEED)
-    order = sorted(names, key=lambda name: int(name.removeprefix("CXR")))
-    return [n for h in HALVES for n in rng.sample([name for name in order if half(name) == h], PER_HALF)]
+def draw(reports: Sequence[Report]) -> dict[str, list[str]]:
+    """The samples, half by half: of all reports with findings or an impression, and of the others that hold a doubt."""
+    order = sorted(reports, key=lambda report: int(report.name.removeprefix("CXR")))
+    order = [r for r in order if int(r.name.removeprefix("CXR")) % 2 == 0]  # the numbers of the copy drawn from
+    order = [r for r in order if {"FINDINGS", "IMPRESSION"} & {label for label, _, _ in r.sections}]
+    drawn: dict[str, list[str]] = {}
+    for sample, per_half in PER_HALF.items():
+        rng, taken = random.Random(SEED), {name for names in drawn.values() for name in names}
+        pool = [r.name for r in order if r.name not in taken and (sample == "random" or _DOUBT.search(r.text))]
+        drawn[sample] = [n for h in HALVES for n in rng.sample([name for name in pool if half(name) == h], per_half)]
+    return drawn
 
 
 def read_marks() -> pd.DataFrame:
     """All marks: report, start, end, first, second (what each pass read), status (after the third reading)."""
     return pd.read_csv(HERE / "iu_status.tsv", sep="\t")
+
+
+def read_sample() -> pd.DataFrame:
+    """The reports of the gold set: report, sample, sha256."""
+    return pd.read_csv(HERE / "iu_status_reports.tsv", sep="\t")
 
 
 def read_reports(data: Path) -> dict[str, Report]:
@@ -105,7 +124,7 @@ def read_reports(data: Path) -> dict[str, Report]:
         PhenoLIPError: a report is not the one that was marked, so that offsets would slip.
     """
     reports = {}
-    for name, digest in pd.read_csv(HERE / "iu_status_reports.tsv", sep="\t").itertuples(index=False):
+    for name, digest in read_sample()[["report", "sha256"]].itertuples(index=False):
         report = read_report(Path(data) / FOLDER / f"{name.removeprefix('CXR')}.xml")
         if (report.name, report.digest) != (name, digest):
             raise PhenoLIPError(f"{name}: this text is not the one that was marked; offsets would not fit")
@@ -121,36 +140,35 @@ def said(status: Status) -> str:
 
 
 def outcomes(engine: Callable[[str, list[tuple[int, int]]], Sequence[Status]], data: Path) -> pd.DataFrame:
-    """What `engine` reads at each mark, the span given: report, half, section, start, end, status, read."""
-    rows = []
-    marks = read_marks()
+    """What `engine` reads at each mark, the span given: report, sample, half, section, start, end, status, read."""
+    rows, marks = [], read_marks()
+    samples = read_sample().set_index("report")["sample"]
     for name, report in read_reports(data).items():
         own = marks[marks["report"] == name]
         spans = [(int(start), int(end)) for start, end in zip(own["start"], own["end"], strict=True)]
         for (start, end), gold, read in zip(spans, own["status"], engine(report.text, spans), strict=True):
-            rows.append((name, half(name), report.section(start), start, end, gold, said(read)))
-    return pd.DataFrame(rows, columns=["report", "half", "section", "start", "end", "status", "read"])
+            rows.append((name, samples[name], half(name), report.section(start), start, end, gold, said(read)))
+    return pd.DataFrame(rows, columns=["report", "sample", "half", "section", "start", "end", "status", "read"])
 
 
 def score(found: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of `outcomes` in each half: of all marks, by section, and by status.
+    """Accuracy of `outcomes` in each half of each sample: of all marks, by section, and by status.
 
     Returns:
-        table (half, marks, of, n, accuracy, low, high, and how often each status was read); rows of
+        table (sample, half, marks, of, n, accuracy, low, high, and how often each status was read); rows of
         ``marks == "status"`` are the confusion. The interval is BCa by bootstrap over reports.
     """
     rows = []
-    for name in HALVES:
-        own = found[found["half"] == name]
+    for (sample, name), own in found.groupby(["sample", "half"]):
         parts = [("all", "all", own)]
-        parts += [("section", label, part) for label, part in own.groupby("section")]
-        parts += [("status", label, part) for label, part in own.groupby("status")]
+        parts += [(kind, label, part) for kind in ("section", "status") for label, part in own.groupby(kind)]
         for kind, label, part in parts:
             right = (part["status"] == part["read"]).groupby(part["report"]).agg(["sum", "count"])
             mean, low, high = group_bootstrap(*(right[[c]].to_numpy(float) for c in ("sum", "count")))
             counts = [int((part["read"] == status).sum()) for status in (*STATUSES, "family")]
-            rows.append((name, kind, label, len(part), float(mean[0]), float(low[0]), float(high[0]), *counts))
-    return pd.DataFrame(rows, columns=["half", "marks", "of", "n", "accuracy", "low", "high", *STATUSES, "family"])
+            rows.append((sample, name, kind, label, len(part), float(mean[0]), float(low[0]), float(high[0]), *counts))
+    columns = ["sample", "half", "marks", "of", "n", "accuracy", "low", "high", *STATUSES, "family"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def agreement(marks: pd.DataFrame) -> dict[str, float]:
