@@ -1,0 +1,117 @@
+"""The cues of `cues.csv`, a table in the manner of ConText (Harkema et al. 2009), and where they stand in a text."""
+
+from __future__ import annotations
+
+import csv
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import ahocorasick
+
+SCOPES = {"negated": 110, "uncertain": 110, "affirmed": 110, "family": 400, "withheld": 30}
+"""Characters from a cue to the next finding at most, by category; a row may say otherwise."""
+_NUMERO = re.compile(r"(?:o\.|o|os\.)\s?\d+(?![\w%])", re.IGNORECASE)
+_ANSWERS = re.compile(r"[:=?]\s*$")
+_GAP = re.compile(r"[^\S\n]{2,}(?:\n[^\S\n]*)?|\n[^\S\n]+|[^\S\n]\n[^\S\n]*")
+
+
+class Row(NamedTuple):
+    """A row of the table; its columns are explained in the file."""
+
+    category: str
+    direction: str
+    reach: str
+    scope: int
+
+
+class Cue(NamedTuple):
+    """A phrase of the table in a text, with every row it has there."""
+
+    start: int
+    end: int
+    phrase: str
+    rows: tuple[Row, ...]
+
+
+def expand(phrase: str) -> Iterator[str]:
+    """Every wording of a phrase with alternatives: ``(no|any) sign`` gives two."""
+    parts = re.split(r"\(([^)]*)\)", phrase)
+    for words in product(*(part.split("|") if i % 2 else [part] for i, part in enumerate(parts))):
+        yield " ".join(" ".join(words).split())
+
+
+def read_table(name: str) -> list[dict[str, str]]:
+    """The rows of a CSV file beside this module, comments left out."""
+    with (Path(__file__).parent / name).open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+@cache
+def table() -> dict[str, tuple[Row, ...]]:
+    """Phrase -> its rows, in the order of the file."""
+    rows: dict[str, list[Row]] = {}
+    for line in read_table("cues.csv"):
+        category = line["category"]
+        row = Row(category, line["direction"], line["reach"], int(line["scope"] or SCOPES.get(category, 0)))
+        for phrase in expand(line["phrase"]):
+            if row not in rows.setdefault(phrase, []):
+                rows[phrase].append(row)
+    return {phrase: tuple(found) for phrase, found in rows.items()}
+
+
+@cache
+def _automaton() -> ahocorasick.Automaton:
+    automaton = ahocorasick.Automaton()
+    for phrase, rows in table().items():
+        automaton.add_word(f" {phrase} ", (phrase, rows))
+    automaton.make_automaton()
+    return automaton
+
+
+@cache
+def _to_blanks() -> dict[int, str]:
+    marks = [*range(0x250), *range(0x2000, 0x2070), 0x2212, 0x2BC, 0xFEFF]
+    return {code: " " for code in marks if not chr(code).isalnum()}
+
+
+def folded(text: str) -> str:
+    """`text` in lower case, of the same length, with a blank for every mark."""
+    plain = text.lower()
+    if len(plain) != len(text):  # a few letters grow when lowered, and offsets would drift
+        plain = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    return plain.translate(_to_blanks())
+
+
+def cues(text: str) -> list[Cue]:
+    """The cues of `text`, the longest where they overlap, in order. A phrase may go over one line end."""
+    pieces, places, shifts, at, gone = [" "], [0], [0], 0, 0
+    plain = folded(text)
+    for gap in _GAP.finditer(text):  # runs of blanks count as one
+        pieces += (plain[at : gap.start()], " ")
+        at, gone = gap.end(), gone + gap.end() - gap.start() - 1
+        places.append(at - gone)
+        shifts.append(gone)
+    pieces += (plain[at:], " ")
+    found = []
+    for last, (phrase, rows) in _automaton().iter("".join(pieces)):
+        start, end = (i + shifts[bisect_right(places, i) - 1] for i in (last - len(phrase) - 1, last - 2))
+        end += 1
+        if phrase != "no" or not is_numero(text, start):
+            found.append(Cue(start, end, phrase, rows))
+    found.sort(key=lambda cue: (cue.start, -cue.end))
+    kept, reached = [], -1
+    for cue in found:
+        if cue.start >= reached:
+            kept.append(cue)
+            reached = cue.end
+    return kept
+
+
+def is_numero(text: str, start: int) -> bool:
+    """Whether a "no" is a number's: "patient No. 3"."""
+    return bool(_NUMERO.match(text, start + 1)) and not _ANSWERS.search(text[max(start - 4, 0) : start])

@@ -1,0 +1,394 @@
+"""One sentence read from left to right: which cue reaches which finding.
+
+A negation, a doubt or a relative opens a scope, and what follows may end it. Much comes down to one question, whether
+the negation has found its finding. One that has ends with the next verb or clause; one that has not hands itself on
+through verbs ("did not show"), and is spent by a noun that takes it upon itself ("no improvement of").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from phenolip_lib.recognition import relatives
+from phenolip_lib.recognition.behind import behind, listed, question, sign
+from phenolip_lib.recognition.cues import SCOPES, Cue, Row
+from phenolip_lib.recognition.structure import Segment
+
+AHEAD = 80
+"""Characters a rule looks ahead or back."""
+ITEM = 60
+"""Characters from one finding of a list to the next, at most."""
+OBJECT = 50
+"""Characters from a negation to the word that takes it upon itself."""
+_ADVERBS = re.compile(r"\s*(?:(?:\w+ly|ever|yet|even|also|currently|usually|always)\s+)?")
+_ASIDE = re.compile(r"\s*(?:however|therefore|of course|in fact|then|at present|to date|so far|though|at least)\s*,")
+_ANOTHER = re.compile(r"\s+(?:an?|the|his|her|their|its)\s")
+_PLURAL = re.compile(r"(?:are|were|have)\b")
+_UNFINISHED = frozenset("shown been being be having showing revealing demonstrating developing presenting am".split())
+_SPENDING = ("no", "without", "den", "negative", "free", "lack")
+
+
+class Event(NamedTuple):
+    """A finding, a cue or a mark of a sentence."""
+
+    start: int
+    end: int
+    kind: str
+    """``mention``, ``cue``, or the mark itself."""
+    number: int = -1
+    """Of the mention."""
+    cue: Cue | None = None
+
+    def row(self, *categories: str) -> Row | None:
+        """The first row of the cue in one of the categories, if any."""
+        return next((row for row in self.cue.rows if row.category in categories), None) if self.cue else None
+
+
+@dataclass
+class Scope:
+    """A negation or a doubt on its way."""
+
+    opened: int
+    limit: int
+    found: bool = False
+    """It has reached a finding."""
+    parted: bool = False
+    """A comma or an *and* went by."""
+    noun: bool = False
+    """It is of the next noun phrase only."""
+    item: bool = False
+    """It stands within a list of findings that are there: "tall, no ptosis, deaf"."""
+    either: bool = False
+    """An *or* went by."""
+    standing: bool = False
+    """A heading opened it."""
+
+
+@dataclass
+class State:
+    """What is said of one finding so far."""
+
+    negated: bool = False
+    uncertain: bool = False
+    family: bool = False
+
+
+class Walk:
+    """A pass over the events of one sentence, which writes into `states`.
+
+    Args:
+        spans: places of all findings of the text, and `states` one for each.
+        carried: what a heading says of the list below it ("Denies:").
+    """
+
+    def __init__(
+        self,
+        text: str,
+        segment: Segment,
+        events: Sequence[Event],
+        spans: Sequence[tuple[int, int]],
+        states: Sequence[State],
+        carried: tuple[str, ...] = (),
+    ) -> None:
+        low, high = segment.start, segment.end
+        self.text, self.low, self.high, self.section = text, low, high, segment.section
+        self.events, self.spans, self.states = events, spans, states
+        said = {segment.section, *carried}
+        self.negation = Scope(low, high, standing=True) if "negated" in said else None
+        self.doubt = Scope(low, high, standing=True) if "uncertain" in said else None
+        self.base = self.family = "family" in said
+        self.parked: Scope | None = None
+        self.withheld = self.next_only = self.adjective = -1
+        self.maternal = ""
+        self.saved: list[tuple[Scope | None, Scope | None]] = []
+        self.mentions: list[int] = []
+        self.asked = 0
+        """Mentions before the last answered question."""
+        self.first_verb = -1
+        self.signs_first = False
+        self.signed = self.doubt_next = -1
+        self.sign = ""
+
+    def left_open(self) -> tuple[str, ...]:
+        """What a heading says of the list below it."""
+        open_ = {"negated": self.negation and not self.negation.found, "uncertain": self.doubt and not self.doubt.found}
+        return tuple(name for name, is_open in {**open_, "family": self.family}.items() if is_open)
+
+    def run(self) -> None:
+        for i, event in enumerate(self.events):
+            if event.kind == "mention":
+                self._mention(event)
+            elif event.kind == "cue":
+                if not behind(self, i):
+                    for row in event.cue.rows:
+                        self._forward(i, row)
+                if self.first_verb < 0 and event.row("verb", "with"):
+                    self.first_verb = event.start
+            elif event.kind == ",":
+                self._part(i)
+            elif event.kind == "(":
+                if len(self.saved) < 8:
+                    self.saved.append((self.negation and replace(self.negation), self.doubt and replace(self.doubt)))
+            elif event.kind == ")":
+                if self.saved:
+                    self.negation, self.doubt = self.saved.pop()
+            elif event.kind in "|\t":
+                self._close()
+                self.family = self.base
+            elif event.kind == ":":
+                self.negation = self.negation and (None if self.negation.found else self.negation)
+                self.doubt = self.doubt and (None if self.doubt.found else self.doubt)
+            elif event.kind == "?":
+                question(self, event)
+            else:
+                sign(self, i)
+
+    # --- findings -------------------------------------------------------------------------------
+
+    def _mention(self, event: Event) -> None:
+        state = self.states[event.number]
+        if self.withheld >= 0 and _ADVERBS.fullmatch(self.text, self.withheld, event.start):
+            self._negate(self.withheld, SCOPES["negated"])
+        self.withheld, self.parked = -1, None
+        state.negated |= self._reaches(self.negation, event) or 0 <= self.next_only >= event.start - 1
+        state.uncertain |= self._reaches(self.doubt, event) or 0 <= self.doubt_next >= event.start - 2
+        if 0 <= self.signed >= event.start - 12:
+            state.negated, state.uncertain, self.signed = self.sign == "negated", False, -1
+        state.family |= self.family or event.start <= self.adjective
+        if state.family and not self.base and self.maternal == "she":
+            state.family = not relatives.of_the_pregnancy(self.text[event.start : event.end])
+        self.mentions.append(event.number)
+
+    def _reaches(self, scope: Scope | None, event: Event) -> bool:
+        if scope is None or event.start > scope.limit:
+            return False
+        if scope.noun and event.start <= scope.opened + 1:
+            scope.noun, scope.limit = False, scope.opened + SCOPES["negated"]
+        scope.found = True
+        if not scope.noun:
+            scope.limit = max(scope.limit, event.end + ITEM)
+        return True
+
+    # --- cues -----------------------------------------------------------------------------------
+
+    def _forward(self, i: int, row: Row) -> None:
+        event, category = self.events[i], row.category
+        if row.direction == "backward" or (row.reach == "label" and not self._is_label(event)):
+            return
+        if category == "negated":
+            if row.reach == "next":
+                self.next_only = event.end
+            else:
+                self._negate(event.end, row.scope, noun=row.reach == "noun", item=self._within_list(i))
+        elif category == "uncertain":
+            if self.negation and self.negation.parted and self.negation.found:
+                self.negation = None
+            if not (self.negation and not self.negation.found):
+                self.doubt = Scope(event.end, event.end + row.scope)
+        elif category == "affirmed":
+            negation = self.negation
+            if not (negation and not negation.found and not negation.parted and event.start - negation.opened <= 20):
+                self._close()
+        elif category == "withheld":
+            self._verb(event)
+            self.withheld = event.end
+        elif category == "family":
+            if row.reach == "noun":
+                self.adjective = event.end + row.scope
+            else:
+                self.family = True
+        elif category == "relative":
+            self._relative(i, row)
+        elif category == "patient":
+            self._patient(event, row)
+        elif category in ("verb", "informant"):
+            self._verb(event, ends=category == "verb")
+        elif category == "absorb":
+            self._absorb(event)
+        elif category == "with":
+            self._hand_on(event)
+        elif category == "and":
+            self._part(i)
+        elif category == "or":
+            self._part(i, is_or=True)
+        elif category == "end":
+            self._end(i)
+
+    def _negate(self, opened: int, scope: int, noun: bool = False, item: bool = False) -> None:
+        self.negation = Scope(opened, opened + scope, noun=noun, item=item)
+        self.withheld, self.parked = -1, None
+        if self.doubt and self.doubt.found:
+            self.doubt = None
+
+    def _is_label(self, event: Event) -> bool:
+        return self.text[event.end : event.end + 2].lstrip(" *")[:1] == ":"
+
+    def _within_list(self, i: int) -> bool:
+        """Whether a negation stands behind a finding that is there and a comma."""
+        if i < 2 or self.events[i - 1].kind != "," or self.events[i - 2].kind != "mention":
+            return False
+        return not self.states[self.events[i - 2].number].negated
+
+    def _verb(self, event: Event, ends: bool = True) -> None:
+        if self.withheld >= 0 and event.start - self.withheld <= SCOPES["withheld"]:
+            self._negate(self.withheld, SCOPES["negated"] + event.end - self.withheld)
+        elif ends:
+            self._hand_on(event)
+        self.withheld = -1
+
+    def _hand_on(self, event: Event) -> None:
+        """A scope that has found its finding ends; one that has not goes on behind the word."""
+        if self.withheld >= 0:
+            self._negate(self.withheld, SCOPES["negated"])
+        for name in ("negation", "doubt"):
+            scope = getattr(self, name)
+            if scope and (scope.found or scope.parted) and not scope.standing:
+                setattr(self, name, None)
+            elif scope and scope is self.negation:
+                scope.limit = max(scope.limit, event.end + AHEAD)
+
+    def _absorb(self, event: Event) -> None:
+        negation = self.negation
+        self.withheld = -1
+        if negation and not (negation.found or negation.parted) and event.start - negation.opened <= OBJECT:
+            word = self.text[max(self.low, negation.opened - 12) : negation.opened].lower()
+            self.parked = negation if any(word.split()[-1:] and w in word for w in _SPENDING) else None
+            self.negation = None
+        if self.doubt and not self.doubt.found and event.start - self.doubt.opened <= OBJECT:
+            self.doubt = None
+
+    def _end(self, i: int) -> None:
+        event = self.events[i]
+        however = i and self.events[i - 1].kind == "," and self._is_aside(self.events[i - 1])
+        if self.negation and not self.negation.found and (event.start - self.negation.opened <= 1 or however):
+            return  # "not yet", "does not, however, have"
+        if self.withheld >= 0 and (event.start - self.withheld <= 1 or however):
+            return
+        self._close()
+
+    def _close(self) -> None:
+        self.negation = self.doubt = self.parked = None
+        self.withheld = self.adjective = -1
+
+    # --- clauses --------------------------------------------------------------------------------
+
+    def _part(self, i: int, is_or: bool = False) -> None:
+        """A comma, an *and* or an *or*: the list goes on, or another clause begins."""
+        event, self.adjective = self.events[i], -1
+        if event.kind == "," and self._is_aside(event):
+            return
+        scopes = [scope for scope in (self.negation, self.doubt) if scope]
+        if not (scopes or self.parked or self.family != self.base or self.withheld >= 0):
+            return
+        clause = "" if is_or else self._ahead(i)
+        if not clause and event.row("and") and self.negation and self.negation.found:
+            oxford = self.negation.either and i and self.events[i - 1].kind == ","
+            clause = "verb" if oxford or _ANOTHER.match(self.text, event.end) else ""
+        if clause:
+            self._close()
+            if clause == "subject":
+                self.family = self.base
+            return
+        if not is_or:
+            self.withheld = -1
+        if self.parked:
+            self.negation, self.parked = replace(self.parked, found=True), None
+        if self.negation and self.negation.noun:
+            self.negation = None
+        if self.negation and self.negation.item and self.negation.found and not is_or and not self._or_ahead(i):
+            self.negation = None
+        for scope in scopes:
+            scope.parted, scope.either = scope.parted or not is_or, scope.either or is_or
+
+    def _is_aside(self, comma: Event) -> bool:
+        """Whether a comma begins or ends an aside: "does not, however, have"."""
+        before = self.text.rfind(",", max(self.low, comma.start - 20), comma.start)
+        return bool(
+            _ASIDE.match(self.text, comma.end) or (before >= 0 and _ASIDE.fullmatch(self.text, before + 1, comma.end))
+        )
+
+    def _or_ahead(self, i: int) -> bool:
+        for event in self.events[i + 1 : i + 13]:
+            if event.row("or"):
+                return True
+            if event.row("end", "verb", "negated"):
+                return False
+        return False
+
+    def _ahead(self, i: int) -> str:
+        """Whether a clause begins behind event `i`: ``verb`` (of the same subject), ``subject``, or nothing."""
+        begin = at = self.events[i].end
+        found = 0
+        for event in self.events[i + 1 : i + 9]:
+            if event.start - begin > AHEAD:
+                return ""
+            bare = at == begin and _ADVERBS.fullmatch(self.text, begin, event.start)
+            if event.kind == "mention":
+                found += 1
+            elif event.kind == ":":
+                return "subject" if found else ""
+            elif event.kind != "cue" or event.row("or", "and", "end", "with"):
+                return ""
+            elif event.row("verb", "withheld") and event.cue.phrase not in _UNFINISHED:
+                if bare:
+                    return "verb"
+                return "" if self._same_list(i, event, found) else "subject"
+            elif event.row("informant") and bare:
+                return "verb"
+            elif any(row.reach == "subject" for row in event.cue.rows):
+                return "" if self._same_list(i, event, found) else "subject"
+            elif event.row("patient", "relative") or (event.row("negated", "uncertain", "affirmed") and bare):
+                return ""
+            at = event.end
+        return ""
+
+    def _same_list(self, i: int, verb: Event, found: int) -> bool:
+        """Whether the verb is of a list that the negation began: "No effusion and pneumothorax were seen"."""
+        if self.events[i].kind == "," or not found or not _PLURAL.match(self.text[verb.start : verb.end].lower()):
+            return False
+        scope = self.negation or self.doubt
+        return bool(scope and scope.found) and not any(
+            e.row("verb") for e in self.events[max(0, i - 8) : i] if e.start < scope.opened
+        )
+
+    # --- who ------------------------------------------------------------------------------------
+
+    def _relative(self, i: int, row: Row) -> None:
+        event = self.events[i]
+        self.adjective = -1
+        if row.reach == "owner":
+            self.adjective = event.end + 24
+            return
+        part = relatives.role(self, i)
+        if part in ("place", "both"):
+            for number in listed(self, self.mentions[-1]):
+                self.states[number].family = True
+        if part in ("subject", "both"):
+            self.family, self.maternal = True, row.reach
+            for name in ("negation", "doubt"):
+                scope = getattr(self, name)
+                if scope and (scope.found or scope.parted):
+                    setattr(self, name, None)
+
+    def _patient(self, event: Event, row: Row) -> None:
+        before = self.text[max(self.low, event.start - 8) : event.start].lower().split()
+        if before and before[-1] in ("of", "to", "for", "from", "than", "with", "by", "on"):
+            return
+        if row.reach == "pronoun":
+            if self.base and self.section == "family":
+                return
+            if self.family and self.maternal and self.maternal == event.cue.phrase and self._others(event):
+                return
+        self.family = False
+        for name in ("negation", "doubt"):
+            scope = getattr(self, name)
+            if scope and (scope.found or scope.parted):
+                setattr(self, name, None)
+
+    def _others(self, event: Event) -> bool:
+        """Whether the pronoun is the relative's rather than the patient's: "his mother has myopia and she ..."."""
+        own = {"he": "his", "she": "her"}[event.cue.phrase]
+        return not re.search(rf"\b{own}\b", self.text[max(self.low, event.start - 120) : event.start].lower())
