@@ -17,6 +17,15 @@ _FREE = re.compile(r"\s*(?:$|[.,;)]|(?:since|for|until|after|on|at|during|and|no
 _ASKS = re.compile(
     r"\W*(?:any|does|do|did|is|are|has|have|had|was|were|can|could|what|which|history of)\b", re.IGNORECASE
 )
+_OTHER = re.compile(
+    r"\b(?:tests?|testing|investigations?|work-?\s?up|panels?|screen(?:ing)?|stud(?:y|ies)|cultures?|evaluations?|exam"
+    r"(?:ination)?s?|surgery|repair|medications?|treatments?|therapy|clinic|patients?|groups?|genes?|famil(?:y|ies))\b",
+    re.IGNORECASE,
+)
+"""What stands between a finding and a verb that is not said of it: "seizure work-up was negative"."""
+_ONWARD = re.compile(r"\s+(?:with|to\s+(?:have|be|show))\b")
+_NOT = re.compile(r"\b(?:no|not|never|t)\b")
+_AUXILIARY = frozenset("is was are were be been has have had being".split())
 _MINUS = re.compile(r"[-–−☐✗✘]|\[ ?\]")
 _BOX = re.compile(r"[\[☐☒☑✓✗✘]")
 _MAX = 60
@@ -29,15 +38,16 @@ def behind(walk, i: int) -> bool:
     for row in event.cue.rows:
         if row.direction not in ("backward", "both"):
             continue
-        numbers = _targets(walk, i, row.reach)
-        if numbers:
+        onward = row.reach == "subject" and _ONWARD.match(walk.text[event.end : event.end + 12])
+        if not onward and (numbers := _targets(walk, i, row.reach)):
             for number in numbers:
                 _say(walk.states[number], row.category)
             walk._hand_on(event)
             return True
-        if row.reach == "subject" and event.cue.phrase.startswith(("not ", "never ")):
-            walk._negate(event.end, row.scope)  # "has not reported seizures"
-            return True
+    directions = {row.direction for row in event.cue.rows}
+    if directions == {"backward"} and _NOT.search(event.cue.phrase):
+        walk.open(event, row)  # "has not reported seizures", "was not found to have"
+        return True
     return False
 
 
@@ -81,12 +91,16 @@ def _targets(walk, i: int, reach: str) -> list[int]:
 
 def _is_subject(walk, i: int, last: int, gap: str) -> bool:
     """Whether the finding is the subject of the verb at event `i`."""
-    if gap.count(",") == 1 or ";" in gap:
+    if gap.count(",") == 1 or ";" in gap or _OTHER.search(gap):
         return False
+    begin = walk.events[i].start
     for j in range(i - 1, -1, -1):
         event = walk.events[j]
         if event.kind == "mention":
             return True
+        if event.kind == "cue" and event.cue.phrase in _AUXILIARY and begin - event.end <= 1:
+            begin = event.start
+            continue
         if event.kind == "cue" and event.row("verb", "end", "withheld", "negated"):
             return False
         if (

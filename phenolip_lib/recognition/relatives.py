@@ -28,6 +28,9 @@ _PRESENTED = re.compile(
     r"|\b(?:is|are|was|were)\s(?:reported|described|presented|studied)\b|\breports? (?:of|on)\b",
     re.IGNORECASE,
 )
+_PAIR = re.compile(
+    r"\s+and\s+(?:(?:her|his|their|an?|\d|two|three)\s+){1,2}(?:affected\s+)?(?:daughter|son|child)", re.IGNORECASE
+)
 _HAVE = re.compile(r"\b(?:have|had|has|lost)\s+(?:[\w-]+\s+){0,4}$", re.IGNORECASE)
 _LED = re.compile(r"\b(?:that|following|by|via|after|during|through|before)\b", re.IGNORECASE)
 _BORN = re.compile(r"\bborn\b", re.IGNORECASE)
@@ -62,7 +65,7 @@ def role(walk, i: int) -> str:
     if place and "," in text[walk.spans[nearest][1] : event.start].rstrip(", "):
         place = text[walk.spans[nearest][1] : event.start].count(",") > 1
     subject = _subject(walk, i)
-    if _shared(walk, i):
+    if _shared(walk, i) or (_PAIR.match(text, event.end) and not _ONE.search(before[-30:])):
         return ""
     if (
         any(name in phrase for name in _SIBLINGS)
@@ -97,14 +100,14 @@ def _shared(walk, i: int) -> bool:
 def _subject(walk, i: int) -> str:
     """How a relative is the subject of what follows: ``is`` (a verb now), ``was``, ``with``, ``who``, ``label``."""
     event, text, events = walk.events[i], walk.text, walk.events
-    commas, joined = 0, False
+    commas, joined, denied = 0, False, False
     for j in range(i + 1, min(i + 10, len(events))):
         following = events[j]
         if following.start - event.end > AHEAD:
             return ""
         if following.kind == "mention":
             between = text[event.end : following.start]
-            if _LABELS.fullmatch(between):
+            if _LABELS.fullmatch(between) or denied:
                 return "label"
             bare = not between.strip() and not text[walk.low : event.start].strip(" \n\t-*•,.")
             return "label" if bare or (walk.section == "family" and not commas and not joined) else ""
@@ -115,6 +118,9 @@ def _subject(walk, i: int) -> str:
         elif following.kind in (":", "(", "|", "\t"):
             return "label" if not text[event.end : following.start].strip(" *") and following.kind != "(" else ""
         elif following.kind == "cue":
+            if following.row("withheld") or following.cue.phrase in ("not", "never"):
+                denied = True
+                continue
             if following.row("informant") and not following.row("verb") and not joined:
                 return ""
             if following.row("relative") and (joined or commas):

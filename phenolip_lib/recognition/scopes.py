@@ -184,10 +184,7 @@ class Walk:
             else:
                 self._negate(event.end, row.scope, noun=row.reach == "noun", item=self._within_list(i))
         elif category == "uncertain":
-            if self.negation and self.negation.parted and self.negation.found:
-                self.negation = None
-            if not (self.negation and not self.negation.found):
-                self.doubt = Scope(event.end, event.end + row.scope)
+            self._doubt(event.end, row.scope)
         elif category == "affirmed":
             negation = self.negation
             if not (negation and not negation.found and not negation.parted and event.start - negation.opened <= 20):
@@ -222,6 +219,19 @@ class Walk:
         self.withheld, self.parked = -1, None
         if self.doubt and self.doubt.found:
             self.doubt = None
+
+    def _doubt(self, opened: int, scope: int) -> None:
+        if self.negation and self.negation.parted and self.negation.found:
+            self.negation = None
+        if not (self.negation and not self.negation.found):
+            self.doubt = Scope(opened, opened + scope)
+
+    def open(self, event: Event, row: Row) -> None:
+        """Open a scope behind a cue that could be said of a finding before it, and is not."""
+        if row.category == "negated":
+            self._negate(event.end, row.scope)
+        elif row.category == "uncertain":
+            self._doubt(event.end, row.scope)
 
     def _is_label(self, event: Event) -> bool:
         return self.text[event.end : event.end + 2].lstrip(" *")[:1] == ":"
@@ -284,9 +294,9 @@ class Walk:
         if not (scopes or self.parked or self.family != self.base or self.withheld >= 0):
             return
         clause = "" if is_or else self._ahead(i)
-        if not clause and event.row("and") and self.negation and self.negation.found:
+        if not clause and event.row("and") and self.negation:
             oxford = self.negation.either and i and self.events[i - 1].kind == ","
-            clause = "verb" if oxford or _ANOTHER.match(self.text, event.end) else ""
+            clause = "verb" if oxford or (self.negation.found and _ANOTHER.match(self.text, event.end)) else ""
         if clause:
             self._close()
             if clause == "subject":
