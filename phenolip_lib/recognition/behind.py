@@ -43,10 +43,10 @@ def behind(walk, i: int) -> bool:
             for number in numbers:
                 _say(walk.states[number], row.category)
             walk._hand_on(event)
-            return True
+            return row.reach != "pair"
     directions = {row.direction for row in event.cue.rows}
     if directions == {"backward"} and _NOT.search(event.cue.phrase):
-        walk.open(event, row)  # "has not reported seizures", "was not found to have"
+        walk.open(i, row)  # "has not reported seizures", "was not found to have"
         return True
     return False
 
@@ -71,6 +71,8 @@ def _targets(walk, i: int, reach: str) -> list[int]:
     if reach == "free":
         if gap not in ("-", " ", "‑", "‐") or not (gap != " " or _FREE.match(text[event.end : event.end + 12])):
             return []
+    elif reach == "pair":
+        return [] if len(gap) > 40 or "," in gap or walk.events[i - 1].kind == "cue" else [last]
     elif reach == "beside":
         if not _BESIDE.fullmatch(gap) or "," in gap:
             return []

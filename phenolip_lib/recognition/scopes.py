@@ -184,7 +184,7 @@ class Walk:
             else:
                 self._negate(event.end, row.scope, noun=row.reach == "noun", item=self._within_list(i))
         elif category == "uncertain":
-            self._doubt(event.end, row.scope)
+            self._doubt(i, row.scope)
         elif category == "affirmed":
             negation = self.negation
             if not (negation and not negation.found and not negation.parted and event.start - negation.opened <= 20):
@@ -220,18 +220,21 @@ class Walk:
         if self.doubt and self.doubt.found:
             self.doubt = None
 
-    def _doubt(self, opened: int, scope: int) -> None:
+    def _doubt(self, i: int, scope: int) -> None:
+        opened = self.events[i].end
         if self.negation and self.negation.parted and self.negation.found:
+            if self._or_ahead(i):
+                return  # "no mass, suspicious nodule or effusion"
             self.negation = None
         if not (self.negation and not self.negation.found):
             self.doubt = Scope(opened, opened + scope)
 
-    def open(self, event: Event, row: Row) -> None:
+    def open(self, i: int, row: Row) -> None:
         """Open a scope behind a cue that could be said of a finding before it, and is not."""
         if row.category == "negated":
-            self._negate(event.end, row.scope)
+            self._negate(self.events[i].end, row.scope)
         elif row.category == "uncertain":
-            self._doubt(event.end, row.scope)
+            self._doubt(i, row.scope)
 
     def _is_label(self, event: Event) -> bool:
         return self.text[event.end : event.end + 2].lstrip(" *")[:1] == ":"
