@@ -72,7 +72,7 @@ def test_sentences_end_at_stops_and_list_items_not_at_abbreviations_or_wrapped_l
 
 
 def test_every_phrase_is_found_by_itself_with_true_offsets():
-    for phrase in table():
+    for phrase in (phrase for phrase, rows in table().items() if rows[0].category != "adverb"):
         assert (3, 3 + len(phrase)) in {(cue.start, cue.end) for cue in cues(f"xx {phrase} yy")}, phrase
 
 

@@ -17,7 +17,10 @@ SCOPES = {"negated": 110, "uncertain": 110, "affirmed": 110, "family": 400, "wit
 """Characters from a cue to the next finding at most, by category; a row may say otherwise."""
 _NUMERO = re.compile(r"(?:o\.|o|os\.)\s?\d+(?![\w%])", re.IGNORECASE)
 _ANSWERS = re.compile(r"[:=?]\s*$")
-_GAP = re.compile(r"[^\S\n]{2,}(?:\n[^\S\n]*)?|\n[^\S\n]+|[^\S\n]\n[^\S\n]*")
+_GAP = re.compile(
+    r"(?P<blanks>[^\S\n]{2,}(?:\n[^\S\n]*)?|\n[^\S\n]+|[^\S\n]\n[^\S\n]*)|(?<=\s)(?P<word>also|ever|[a-z]{3,14}ly)\s"
+)
+"""What a phrase may go over: blanks that count as one, and adverbs that count as nothing."""
 
 
 class Row(NamedTuple):
@@ -68,9 +71,16 @@ def table() -> dict[str, tuple[Row, ...]]:
 def _automaton() -> ahocorasick.Automaton:
     automaton = ahocorasick.Automaton()
     for phrase, rows in table().items():
+        if rows[0].category == "adverb":
+            continue
         automaton.add_word(f" {phrase} ", (phrase, rows))
     automaton.make_automaton()
     return automaton
+
+
+@cache
+def _adverbs() -> frozenset[str]:
+    return frozenset(phrase for phrase, rows in table().items() if rows[0].category == "adverb")
 
 
 @cache
@@ -91,9 +101,12 @@ def cues(text: str) -> list[Cue]:
     """The cues of `text`, the longest where they overlap, in order. A phrase may go over one line end."""
     pieces, places, shifts, at, gone = [" "], [0], [0], 0, 0
     plain = folded(text)
-    for gap in _GAP.finditer(text):  # runs of blanks count as one
-        pieces += (plain[at : gap.start()], " ")
-        at, gone = gap.end(), gone + gap.end() - gap.start() - 1
+    for gap in _GAP.finditer(text):
+        if gap["word"] and gap["word"] not in _adverbs():
+            continue
+        blank = " " if gap["blanks"] else ""
+        pieces += (plain[at : gap.start()], blank)
+        at, gone = gap.end(), gone + gap.end() - gap.start() - len(blank)
         places.append(at - gone)
         shifts.append(gone)
     pieces += (plain[at:], " ")

@@ -28,6 +28,7 @@ _ASIDE = re.compile(r"\s*(?:however|therefore|of course|in fact|then|at present|
 _ANOTHER = re.compile(r"\s+(?:an?|the|his|her|their|its)\s")
 _PLURAL = re.compile(r"(?:are|were|have)\b")
 _UNFINISHED = frozenset("shown been being be having showing revealing demonstrating developing presenting am".split())
+_GOVERNED = frozenset(("yet", "still", "only", "because", "because of", "due to", "secondary to"))
 _SPENDING = ("no", "without", "den", "negative", "free", "lack")
 
 
@@ -276,10 +277,9 @@ class Walk:
     def _end(self, i: int) -> None:
         event = self.events[i]
         however = i and self.events[i - 1].kind == "," and self._is_aside(self.events[i - 1])
-        if self.negation and not self.negation.found and (event.start - self.negation.opened <= 1 or however):
+        opened = self.withheld if self.negation is None or self.negation.found else self.negation.opened
+        if opened >= 0 and (however or (event.start - opened <= 1 and event.cue.phrase in _GOVERNED)):
             return  # "not yet", "does not, however, have"
-        if self.withheld >= 0 and (event.start - self.withheld <= 1 or however):
-            return
         self._close()
 
     def _close(self) -> None:
