@@ -37,6 +37,9 @@ _BORN = re.compile(r"\bborn\b", re.IGNORECASE)
 _THE = re.compile(r"\bthe\s+(?:[\w-]+\s+){0,2}$", re.IGNORECASE)
 _COUNTED = re.compile(r"\b(?:two|three|four|five|both|several|affected|these|the)\s+(?:\w+\s+){0,2}$", re.IGNORECASE)
 _LABELS = re.compile(r"\s*[:–—-]\s*|\s*\(\s*")
+_KEY = re.compile(r"\s*[:–—(=|\t-]\s*(?:[\w-]+\s+){0,3}")
+_KEYED = re.compile(r"\s*(?:$|[.,;)|/]|\n|and\b|\()")
+"""Around a relative that is the value of a finding: "Asthma: older sister"."""
 _FETAL = re.compile(
     r"hydramnios|fo?etal|fo?etus|placent|gestation|intrauterine|nuchal|amnio|prenatal|preterm|premature|breech|birth",
     re.IGNORECASE,
@@ -65,6 +68,12 @@ def role(walk, i: int) -> str:
     if place and "," in text[walk.spans[nearest][1] : event.start].rstrip(", "):
         place = text[walk.spans[nearest][1] : event.start].count(",") > 1
     subject = _subject(walk, i)
+    if (
+        nearest is not None
+        and _KEY.fullmatch(text, walk.spans[nearest][1], event.start)
+        and _KEYED.match(text[event.end : event.end + 8])
+    ):
+        return "place"
     if _shared(walk, i) or (_PAIR.match(text, event.end) and not _ONE.search(before[-30:])):
         return ""
     if (
@@ -75,7 +84,11 @@ def role(walk, i: int) -> str:
         presented = _PRESENTED.search(text, walk.low, min(walk.high, walk.low + 400))
         child = phrase.startswith(("son", "daughter", "child", "kid"))
         owned = _HAVE.search(before) if child else _OWNED.search(before) and not _THE.search(before)
-        told = subject in ("is", "label") and (_COUNTED.search(before) or not before.strip()) and not child
+        alone = not before.strip(" -*•\t\n")
+        told = not child and (
+            (subject in ("is", "label") and (alone or _COUNTED.search(before)))
+            or (subject == "with" and alone and not phrase.endswith("s"))
+        )
         if presented or not (owned or told):
             return ""
     if place:

@@ -60,6 +60,8 @@ class Scope:
     """A comma or an *and* went by."""
     noun: bool = False
     """It is of the next noun phrase only."""
+    lack: bool = False
+    """It began as such: "absence of"."""
     item: bool = False
     """It stands within a list of findings that are there: "tall, no ptosis, deaf"."""
     either: bool = False
@@ -216,7 +218,7 @@ class Walk:
             self._end(i)
 
     def _negate(self, opened: int, scope: int, noun: bool = False, item: bool = False) -> None:
-        self.negation = Scope(opened, opened + scope, noun=noun, item=item)
+        self.negation = Scope(opened, opened + scope, noun=noun, lack=noun, item=item)
         self.withheld, self.parked = -1, None
         if self.doubt and self.doubt.found:
             self.doubt = None
@@ -227,6 +229,8 @@ class Walk:
             if self._or_ahead(i):
                 return  # "no mass, suspicious nodule or effusion"
             self.negation = None
+        if self.negation and self.negation.lack and self.negation.found:
+            self.negation = None  # "absent reflexes suggest"
         if not (self.negation and not self.negation.found):
             self.doubt = Scope(opened, opened + scope)
 

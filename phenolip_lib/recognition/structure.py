@@ -22,7 +22,9 @@ _ABBREVIATIONS = (
     *("Dr", "Mr", "Mrs", "Ms", "Prof", " wt", " neg", " pos", " hx", " Hx", " var", " incl", " esp", "Pt", " pt"),
 )
 _ANSWER = re.compile(
-    r"\s*(?:yes|no|none|never|y|n|unknown|denie[sd]|negative|positive|absent|not \w+)\s*(?=[.,;\n]|$)", re.IGNORECASE
+    r"\s*(?:(?:a|answer|response|reply)\s?:\s*)?"
+    r"(?:yes|no|none|never|y|n|unknown|denie[sd]|negative|positive|absent|not \w+)\s*(?=[.,;\n]|$)",
+    re.IGNORECASE,
 )
 _GLUED = re.compile(r"[A-Z][a-z]|\d{1,2}[.)]\s?[A-Z]")
 _ENTITY = re.compile(r"&#?\w{1,8}$")
