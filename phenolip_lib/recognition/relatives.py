@@ -12,7 +12,8 @@ import re
 AHEAD = 60
 _IN = re.compile(r"\b(?:in|of|affecting|involving|among)\s+(?:[\w'’-]+\s+){0,4}$", re.IGNORECASE)
 _BESIDE = re.compile(
-    r"\b(?:by|like|unlike|per|as|than|to|from|with|lives? with|for)\s+(?:[\w'’-]+\s+){0,3}$", re.IGNORECASE
+    r"\b(?:by|like|unlike|per|as|than|to|from|with|lives? with|for)\s+(?:(?!whose|and|or)[\w'’-]+\s+){0,3}$",
+    re.IGNORECASE,
 )
 _TO = re.compile(r"\b(?:to|from|of)\s+(?:[\w'’-]+\s+){0,4}$", re.IGNORECASE)
 _OWNED = re.compile(

@@ -26,6 +26,9 @@ OBJECT = 50
 _ADVERBS = re.compile(r"\s*(?:(?:\w+ly|ever|yet|even|also|currently|usually|always)\s+)?")
 _ASIDE = re.compile(r"\s*(?:however|therefore|of course|in fact|then|at present|to date|so far|though|at least)\s*,")
 _ANOTHER = re.compile(r"\s+(?:an?|the|his|her|their|its)\s")
+_GRADE = re.compile(
+    r"\s*(?:and\s)?(?:mild|moderate|severe|marked|slight|subtle|some|profound|occasional|intermittent|frequent)\b"
+)
 _PLURAL = re.compile(r"(?:are|were|have)\b")
 _UNFINISHED = frozenset("shown been being be having showing revealing demonstrating developing presenting am".split())
 _GOVERNED = frozenset(("yet", "still", "only", "because", "because of", "due to", "secondary to"))
@@ -63,7 +66,7 @@ class Scope:
     lack: bool = False
     """It began as such: "absence of"."""
     item: bool = False
-    """It stands within a list of findings that are there: "tall, no ptosis, deaf"."""
+    """It stands within a list, each item with its own: "tall, no ptosis, no goitre, deaf"."""
     either: bool = False
     """An *or* went by."""
     standing: bool = False
@@ -245,10 +248,8 @@ class Walk:
         return self.text[event.end : event.end + 2].lstrip(" *")[:1] == ":"
 
     def _within_list(self, i: int) -> bool:
-        """Whether a negation stands behind a finding that is there and a comma."""
-        if i < 2 or self.events[i - 1].kind != "," or self.events[i - 2].kind != "mention":
-            return False
-        return not self.states[self.events[i - 2].number].negated
+        """Whether a negation stands behind a finding and a comma, so that the next finding is another item."""
+        return i > 1 and self.events[i - 1].kind == "," and self.events[i - 2].kind == "mention"
 
     def _verb(self, event: Event, ends: bool = True) -> None:
         if self.withheld >= 0 and event.start - self.withheld <= SCOPES["withheld"]:
@@ -315,8 +316,9 @@ class Walk:
             self.negation, self.parked = replace(self.parked, found=True), None
         if self.negation and self.negation.noun:
             self.negation = None
-        if self.negation and self.negation.item and self.negation.found and not is_or and not self._or_ahead(i):
-            self.negation = None
+        if self.negation and self.negation.found and not is_or and not self.negation.standing:
+            if (self.negation.item or _GRADE.match(self.text, event.end)) and not self._or_ahead(i):
+                self.negation = None
         for scope in scopes:
             scope.parted, scope.either = scope.parted or not is_or, scope.either or is_or
 
