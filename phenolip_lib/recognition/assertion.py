@@ -9,13 +9,16 @@ nothing.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
-from phenolip_lib.recognition.cues import cues
-from phenolip_lib.recognition.scopes import Event, State, Walk
-from phenolip_lib.recognition.structure import segments
+from phenolip_lib.recognition.cues import cues, folded, telling
+from phenolip_lib.recognition.events import Event, State
+from phenolip_lib.recognition.scopes import Walk
+from phenolip_lib.recognition.structure import Segment, segments
+
+_SIGNS = frozenset("?[☐☒☑✓✗✘+−")
 
 _MARKS = re.compile(
     r"\(\s?[+\-–−]\s?\)|\(\s?\?\s?\)|\[[ xX]?\]|[☐☒☑✓✗✘]|[,():?|\t]"
@@ -37,42 +40,51 @@ def statuses(text: str, spans: Sequence[tuple[int, int]]) -> list[Status]:
     if not spans:
         return []
     states = [State() for _ in spans]
-    events = _events(text, spans)
-    starts = [event.start for event in events]
-    carried: tuple[str, ...] = ()
+    plain, carried = folded(text), ()
+    first = reached = 0  # the next span, and the end of those before
     for segment in segments(text):
         if segment.fresh:
             carried = ()
-        low, high = bisect_left(starts, segment.start), bisect_left(starts, segment.end)
+        after = first
+        while after < len(spans) and spans[after][0] < segment.end:
+            after += 1
         heads = text[max(segment.start, segment.end - 3) : segment.end].rstrip().endswith(":")
-        inside = events[low:high]
-        if heads or any(event.kind == "mention" for event in inside):
-            walk = Walk(text, segment, inside, spans, states, carried)
+        if heads or (after > first and (carried or segment.section or _tells(text, plain, segment))):
+            walk = Walk(
+                text, segment, _events(text, plain, segment, spans, first, after, reached), spans, states, carried
+            )
             walk.run()
             if heads:
                 carried = walk.left_open()
+        for _, end in spans[first:after]:
+            reached = max(reached, end)
+        first = after
     return [Status(state.negated, state.uncertain, state.family) for state in states]
 
 
-def _events(text: str, spans: Sequence[tuple[int, int]]) -> list[Event]:
-    """Findings, and the cues and marks between them, in order."""
-    found = [Event(start, end, "mention", i) for i, (start, end) in enumerate(spans)]
-    inside = _Inside(spans)
-    found += [Event(cue.start, cue.end, "cue", cue=cue) for cue in cues(text) if not inside(cue.start)]
-    found += [Event(*m.span(), m.group()) for m in _MARKS.finditer(text) if not inside(m.start())]
-    found.sort(key=lambda event: event.start)
+def _tells(text: str, plain: str, segment: Segment) -> bool:
+    """Whether anything in a segment could speak of its findings; most say plainly what is there."""
+    sentence = text[segment.start : segment.end]
+    return not (
+        telling().isdisjoint(plain[segment.start : segment.end].split())
+        and _SIGNS.isdisjoint(sentence)
+        and not any(minus in sentence for minus in ("(-", "( -", " -", ":-", "=-", "\t-"))
+    )
+
+
+def _events(
+    text: str, plain: str, segment: Segment, spans: Sequence[tuple[int, int]], first: int, after: int, reached: int
+) -> list[Event]:
+    """Findings of a segment, and the cues and marks between them, in order."""
+    found = [Event(start, end, "mention", i) for i, (start, end) in enumerate(spans[first:after], first)]
+    others = [Event(c.start, c.end, "cue", -1, c, c.kinds) for c in cues(text, plain, segment.start, segment.end)]
+    others += [Event(*m.span(), m.group()) for m in _MARKS.finditer(text, segment.start, segment.end)]
+    others.sort(key=itemgetter(0))
+    for event in others:
+        while first < after and spans[first][0] <= event.start:
+            reached = max(reached, spans[first][1])
+            first += 1
+        if event.start >= reached:
+            found.append(event)
+    found.sort(key=itemgetter(0))
     return found
-
-
-class _Inside:
-    """Whether a place is inside a span; places are asked for in order."""
-
-    def __init__(self, spans: Sequence[tuple[int, int]]) -> None:
-        self.starts = [start for start, _ in spans]
-        self.reach: list[int] = []
-        for _, end in spans:
-            self.reach.append(max(end, self.reach[-1] if self.reach else 0))
-
-    def __call__(self, place: int) -> bool:
-        at = bisect_left(self.starts, place + 1) - 1
-        return at >= 0 and place < self.reach[at]

@@ -80,7 +80,8 @@ def _targets(walk, i: int, reach: str) -> list[int]:
         if not (_BESIDE.fullmatch(gap) or _VALUE.fullmatch(gap)) or not _DONE.match(text[event.end : event.end + 12]):
             return []
         if "?" in gap:
-            return walk.mentions[walk.asked :]
+            asked, walk.asked = walk.asked, len(walk.mentions)
+            return walk.mentions[asked:]
         if ":" in gap:
             return list(listed(walk, last, everything=True))
     elif not _is_subject(walk, i, last, gap) or (
@@ -103,11 +104,11 @@ def _is_subject(walk, i: int, last: int, gap: str) -> bool:
         if event.kind == "cue" and event.cue.phrase in _AUXILIARY and begin - event.end <= 1:
             begin = event.start
             continue
-        if event.kind == "cue" and event.row("verb", "end", "withheld", "negated"):
+        if event.kind == "cue" and event.of("verb", "end", "withheld", "negated"):
             return False
         if (
             event.kind == "cue"
-            and event.row("and")
+            and event.of("and")
             and not walk.events[i].cue.phrase.startswith(("were", "are", "have"))
         ):
             return False

@@ -15,6 +15,7 @@ import ahocorasick
 
 SCOPES = {"negated": 110, "uncertain": 110, "affirmed": 110, "family": 400, "withheld": 30}
 """Characters from a cue to the next finding at most, by category; a row may say otherwise."""
+_OPENING = ("negated", "uncertain", "withheld", "family", "relative")
 _NUMERO = re.compile(r"(?:o\.|o|os\.)\s?\d+(?![\w%])", re.IGNORECASE)
 _ANSWERS = re.compile(r"[:=?]\s*$")
 _GAP = re.compile(
@@ -39,6 +40,8 @@ class Cue(NamedTuple):
     end: int
     phrase: str
     rows: tuple[Row, ...]
+    kinds: frozenset[str]
+    """The categories of the rows."""
 
 
 def expand(phrase: str) -> Iterator[str]:
@@ -55,8 +58,8 @@ def read_table(name: str) -> list[dict[str, str]]:
 
 
 @cache
-def table() -> dict[str, tuple[Row, ...]]:
-    """Phrase -> its rows, in the order of the file."""
+def table() -> dict[str, tuple[tuple[Row, ...], frozenset[str]]]:
+    """Phrase -> its rows in the order of the file, and their categories."""
     rows: dict[str, list[Row]] = {}
     for line in read_table("cues.csv"):
         category = line["category"]
@@ -64,23 +67,31 @@ def table() -> dict[str, tuple[Row, ...]]:
         for phrase in expand(line["phrase"]):
             if row not in rows.setdefault(phrase, []):
                 rows[phrase].append(row)
-    return {phrase: tuple(found) for phrase, found in rows.items()}
+    return {phrase: (tuple(found), frozenset(row.category for row in found)) for phrase, found in rows.items()}
 
 
 @cache
 def _automaton() -> ahocorasick.Automaton:
     automaton = ahocorasick.Automaton()
-    for phrase, rows in table().items():
-        if rows[0].category == "adverb":
-            continue
-        automaton.add_word(f" {phrase} ", (phrase, rows))
+    for phrase, (_, kinds) in table().items():
+        if "adverb" not in kinds:
+            automaton.add_word(f" {phrase} ", phrase)
     automaton.make_automaton()
     return automaton
 
 
 @cache
 def _adverbs() -> frozenset[str]:
-    return frozenset(phrase for phrase, rows in table().items() if rows[0].category == "adverb")
+    return frozenset(phrase for phrase, (_, kinds) in table().items() if "adverb" in kinds)
+
+
+@cache
+def telling() -> frozenset[str]:
+    """Words without one of which a sentence affirms: one of each phrase that opens a scope."""
+    opening = [phrase for phrase, (_, kinds) in table().items() if not kinds.isdisjoint(_OPENING)]
+    single = {phrase for phrase in opening if " " not in phrase}
+    rest = (phrase.split() for phrase in opening if single.isdisjoint(phrase.split()))
+    return frozenset(single.union(max(words, key=len) for words in rest))
 
 
 @cache
@@ -97,11 +108,14 @@ def folded(text: str) -> str:
     return plain.translate(_to_blanks())
 
 
-def cues(text: str) -> list[Cue]:
-    """The cues of `text`, the longest where they overlap, in order. A phrase may go over one line end."""
-    pieces, places, shifts, at, gone = [" "], [0], [0], 0, 0
-    plain = folded(text)
-    for gap in _GAP.finditer(text):
+def cues(text: str, plain: str, low: int, high: int) -> list[Cue]:
+    """The cues between two places of `text`, the longest where they overlap, in order. A phrase may go over a line end.
+
+    Args:
+        plain: `text` as `folded`.
+    """
+    pieces, places, shifts, at, gone = [" "], [0], [0], low, low
+    for gap in _GAP.finditer(text, low, high):
         if gap["word"] and gap["word"] not in _adverbs():
             continue
         blank = " " if gap["blanks"] else ""
@@ -109,19 +123,18 @@ def cues(text: str) -> list[Cue]:
         at, gone = gap.end(), gone + gap.end() - gap.start() - len(blank)
         places.append(at - gone)
         shifts.append(gone)
-    pieces += (plain[at:], " ")
-    found = []
-    for last, (phrase, rows) in _automaton().iter("".join(pieces)):
-        start, end = (i + shifts[bisect_right(places, i) - 1] for i in (last - len(phrase) - 1, last - 2))
-        end += 1
-        if phrase != "no" or not is_numero(text, start):
-            found.append(Cue(start, end, phrase, rows))
-    found.sort(key=lambda cue: (cue.start, -cue.end))
+    shifts[0] = low
+    pieces += (plain[at:high], " ")
+    found = [(last - len(phrase) - 1, 1 - last, phrase) for last, phrase in _automaton().iter("".join(pieces))]
+    found.sort()
     kept, reached = [], -1
-    for cue in found:
-        if cue.start >= reached:
-            kept.append(cue)
-            reached = cue.end
+    for start, minus_end, phrase in found:
+        if start >= reached:
+            first = start + shifts[bisect_right(places, start) - 1]
+            last = -minus_end - 1
+            if phrase != "no" or not is_numero(text, first):
+                kept.append(Cue(first, last + shifts[bisect_right(places, last) - 1] + 1, phrase, *table()[phrase]))
+                reached = -minus_end
     return kept
 
 

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 
+from phenolip_lib.recognition.behind import listed
+from phenolip_lib.recognition.cues import Row
+from phenolip_lib.recognition.events import Event
+
 AHEAD = 60
 _IN = re.compile(r"\b(?:in|of|affecting|involving|among)\s+(?:[\w'’-]+\s+){0,4}$", re.IGNORECASE)
 _BESIDE = re.compile(
@@ -54,6 +58,42 @@ def of_the_pregnancy(surface: str) -> bool:
     return bool(_FETAL.search(surface))
 
 
+def meet_relative(walk, i: int, row: Row) -> None:
+    """A relative: the findings before it or behind it may be hers."""
+    event = walk.events[i]
+    walk.adjective = -1
+    if row.reach == "owner":
+        walk.adjective = event.end + 24
+        return
+    part = role(walk, i)
+    if part in ("place", "both"):
+        for number in listed(walk, walk.mentions[-1]):
+            walk.states[number].family = True
+    if part in ("subject", "both"):
+        walk.family, walk.maternal = True, row.reach
+        walk.end_found()
+
+
+def meet_patient(walk, event: Event, row: Row) -> None:
+    """The patient as a subject: what follows is his, unless the pronoun is a relative's."""
+    before = walk.text[max(walk.low, event.start - 8) : event.start].lower().split()
+    if before and before[-1] in ("of", "to", "for", "from", "than", "with", "by", "on"):
+        return
+    if row.reach == "pronoun":
+        if walk.base and walk.section == "family":
+            return
+        if walk.family and walk.maternal and walk.maternal == event.cue.phrase and _is_hers(walk, event):
+            return
+    walk.family = False
+    walk.end_found()
+
+
+def _is_hers(walk, event: Event) -> bool:
+    """Whether the pronoun is the relative's rather than the patient's: "his mother has myopia and she ..."."""
+    own = {"he": "his", "she": "her"}[event.cue.phrase]
+    return not re.search(rf"\b{own}\b", walk.text[max(walk.low, event.start - 120) : event.start].lower())
+
+
 def role(walk, i: int) -> str:
     """What the relative at event `i` is in the sentence: ``subject``, ``place`` or nothing.
 
@@ -64,7 +104,7 @@ def role(walk, i: int) -> str:
     phrase = event.cue.phrase
     nearest = walk.mentions[-1] if walk.mentions else None
     place = bool(_IN.search(before)) and nearest is not None and event.start - walk.spans[nearest][1] <= AHEAD
-    if place and any(e.row("end") for e in walk.events[max(0, i - 6) : i] if e.start > walk.spans[nearest][1]):
+    if place and any(e.of("end") for e in walk.events[max(0, i - 6) : i] if e.start > walk.spans[nearest][1]):
         place = False
     if place and "," in text[walk.spans[nearest][1] : event.start].rstrip(", "):
         place = text[walk.spans[nearest][1] : event.start].count(",") > 1
@@ -105,10 +145,10 @@ def role(walk, i: int) -> str:
 
 def _shared(walk, i: int) -> bool:
     """Whether a relative stands beside the patient: "this patient and his brother had"."""
-    if i < 2 or not walk.events[i - 1].row("and") or walk.events[i].start - walk.events[i - 1].end > 12:
+    if i < 2 or not walk.events[i - 1].of("and") or walk.events[i].start - walk.events[i - 1].end > 12:
         return False
     before = walk.events[i - 2]
-    return bool(before.row("patient")) or (bool(before.row("relative")) and not walk.family)
+    return bool(before.of("patient")) or (bool(before.of("relative")) and not walk.family)
 
 
 def _subject(walk, i: int) -> str:
@@ -132,26 +172,26 @@ def _subject(walk, i: int) -> str:
         elif following.kind in (":", "(", "|", "\t"):
             return "label" if not text[event.end : following.start].strip(" *") and following.kind != "(" else ""
         elif following.kind == "cue":
-            if following.row("withheld") or following.cue.phrase in ("not", "never"):
+            if following.of("withheld") or following.cue.phrase in ("not", "never"):
                 denied = True
                 continue
-            if following.row("informant") and not following.row("verb") and not joined:
+            if following.of("informant") and not following.of("verb") and not joined:
                 return ""
-            if following.row("relative") and (joined or commas):
+            if following.of("relative") and (joined or commas):
                 joined, commas = False, 0
                 event = following
                 continue
-            if following.row("patient"):
+            if following.of("patient"):
                 return ""
-            if following.row("and"):
+            if following.of("and"):
                 joined = True
-            elif joined or (commas == 1 and not following.row("end")):
+            elif joined or (commas == 1 and not following.of("end")):
                 return ""
-            elif following.row("with"):
+            elif following.of("with"):
                 return "with" if following.cue.phrase == "with" and not commas else ""
-            elif following.row("end"):
+            elif following.of("end"):
                 return "who" if following.cue.phrase in ("who", "which") else ""
-            elif following.row("verb", "withheld") or _predicates(following):
+            elif following.of("verb", "withheld") or _predicates(following):
                 if _LED.search(text, event.end, following.start):
                     return ""
                 return (
@@ -163,4 +203,4 @@ def _subject(walk, i: int) -> str:
 
 
 def _predicates(event) -> bool:
-    return any(row.direction in ("forward", "both", "backward") for row in event.cue.rows) and not event.row("family")
+    return any(row.direction in ("forward", "both", "backward") for row in event.cue.rows) and not event.of("family")

@@ -9,77 +9,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
-from phenolip_lib.recognition import relatives
-from phenolip_lib.recognition.behind import behind, listed, question, sign
-from phenolip_lib.recognition.cues import SCOPES, Cue, Row
+from phenolip_lib.recognition.behind import behind, question, sign
+from phenolip_lib.recognition.clauses import ADVERBS, AHEAD, clause_ahead, is_aside, or_ahead
+from phenolip_lib.recognition.cues import SCOPES, Row
+from phenolip_lib.recognition.events import Event, Scope, State
+from phenolip_lib.recognition.relatives import meet_patient, meet_relative, of_the_pregnancy
 from phenolip_lib.recognition.structure import Segment
 
-AHEAD = 80
-"""Characters a rule looks ahead or back."""
 ITEM = 60
 """Characters from one finding of a list to the next, at most."""
 OBJECT = 50
 """Characters from a negation to the word that takes it upon itself."""
-_ADVERBS = re.compile(r"\s*(?:(?:\w+ly|ever|yet|even|also|currently|usually|always)\s+)?")
-_ASIDE = re.compile(r"\s*(?:however|therefore|of course|in fact|then|at present|to date|so far|though|at least)\s*,")
 _ANOTHER = re.compile(r"\s+(?:an?|the|his|her|their|its)\s")
 _GRADE = re.compile(
     r"\s*(?:and\s)?(?:mild|moderate|severe|marked|slight|subtle|some|profound|occasional|intermittent|frequent)\b"
 )
-_PLURAL = re.compile(r"(?:are|were|have)\b")
-_UNFINISHED = frozenset("shown been being be having showing revealing demonstrating developing presenting am".split())
 _GOVERNED = frozenset(("yet", "still", "only", "because", "because of", "due to", "secondary to"))
 _SPENDING = ("no", "without", "den", "negative", "free", "lack")
-
-
-class Event(NamedTuple):
-    """A finding, a cue or a mark of a sentence."""
-
-    start: int
-    end: int
-    kind: str
-    """``mention``, ``cue``, or the mark itself."""
-    number: int = -1
-    """Of the mention."""
-    cue: Cue | None = None
-
-    def row(self, *categories: str) -> Row | None:
-        """The first row of the cue in one of the categories, if any."""
-        return next((row for row in self.cue.rows if row.category in categories), None) if self.cue else None
-
-
-@dataclass
-class Scope:
-    """A negation or a doubt on its way."""
-
-    opened: int
-    limit: int
-    found: bool = False
-    """It has reached a finding."""
-    parted: bool = False
-    """A comma or an *and* went by."""
-    noun: bool = False
-    """It is of the next noun phrase only."""
-    lack: bool = False
-    """It began as such: "absence of"."""
-    item: bool = False
-    """It stands within a list, each item with its own: "tall, no ptosis, no goitre, deaf"."""
-    either: bool = False
-    """An *or* went by."""
-    standing: bool = False
-    """A heading opened it."""
-
-
-@dataclass
-class State:
-    """What is said of one finding so far."""
-
-    negated: bool = False
-    uncertain: bool = False
-    family: bool = False
 
 
 class Walk:
@@ -131,7 +79,7 @@ class Walk:
                 if not behind(self, i):
                     for row in event.cue.rows:
                         self._forward(i, row)
-                if self.first_verb < 0 and event.row("verb", "with"):
+                if self.first_verb < 0 and event.of("verb", "with"):
                     self.first_verb = event.start
             elif event.kind == ",":
                 self._part(i)
@@ -156,7 +104,7 @@ class Walk:
 
     def _mention(self, event: Event) -> None:
         state = self.states[event.number]
-        if self.withheld >= 0 and _ADVERBS.fullmatch(self.text, self.withheld, event.start):
+        if self.withheld >= 0 and ADVERBS.fullmatch(self.text, self.withheld, event.start):
             self._negate(self.withheld, SCOPES["negated"])
         self.withheld, self.parked = -1, None
         state.negated |= self._reaches(self.negation, event) or 0 <= self.next_only >= event.start - 1
@@ -165,7 +113,7 @@ class Walk:
             state.negated, state.uncertain, self.signed = self.sign == "negated", False, -1
         state.family |= self.family or event.start <= self.adjective
         if state.family and not self.base and self.maternal == "she":
-            state.family = not relatives.of_the_pregnancy(self.text[event.start : event.end])
+            state.family = not of_the_pregnancy(self.text[event.start : event.end])
         self.mentions.append(event.number)
 
     def _reaches(self, scope: Scope | None, event: Event) -> bool:
@@ -204,9 +152,9 @@ class Walk:
             else:
                 self.family = True
         elif category == "relative":
-            self._relative(i, row)
+            meet_relative(self, i, row)
         elif category == "patient":
-            self._patient(event, row)
+            meet_patient(self, event, row)
         elif category in ("verb", "informant"):
             self._verb(event, ends=category == "verb")
         elif category == "absorb":
@@ -229,7 +177,7 @@ class Walk:
     def _doubt(self, i: int, scope: int) -> None:
         opened = self.events[i].end
         if self.negation and self.negation.parted and self.negation.found:
-            if self._or_ahead(i):
+            if or_ahead(self, i):
                 return  # "no mass, suspicious nodule or effusion"
             self.negation = None
         if self.negation and self.negation.lack and self.negation.found:
@@ -262,12 +210,16 @@ class Walk:
         """A scope that has found its finding ends; one that has not goes on behind the word."""
         if self.withheld >= 0:
             self._negate(self.withheld, SCOPES["negated"])
+        self.end_found()
+        if self.negation:
+            self.negation.limit = max(self.negation.limit, event.end + AHEAD)
+
+    def end_found(self) -> None:
+        """End what has found its finding, or went by a comma: another predicate or subject begins."""
         for name in ("negation", "doubt"):
             scope = getattr(self, name)
             if scope and (scope.found or scope.parted) and not scope.standing:
                 setattr(self, name, None)
-            elif scope and scope is self.negation:
-                scope.limit = max(scope.limit, event.end + AHEAD)
 
     def _absorb(self, event: Event) -> None:
         negation = self.negation
@@ -281,7 +233,7 @@ class Walk:
 
     def _end(self, i: int) -> None:
         event = self.events[i]
-        however = i and self.events[i - 1].kind == "," and self._is_aside(self.events[i - 1])
+        however = i and self.events[i - 1].kind == "," and is_aside(self, self.events[i - 1])
         opened = self.withheld if self.negation is None or self.negation.found else self.negation.opened
         if opened >= 0 and (however or (event.start - opened <= 1 and event.cue.phrase in _GOVERNED)):
             return  # "not yet", "does not, however, have"
@@ -291,18 +243,16 @@ class Walk:
         self.negation = self.doubt = self.parked = None
         self.withheld = self.adjective = -1
 
-    # --- clauses --------------------------------------------------------------------------------
-
     def _part(self, i: int, is_or: bool = False) -> None:
         """A comma, an *and* or an *or*: the list goes on, or another clause begins."""
         event, self.adjective = self.events[i], -1
-        if event.kind == "," and self._is_aside(event):
+        if event.kind == "," and is_aside(self, event):
             return
         scopes = [scope for scope in (self.negation, self.doubt) if scope]
         if not (scopes or self.parked or self.family != self.base or self.withheld >= 0):
             return
-        clause = "" if is_or else self._ahead(i)
-        if not clause and event.row("and") and self.negation:
+        clause = "" if is_or else clause_ahead(self, i)
+        if not clause and event.of("and") and self.negation:
             oxford = self.negation.either and i and self.events[i - 1].kind == ","
             clause = "verb" if oxford or (self.negation.found and _ANOTHER.match(self.text, event.end)) else ""
         if clause:
@@ -317,97 +267,7 @@ class Walk:
         if self.negation and self.negation.noun:
             self.negation = None
         if self.negation and self.negation.found and not is_or and not self.negation.standing:
-            if (self.negation.item or _GRADE.match(self.text, event.end)) and not self._or_ahead(i):
-                self.negation = None
+            own = self.negation.item or _GRADE.match(self.text, event.end)
+            self.negation = None if own and not or_ahead(self, i) else self.negation
         for scope in scopes:
             scope.parted, scope.either = scope.parted or not is_or, scope.either or is_or
-
-    def _is_aside(self, comma: Event) -> bool:
-        """Whether a comma begins or ends an aside: "does not, however, have"."""
-        before = self.text.rfind(",", max(self.low, comma.start - 20), comma.start)
-        return bool(
-            _ASIDE.match(self.text, comma.end) or (before >= 0 and _ASIDE.fullmatch(self.text, before + 1, comma.end))
-        )
-
-    def _or_ahead(self, i: int) -> bool:
-        for event in self.events[i + 1 : i + 13]:
-            if event.row("or"):
-                return True
-            if event.row("end", "verb", "negated"):
-                return False
-        return False
-
-    def _ahead(self, i: int) -> str:
-        """Whether a clause begins behind event `i`: ``verb`` (of the same subject), ``subject``, or nothing."""
-        begin = at = self.events[i].end
-        found = 0
-        for event in self.events[i + 1 : i + 9]:
-            if event.start - begin > AHEAD:
-                return ""
-            bare = at == begin and _ADVERBS.fullmatch(self.text, begin, event.start)
-            if event.kind == "mention":
-                found += 1
-            elif event.kind == ":":
-                return "subject" if found else ""
-            elif event.kind != "cue" or event.row("or", "and", "end", "with"):
-                return ""
-            elif event.row("verb", "withheld") and event.cue.phrase not in _UNFINISHED:
-                if bare:
-                    return "verb"
-                return "" if self._same_list(i, event, found) else "subject"
-            elif event.row("informant") and bare:
-                return "verb"
-            elif any(row.reach == "subject" for row in event.cue.rows):
-                return "" if self._same_list(i, event, found) else "subject"
-            elif event.row("patient", "relative") or (event.row("negated", "uncertain", "affirmed") and bare):
-                return ""
-            at = event.end
-        return ""
-
-    def _same_list(self, i: int, verb: Event, found: int) -> bool:
-        """Whether the verb is of a list that the negation began: "No effusion and pneumothorax were seen"."""
-        if self.events[i].kind == "," or not found or not _PLURAL.match(self.text[verb.start : verb.end].lower()):
-            return False
-        scope = self.negation or self.doubt
-        return bool(scope and scope.found) and not any(
-            e.row("verb") for e in self.events[max(0, i - 8) : i] if e.start < scope.opened
-        )
-
-    # --- who ------------------------------------------------------------------------------------
-
-    def _relative(self, i: int, row: Row) -> None:
-        event = self.events[i]
-        self.adjective = -1
-        if row.reach == "owner":
-            self.adjective = event.end + 24
-            return
-        part = relatives.role(self, i)
-        if part in ("place", "both"):
-            for number in listed(self, self.mentions[-1]):
-                self.states[number].family = True
-        if part in ("subject", "both"):
-            self.family, self.maternal = True, row.reach
-            for name in ("negation", "doubt"):
-                scope = getattr(self, name)
-                if scope and (scope.found or scope.parted):
-                    setattr(self, name, None)
-
-    def _patient(self, event: Event, row: Row) -> None:
-        before = self.text[max(self.low, event.start - 8) : event.start].lower().split()
-        if before and before[-1] in ("of", "to", "for", "from", "than", "with", "by", "on"):
-            return
-        if row.reach == "pronoun":
-            if self.base and self.section == "family":
-                return
-            if self.family and self.maternal and self.maternal == event.cue.phrase and self._others(event):
-                return
-        self.family = False
-        for name in ("negation", "doubt"):
-            scope = getattr(self, name)
-            if scope and (scope.found or scope.parted):
-                setattr(self, name, None)
-
-    def _others(self, event: Event) -> bool:
-        """Whether the pronoun is the relative's rather than the patient's: "his mother has myopia and she ..."."""
-        own = {"he": "his", "she": "her"}[event.cue.phrase]
-        return not re.search(rf"\b{own}\b", self.text[max(self.low, event.start - 120) : event.start].lower())

@@ -78,7 +78,8 @@ def _heading(text: str, low: int, end: int, whole: bool, blank: bool, section: s
     A heading that is not known ends a section when it looks like one: alone before its colon, in capitals, or a few
     words between a blank line and a line end.
     """
-    if label := _LABEL.match(text, low, min(end, low + _NEAR)):
+    colon = text.find(":", low, min(end, low + _NEAR)) >= 0
+    if colon and (label := _LABEL.match(text, low, min(end, low + _NEAR))):
         alone = not label["rest"].strip()
         kind = headings().get(_name(label), "")
         if not kind and section and (alone or label["name"].isupper()):
