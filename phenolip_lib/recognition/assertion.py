@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
 
-from phenolip_lib.recognition.cues import cues, folded, telling
+from phenolip_lib.recognition.cues import cues, folded, opening, telling
 from phenolip_lib.recognition.events import Event, State
 from phenolip_lib.recognition.scopes import Walk
-from phenolip_lib.recognition.structure import Segment, segments
+from phenolip_lib.recognition.structure import Segment, headings, segments
 
 _SIGNS = frozenset("?[☐☒☑✓✗✘+−")
 
 _MARKS = re.compile(
-    r"\(\s?[+\-–−]\s?\)|\(\s?\?\s?\)|\[[ xX]?\]|[☐☒☑✓✗✘]|[,():?|\t]"
-    r"|(?<=[\s:=])(?:[+\-–−]ve\b|[+\-–−](?=\s*(?:$|[,;.\n|])))"
+    r"\(\s?[+\-–−]\s?\)|\[[ xX]?\]|[☐☒☑✓✗✘]|[,():?|\t]"
+    r"|[+\-–−](?<=[\s:=][+\-–−])(?:ve\b|(?=\s*(?:$|[,;.\n|])))"
 )
 
 
@@ -39,8 +40,10 @@ def statuses(text: str, spans: Sequence[tuple[int, int]]) -> list[Status]:
     """The status of each span of `text`; spans are sorted."""
     if not spans:
         return []
-    states = [State() for _ in spans]
     plain, carried = folded(text), ()
+    if not _tells(text, plain):
+        return [Status(False, False, False)] * len(spans)
+    states = [State() for _ in spans]
     first = reached = 0  # the next span, and the end of those before
     for segment in segments(text):
         if segment.fresh:
@@ -48,27 +51,30 @@ def statuses(text: str, spans: Sequence[tuple[int, int]]) -> list[Status]:
         after = first
         while after < len(spans) and spans[after][0] < segment.end:
             after += 1
-        heads = text[max(segment.start, segment.end - 3) : segment.end].rstrip().endswith(":")
-        if heads or (after > first and (carried or segment.section or _tells(text, plain, segment))):
-            walk = Walk(
-                text, segment, _events(text, plain, segment, spans, first, after, reached), spans, states, carried
-            )
+        low, high = segment.start, segment.end
+        heads = text[max(low, high - 3) : high].rstrip().endswith(":")
+        if heads or (after > first and (carried or segment.section or _tells(text[low:high], plain[low:high]))):
+            events = _events(text, plain, segment, spans, first, after, reached)
+            walk = Walk(text, segment, events, spans, states, carried)
             walk.run()
-            if heads:
-                carried = walk.left_open()
+            carried = walk.left_open() if heads else carried
         for _, end in spans[first:after]:
             reached = max(reached, end)
         first = after
     return [Status(state.negated, state.uncertain, state.family) for state in states]
 
 
-def _tells(text: str, plain: str, segment: Segment) -> bool:
-    """Whether anything in a segment could speak of its findings; most say plainly what is there."""
-    sentence = text[segment.start : segment.end]
+@cache
+def _telling() -> frozenset[str]:
+    return telling([*opening(), *(name for name, kind in headings().items() if kind != "patient")])
+
+
+def _tells(text: str, plain: str) -> bool:
+    """Whether anything in a text could speak of its findings; most sentences say plainly what is there."""
     return not (
-        telling().isdisjoint(plain[segment.start : segment.end].split())
-        and _SIGNS.isdisjoint(sentence)
-        and not any(minus in sentence for minus in ("(-", "( -", " -", ":-", "=-", "\t-"))
+        _telling().isdisjoint(plain.split())
+        and _SIGNS.isdisjoint(text)
+        and not any(minus in text for minus in ("(-", "( -", " -", ":-", "=-", "\t-"))
     )
 
 

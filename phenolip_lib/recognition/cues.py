@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,10 @@ import ahocorasick
 SCOPES = {"negated": 110, "uncertain": 110, "affirmed": 110, "family": 400, "withheld": 30}
 """Characters from a cue to the next finding at most, by category; a row may say otherwise."""
 _OPENING = ("negated", "uncertain", "withheld", "family", "relative")
+_COMMON = frozenset(
+    "a an and to for of the were is was been have has had be in on that with by are well patient his her their our this"
+    " up than due out about as at it its he she there".split()
+)
 _NUMERO = re.compile(r"(?:o\.|o|os\.)\s?\d+(?![\w%])", re.IGNORECASE)
 _ANSWERS = re.compile(r"[:=?]\s*$")
 _GAP = re.compile(
@@ -41,7 +46,7 @@ class Cue(NamedTuple):
     phrase: str
     rows: tuple[Row, ...]
     kinds: frozenset[str]
-    """The categories of the rows."""
+    """The categories of the rows, and ``behind`` where one may be said of a finding before it."""
 
 
 def expand(phrase: str) -> Iterator[str]:
@@ -67,7 +72,14 @@ def table() -> dict[str, tuple[tuple[Row, ...], frozenset[str]]]:
         for phrase in expand(line["phrase"]):
             if row not in rows.setdefault(phrase, []):
                 rows[phrase].append(row)
-    return {phrase: (tuple(found), frozenset(row.category for row in found)) for phrase, found in rows.items()}
+    return {phrase: (tuple(found), frozenset(_kinds(found))) for phrase, found in rows.items()}
+
+
+def _kinds(rows: Iterable[Row]) -> Iterator[str]:
+    for row in rows:
+        yield row.category
+        if row.direction in ("backward", "both"):
+            yield "behind"
 
 
 @cache
@@ -85,13 +97,18 @@ def _adverbs() -> frozenset[str]:
     return frozenset(phrase for phrase, (_, kinds) in table().items() if "adverb" in kinds)
 
 
-@cache
-def telling() -> frozenset[str]:
-    """Words without one of which a sentence affirms: one of each phrase that opens a scope."""
-    opening = [phrase for phrase, (_, kinds) in table().items() if not kinds.isdisjoint(_OPENING)]
-    single = {phrase for phrase in opening if " " not in phrase}
-    rest = (phrase.split() for phrase in opening if single.isdisjoint(phrase.split()))
-    return frozenset(single.union(max(words, key=len) for words in rest))
+def opening() -> list[str]:
+    """Phrases without one of which a sentence affirms."""
+    return [phrase for phrase, (_, kinds) in table().items() if not kinds.isdisjoint(_OPENING)]
+
+
+def telling(phrases: Iterable[str]) -> frozenset[str]:
+    """Few words such that every phrase holds one: a quick test for all phrases."""
+    phrases = [phrase.split() for phrase in phrases]
+    chosen = {words[0] for words in phrases if len(words) == 1}
+    rest = [words for words in phrases if chosen.isdisjoint(words)]
+    counts = Counter(word for words in rest for word in words if word not in _COMMON)
+    return frozenset(chosen.union(max(words, key=lambda word: (counts[word], word)) for words in rest))
 
 
 @cache

@@ -76,7 +76,7 @@ class Walk:
             if event.kind == "mention":
                 self._mention(event)
             elif event.kind == "cue":
-                if not behind(self, i):
+                if not (event.of("behind") and behind(self, i)):
                     for row in event.cue.rows:
                         self._forward(i, row)
                 if self.first_verb < 0 and event.of("verb", "with"):
