@@ -12,7 +12,7 @@ _JOIN = re.compile(r"\s*(?:,?\s*(?P<word>and/or|and|or|nor)\b|(?P<mark>[,/]))\s*
 _PLURAL = re.compile(r"(?:is|was|has)\b", re.IGNORECASE)
 _BESIDE = re.compile(r"[\s:=|(\[\-–—−?,…>.*\"]{0,16}|\s?\?\s*(?:a|answer|response|reply)\s?:\s*", re.IGNORECASE)
 _VALUE = re.compile(r"\s*:[^,;:|\n]{1,30}")
-_DONE = re.compile(r"\s*(?:$|[.,;:!?)\](/\n\t•|]|[-–—]\s|(?:and|but|or|in|at|on|since|until|for|to date|so far|now)\b)")
+_DONE = re.compile(r"\s*(?:$|[.,;:!?)\](/\n\t•|]|[-–—]\s|(?:and|but|or|in|at|on|since|until|to date|so far|now)\b)")
 _FREE = re.compile(r"\s*(?:$|[.,;)]|(?:since|for|until|after|on|at|during|and|now|period|interval|with)\b)")
 _ASKS = re.compile(
     r"\W*(?:any|does|do|did|is|are|has|have|had|was|were|can|could|what|which|history of)\b", re.IGNORECASE

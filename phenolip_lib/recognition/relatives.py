@@ -191,6 +191,8 @@ def _subject(walk, i: int) -> str:
                 return "with" if following.cue.phrase == "with" and not commas else ""
             elif following.of("end"):
                 return "who" if following.cue.phrase in ("who", "which") else ""
+            elif following.cue.phrase in ("has", "have", "had") and _tells_next(events[j + 1 : j + 2], following):
+                return ""
             elif following.of("verb", "withheld") or _predicates(following):
                 if _LED.search(text, event.end, following.start):
                     return ""
@@ -200,6 +202,11 @@ def _subject(walk, i: int) -> str:
                     else "was"
                 )
     return ""
+
+
+def _tells_next(events, auxiliary: Event) -> bool:
+    """Whether "has" begins a report: "mother has noticed"."""
+    return any(event.of("informant") and event.start - auxiliary.end <= 1 for event in events)
 
 
 def _predicates(event) -> bool:
