@@ -80,7 +80,7 @@ def meet_patient(walk, event: Event, row: Row) -> None:
     if before and before[-1] in ("of", "to", "for", "from", "than", "with", "by", "on"):
         return
     if row.reach == "pronoun":
-        if walk.base and walk.section == "family":
+        if walk.base and walk.section == "family" and not walk.beside:
             return
         if walk.family and walk.maternal and walk.maternal == event.cue.phrase and _is_hers(walk, event):
             return

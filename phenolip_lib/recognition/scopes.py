@@ -30,6 +30,11 @@ _GOVERNED = frozenset(("yet", "still", "only", "because", "because of", "due to"
 _SPENDING = ("no", "without", "den", "negative", "free", "lack")
 
 
+def _of_family(events: Sequence[Event]) -> bool:
+    """Whether a sentence behind "Family history: …" goes on with it: it names a relative, or is no whole sentence."""
+    return any(event.of("relative", "family") for event in events) or not any(event.of("verb") for event in events)
+
+
 class Walk:
     """A pass over the events of one sentence, which writes into `states`.
 
@@ -53,7 +58,8 @@ class Walk:
         said = {segment.section, *carried}
         self.negation = Scope(low, high, standing=True) if "negated" in said else None
         self.doubt = Scope(low, high, standing=True) if "uncertain" in said else None
-        self.base = self.family = "family" in said
+        self.base = self.family = "family" in said and (not segment.beside or _of_family(events))
+        self.beside = segment.beside
         self.parked: Scope | None = None
         self.withheld = self.next_only = self.adjective = -1
         self.maternal = ""

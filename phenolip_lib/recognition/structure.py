@@ -49,6 +49,8 @@ class Segment(NamedTuple):
     """What its section says of a finding: ``family``, ``negated``, ``uncertain`` or nothing."""
     fresh: bool
     """Whether a blank line goes before, or a heading begins it."""
+    beside: bool
+    """Whether its section's heading stands in the same line before another sentence: the section may be over."""
 
 
 @cache
@@ -64,10 +66,12 @@ def segments(text: str) -> list[Segment]:
     for end, blank_next, line_next in _breaks(text):
         if section and ((inline and line) or (blank and section != "family")):
             section = ""
+        if section and inline and section != "family" and text[low - 1] != ";":
+            section = ""
         kind, alone = _heading(text, low, end, line and line_next, blank, section)
         if kind:
             section, inline = kind.replace("patient", ""), not alone
-        found.append(Segment(low, end, section, blank or bool(kind)))
+        found.append(Segment(low, end, section, blank or bool(kind), inline and not kind))
         low, blank, line = end, blank_next, line_next
     return found
 
