@@ -1,6 +1,7 @@
 """Negation, uncertainty and family history around a mention."""
 
 import re
+import time
 
 import pytest
 
@@ -113,3 +114,32 @@ def test_uncertainty_and_relatives_behind_a_list():
     assert [s.family for s in status(text, "ataxia", "seizures", "scoliosis")] == [True, True, False]
     assert status("history of ataxia or seizures in the father", "ataxia", "seizures")[0].family
     assert not status("ataxia in the uncle's house", "ataxia")[0].negated
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "He had ataxia and no seizures in 1990, his mother did not. ",
+        "no ",
+        "no ataxia ",
+        "and ataxia ",
+        "ataxia or ",
+        "ataxia, ",
+        "the mother has ataxia and ",
+        "Family history: ataxia\n",
+        "\n",
+        "ataxia? no ",
+    ],
+)
+def test_time_grows_with_the_length_of_the_text(piece):
+    def seconds(n: int) -> float:
+        text = piece * n + "ataxia"
+        spans = [m.span() for m in re.finditer("ataxia|seizures", text)]
+        taken = []
+        for _ in range(3):
+            start = time.process_time()
+            statuses(text, spans)
+            taken.append(time.process_time() - start)
+        return min(taken)
+
+    assert seconds(8000) < 20 * max(seconds(1000), 0.002)

@@ -25,16 +25,14 @@ _OWNED = re.compile(
     r"|late)\s+(?:[\w'’-]+\s+){0,3}$",
     re.IGNORECASE,
 )
-_ONE = re.compile(
-    r"(?:\b(?:his|her|their|whose|my|maternal|paternal|older|elder|eldest|younger)|[’']s)\s", re.IGNORECASE
-)
+_ONE = re.compile(r"(?:\b(?:his|her|their|whose|my|maternal|paternal)|[’']s)\s", re.IGNORECASE)
 _PRESENTED = re.compile(
     r"\b(?:we|here|who|authors?)\s(?:\w+\s){0,2}(?:report|describe|present|stud|examine|identif|evaluat|investigat)"
     r"|\b(?:is|are|was|were)\s(?:reported|described|presented|studied)\b|\breports? (?:of|on)\b",
     re.IGNORECASE,
 )
 _PAIR = re.compile(
-    r"\s+and\s+(?:(?:her|his|their|an?|\d|two|three)\s+){1,2}(?:affected\s+)?(?:daughter|son|child)", re.IGNORECASE
+    r"\s+and\s+(?:(?:her|his|their|an?|\d|two|three)\s+){0,2}(?:affected\s+)?(?:daughter|son|child)", re.IGNORECASE
 )
 _HAVE = re.compile(r"\b(?:have|had|has|lost)\s+(?:[\w-]+\s+){0,4}$", re.IGNORECASE)
 _LED = re.compile(r"\b(?:that|following|by|via|after|during|through|before)\b", re.IGNORECASE)
@@ -145,7 +143,7 @@ def role(walk, i: int) -> str:
 
 def _shared(walk, i: int) -> bool:
     """Whether a relative stands beside the patient: "this patient and his brother had"."""
-    if i < 2 or not walk.events[i - 1].of("and") or walk.events[i].start - walk.events[i - 1].end > 12:
+    if i < 2 or not walk.events[i - 1].of("and") or walk.events[i].start - walk.events[i - 1].end > 24:
         return False
     before = walk.events[i - 2]
     return bool(before.of("patient")) or (bool(before.of("relative")) and not walk.family)

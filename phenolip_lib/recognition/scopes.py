@@ -98,6 +98,8 @@ class Walk:
             elif event.kind in "|\t":
                 self._close()
                 self.family = self.base
+            elif event.kind == "—":
+                self._close()
             elif event.kind == ":":
                 self.negation = self.negation and (None if self.negation.found else self.negation)
                 self.doubt = self.doubt and (None if self.doubt.found else self.doubt)
