@@ -22,7 +22,7 @@ from phenolip_lib.recognition.structure import Segment, headings, segments
 _SIGNS = frozenset("?[☐☒☑✓✗✘+−")
 
 _MARKS = re.compile(
-    r"\(\s?[+\-–−]\s?\)|\[[ xX]?\]|[☐☒☑✓✗✘]|[,():?|\t—]"
+    r"\(\s?[+\-–−]\s?\)|\[[ xX+\-–−]?\]|[☐☒☑✓✗✘]|[,():?|\t—]"
     r"|[+\-–−](?<=[\s:=][+\-–−])(?:ve\b|(?=\s*(?:$|[,;.\n|])))"
 )
 

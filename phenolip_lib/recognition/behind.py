@@ -27,7 +27,7 @@ _ONWARD = re.compile(r"\s+(?:with|to\s+(?:have|be|show))\b")
 _NOT = re.compile(r"\b(?:no|not|never|t)\b")
 _AUXILIARY = frozenset("is was are were be been has have had being".split())
 _MINUS = re.compile(r"[-–−☐✗✘]|\[ ?\]")
-_BOX = re.compile(r"[\[☐☒☑✓✗✘]")
+_BOX = re.compile(r"\[[ xX]?\]|[☐☒☑✓✗✘]")
 _MAX = 60
 """Findings of a list that are told together."""
 

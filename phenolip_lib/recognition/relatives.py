@@ -48,7 +48,6 @@ _FETAL = re.compile(
     re.IGNORECASE,
 )
 _SIBLINGS = ("brother", "sister", "sib", "cousin", "twin", "famil", "relative", "co twin", "cotwin", "child", "son")
-_MOTHERS = ("mother", "mom", "mum", "parent")
 
 
 def of_the_pregnancy(surface: str) -> bool:

@@ -205,7 +205,7 @@ class Walk:
 
     def _within_list(self, i: int) -> bool:
         """Whether a negation stands behind a finding and a comma, so that the next finding is another item."""
-        return i > 1 and self.events[i - 1].kind == "," and self.events[i - 2].kind == "mention"
+        return i > 1 and self.events[i - 1].kind == "," and self.events[i - 2].kind in ("mention", ")")
 
     def _verb(self, event: Event, ends: bool = True) -> None:
         if self.withheld >= 0 and event.start - self.withheld <= SCOPES["withheld"]:
