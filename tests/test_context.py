@@ -1,10 +1,17 @@
 """Negation, uncertainty and family history around a mention."""
 
 import re
+import time
 
 import pytest
 
-from phenolip_lib.recognition.assertion import CUES, cues, expand, sentence_ends, statuses
+from phenolip_lib.recognition import cues as cue_table
+from phenolip_lib.recognition.assertion import statuses
+from phenolip_lib.recognition.structure import segments
+
+
+def cues(text: str):
+    return cue_table.cues(text, cue_table.folded(text), 0, len(text))
 
 
 def status(text: str, *surfaces: str):
@@ -65,23 +72,19 @@ def test_a_scope_is_bounded():
 
 def test_sentences_end_at_stops_and_list_items_not_at_abbreviations_or_wrapped_lines():
     text = "Seen by Smith et al. in 1990. Then\nmore text.\n- item one\n- item two"
-    pieces, low = [], 0
-    for end in [*sentence_ends(text), len(text)]:
-        pieces.append(text[low:end].strip())
-        low = end
-    assert pieces == ["Seen by Smith et al. in 1990.", "Then\nmore text.", "", "- item one", "- item two"]
+    pieces = [text[s.start : s.end].strip() for s in segments(text)]
+    assert pieces == ["Seen by Smith et al. in 1990.", "Then\nmore text.", "- item one", "- item two"]
 
 
 def test_every_phrase_is_found_by_itself_with_true_offsets():
-    for phrases in CUES.values():
-        for phrase in expand(phrases):
-            assert (3, 3 + len(phrase)) in {(start, end) for start, end, _ in cues(f"xx {phrase} yy")}, phrase
+    for phrase in (phrase for phrase, (_, kinds) in cue_table.table().items() if "adverb" not in kinds):
+        assert (3, 3 + len(phrase)) in {(cue.start, cue.end) for cue in cues(f"xx {phrase} yy")}, phrase
 
 
 def test_letters_that_grow_when_lowered_keep_offsets():
     text = "İİİ no effusion"
     assert status(text, "effusion")[0].negated
-    assert cues(text) == [(4, 6, "negated")]
+    assert [cue[:3] for cue in cues(text)] == [(4, 6, "no")]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,7 @@ def test_letters_that_grow_when_lowered_keep_offsets():
         ("Effusion and pneumothorax were not observed.", [True, True]),
         ("Effusion or pneumothorax was not seen.", [True, True]),
         ("Effusion, fracture, or frank pneumothorax is not seen.", [True, True]),
-        ("Effusion has resolved. Pneumothorax had completely resolved.", [True, True]),
+        ("Effusion has resolved. Pneumothorax had completely resolved.", [False, False]),
         ("He had effusion and pneumothorax was not seen.", [False, True]),
         ("He had effusion and tension pneumothoraces were not seen", [False, True]),
         ("Effusion, pneumothorax was excluded.", [False, True]),
@@ -108,6 +111,35 @@ def test_uncertainty_and_relatives_behind_a_list():
     assert [s.uncertain for s in status("effusion or fracture is suspected", "effusion", "fracture")] == [True, True]
     assert status("pneumothorax unlikely", "pneumothorax")[0].uncertain
     text = "history of ataxia and seizures in her maternal uncle; scoliosis in the patient"
-    assert [s.family for s in status(text, "ataxia", "seizures", "scoliosis")] == [False, True, False]
+    assert [s.family for s in status(text, "ataxia", "seizures", "scoliosis")] == [True, True, False]
     assert status("history of ataxia or seizures in the father", "ataxia", "seizures")[0].family
     assert not status("ataxia in the uncle's house", "ataxia")[0].negated
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "He had ataxia and no seizures in 1990, his mother did not. ",
+        "no ",
+        "no ataxia ",
+        "and ataxia ",
+        "ataxia or ",
+        "ataxia, ",
+        "the mother has ataxia and ",
+        "Family history: ataxia\n",
+        "\n",
+        "ataxia? no ",
+    ],
+)
+def test_time_grows_with_the_length_of_the_text(piece):
+    def seconds(n: int) -> float:
+        text = piece * n + "ataxia"
+        spans = [m.span() for m in re.finditer("ataxia|seizures", text)]
+        taken = []
+        for _ in range(3):
+            start = time.process_time()
+            statuses(text, spans)
+            taken.append(time.process_time() - start)
+        return min(taken)
+
+    assert seconds(8000) < 20 * max(seconds(1000), 0.002)
