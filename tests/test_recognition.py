@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from phenolip_lib.recognition import tokens
 from phenolip_lib.recognition.recognizer import Recognizer, asserted
-from phenolip_lib.recognition.vocabulary import lemma
+from phenolip_lib.recognition.morphology import lemma
 
 
 @pytest.fixture(scope="module")
