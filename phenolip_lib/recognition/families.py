@@ -30,6 +30,7 @@ from phenolip_lib.recognition.vocabulary import (
     PARTS,
     SAME,
     SYNONYMS,
+    VOLUME_LOSS,
 )
 
 MIN_SUPPORT = 3
@@ -174,8 +175,12 @@ class Families:
             found[a][(b,)] = found[b][(a,)] = 1 / (1 + math.log(n)), where
         for word, others in DECLARED.items():
             if word in self.of:
-                known = sorted(self.of[other] for other in others.split() if other in self.of)
+                known = sorted(self.of[other] for other in map(lemma, others.split()) if other in self.of)
                 found[self.of[word]] = {(other,): (DECLARED_PRICE, None) for other in known}
+        shrinking = {self.of[w] for w in VOLUME_LOSS.split() if w in self.of}
+        for lost in ("loss", "decreased"):
+            if {"atrophy", "volume", lost} <= self.of.keys():
+                found[self.of["atrophy"]][self.of["volume"], self.of[lost]] = DECLARED_PRICE, shrinking
         for one, two, own in self._phrases(all_forms):
             if one not in parts:
                 price = 1 / (1 + math.log(len(own)))

@@ -81,6 +81,7 @@ SPELLING = (
     ("yse", "yze"),
     ("naev", "nev"),
     ("grey", "gray"),
+    ("lachrym", "lacrim"),
 )
 """British to American, applied to dictionary and text alike, so a wrong fold does no harm."""
 ADJECTIVES = (
@@ -93,6 +94,7 @@ ADJECTIVES = (
     ("penic", "penia"),
     ("anemic", "anemia"),
     ("ataxic", "ataxia"),
+    ("atactic", "ataxia"),
     ("myopic", "myopia"),
     ("cyanotic", "cyanosis"),
     ("icteric", "icterus"),

@@ -118,8 +118,7 @@ def _wraps(text: str, start: int, end: int, widest: int) -> bool:
     last = _word_before.search(text, max(start - 30, begin), start)
     if last and last[0].lower() in _OPEN_LINE:
         return True
-    following = _word_behind.match(text, end)
-    full = start - begin >= WRAPPED and start - begin + len(following[0] if following else "") >= widest
+    full = start - begin >= max(WRAPPED, 0.75 * widest)
     return full and not text[end].isupper()
 
 

@@ -20,6 +20,7 @@ MAX_CHUNKS = 500_000
 _callout = re.compile(r"([a-z]{4,})\d{1,3}")
 _token = re.compile(r"[a-z0-9]+|[^\sa-z0-9]|\n")
 _CONJUNCTIONS = {"and": AND, "or": OR, "nor": OR}
+_NO_ADVERBS = frozenset("family assembly monthly weekly supply multiply".split())
 _DASHES = ("-", "--", "–", "—")
 _PUNCTUATION = {
     ".": BREAK,
@@ -110,4 +111,5 @@ class Reader(dict):
         family = self._lexicon.families.family(word)
         if family is not None:
             return self._lexicon.kin[family]
-        return MODIFIER if token in MODIFIERS else OTHER
+        adverb = token.endswith("ly") and len(token) > 5 and token not in _NO_ADVERBS
+        return MODIFIER if adverb or token in MODIFIERS else OTHER

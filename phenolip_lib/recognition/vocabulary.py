@@ -24,8 +24,26 @@ ABNORMAL = frozenset("abnormal abnormality anomaly malformation malformed deform
 DECLARED = {"abnormal": "change defect disorder disturbance involvement manifestation lesion", "elevated": "high"}
 """Replacements that mining misses or gets too wide: nothing else stands for these words."""
 DECLARED_PRICE = 0.3
+VOLUME_LOSS = "brain cerebellum cerebellar hippocampus hippocampal vermis cortex cortical pons pontine thalamus muscle"
+"""What is atrophied if its volume is lost or reduced, as radiologists write."""
+UNSAID = {"weakness": "muscle", "contracture": "joint"}
+"""What a name says beside another word and a text need not: "hand weakness" is that of muscles."""
 ADDED_FORMS = {
     "HP:0000988": ("rash",),
+    "HP:0001999": ("craniofacial abnormality", "craniofacial disorder", "abnormal facial characteristics"),
+    "HP:0000707": ("neurological signs", "neurological symptoms", "neurological deficits"),
+    "HP:0003429": ("hypomyelination",),
+    "HP:0030890": ("white matter hyperintensity", "subcortical white matter hyperintensity"),
+    "HP:0002015": ("swallowing dysfunction",),
+    "HP:0100024": ("happy disposition",),
+    "HP:0000010": ("recurrent UTI",),
+    "HP:0000407": ("SNHL",),
+    "HP:0002625": ("DVT",),
+    "HP:0001655": ("PFO",),
+    "HP:0002870": ("OSA",),
+    "HP:0000822": ("HTN",),
+    "HP:0001712": ("LVH",),
+    "HP:0001669": ("TGA",),
     "HP:0000252": ("small head",),
     "HP:0000256": ("large head",),
     "HP:0000568": ("small eye",),
@@ -44,7 +62,8 @@ heart cardiac; eye ocular ophthalmic ophthalmologic ophthalmological; mouth oral
 gastric; bowel intestinal; skull cranium cranial; chest thorax thoracic; limb extremity; spleen splenic; brain
 cerebral; decreased reduced diminished; increased elevated raised; broad wide; tumor neoplasm; bleeding hemorrhage;
 difficulty problem trouble; extra supernumerary; fusion fused synostosis; distal terminal; wasting atrophy; abdomen
-abdominal belly; muscle muscular; deafness deaf; lymphocyte lymphocytic"""
+abdominal belly; muscle muscular; deafness deaf; lymphocyte lymphocytic; arrhythmia dysrhythmia; polydactyly
+hexadactyly"""
 """Words of one meaning wherever they stand beside others; all but a few are what `mined_pairs` finds most often."""
 DIMENSIONS = (
     "broad wide widened",
@@ -90,19 +109,19 @@ BLOCKED = (
 """Names of parts and everyday phrases that read like a finding and are none."""
 COMMON = frozenset("bone joint absent small large short long thin thick increased decreased upper lower".split())
 """Words beside which anything stands; that two words are exchanged beside them tells little."""
-SYNONYMS = """absence absent aplasia agenesis missing lack; small underdeveloped hypoplasia hypoplastic hypotrophic;
-concentration level; elevated high excessive; decreased low; enlarged large big dilated; morphology shape structure;
-narrow stenosis narrowing; gastrointestinal gi; delayed retardation; fracture broken; count number; hemoglobin hb;
-calcium ca ca2; breadth width; clavicle collarbone; gait walk; palsy paralysis; gingiva gum; lip labial; disc disk;
-bicarbonate hco3; edema swelling swollen; electroretinogram erg; femur femoral thighbone; tibia shinbone shankbone;
-eyelid lid palpebra; failure insufficiency; fecal stool; horizontal transverse; patella kneecap; potassium k; jaw
-mandible; naris nostril; fat adipose; dermatitis eczema; dyspnea breathlessness; paroxysmal episodic; eye eyeball;
-hyperopia hypermetropia; oxygen o2; thin slender; spine vertebra; chloride cl; coccyx tailbone; diaphysis shaft;
-genitourinary gu; thyroxine t4; triiodothyronine t3; vein venous; ramus rami; midbrain mesencephalon; midline median;
-malar zygomatic; magnesium mg; mass lump bump; limited restricted; interleukin il; hypermobility laxity; hematocrit
-hct; physiology function functional; complete total; obstruction blockage; atresia atretic; nevus mole; recurrent
-frequent; circulating serum plasma blood; accessory extra; hyperelastic stretchable; lacrimal tear; telangiectasia
-angioectasia; asymmetry uneven; impaired deficit; premature early"""
+SYNONYMS = """finger digit; absence absent aplasia agenesis missing lack; small underdeveloped hypoplasia hypoplastic
+hypotrophic; concentration level; elevated high excessive; decreased low; enlarged large big dilated; morphology
+shape structure; narrow stenosis narrowing; gastrointestinal gi; delayed retardation; fracture broken; count number;
+hemoglobin hb; calcium ca ca2; breadth width; clavicle collarbone; gait walk; palsy paralysis; gingiva gum; lip
+labial; disc disk; bicarbonate hco3; edema swelling swollen; electroretinogram erg; femur femoral thighbone; tibia
+shinbone shankbone; eyelid lid palpebra; failure insufficiency; fecal stool; horizontal transverse; patella kneecap;
+potassium k; jaw mandible; naris nostril; fat adipose; dermatitis eczema; dyspnea breathlessness; paroxysmal
+episodic; eye eyeball; hyperopia hypermetropia; oxygen o2; thin slender; spine vertebra; chloride cl; coccyx
+tailbone; diaphysis shaft; genitourinary gu; thyroxine t4; triiodothyronine t3; vein venous; ramus rami; midbrain
+mesencephalon; midline median; malar zygomatic; magnesium mg; mass lump bump; limited restricted; interleukin il;
+hypermobility laxity; hematocrit hct; physiology function functional; complete total; obstruction blockage; atresia
+atretic; nevus mole; recurrent frequent; circulating serum plasma blood; accessory extra; hyperelastic stretchable;
+lacrimal tear; telangiectasia angioectasia; asymmetry uneven; impaired deficit; premature early"""
 """Words of one meaning in any company, and what the ontology exchanges for them."""
 NO_SYNONYMS = """multiple multifocal; flexibility flexion; hepatic hepatocellular; laryngeal laryngotracheal;
 lymphoblastic lymphoid; cerebral cerebrovascular; colovesical colovesicular; dental dentoalveolar; diastasis diastema;
@@ -148,7 +167,7 @@ STOP_FORMS = frozenset(
     ordering arranging cutting""".split()
 )
 """HPO names and synonyms that are everyday words in reports and name no phenotype there."""
-HEADINGS = frozenset("edema neoplasm tumor cancer pain fever infection".split())
+HEADINGS = frozenset("edema neoplasm tumor cancer infection".split())
 """Findings that are also headings; alone on a line they say nothing."""
 AMBIGUOUS_ACRONYMS = frozenset("OCD ASD RAD TMD AEA LFT RA CP S3 S4 BO ODD CVI VMA LDD CSU".split())
 """Short forms that mean something else as often; they count only where the text defines them."""
