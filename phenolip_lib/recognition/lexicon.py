@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.recognition.families import Families, Form, forms
 from phenolip_lib.recognition.morphology import lemma, words
-from phenolip_lib.recognition.vocabulary import BLOCKED, FILLERS, UNSAID
+from phenolip_lib.recognition.vocabulary import BLOCKED, FILLERS, SIZES, UNSAID
 
 MAX_VARIANTS = 12
 FIRST_SYMBOL = 0x100
@@ -86,6 +86,8 @@ class Lexicon:
         """Keys of one form with two content words or more, and their cost."""
         whole = [self.families.of[w] for w in form.words]
         unsaid = FILLERS | {UNSAID[word] for word in form.words if word in UNSAID}
+        if not SIZES.isdisjoint(form.words):
+            unsaid |= {"abnormally"}
         core = [family for family, word in zip(whole, form.words, strict=True) if word not in unsaid]
         found: dict[str, float] = {}
         for base, cost in ((whole, 0.0), (core, FILLER_PRICE)):

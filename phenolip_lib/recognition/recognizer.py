@@ -25,13 +25,24 @@ from phenolip_lib.recognition.lexicon import Entry, Lexicon
 from phenolip_lib.recognition.plain import plain
 from phenolip_lib.recognition.senses import means
 from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, LINE, MODIFIER, OR, OTHER, SKIP, Reader
-from phenolip_lib.recognition.vocabulary import ABNORMAL, DIRECTIONS, FILLERS, MODIFIERS, SIZES, STOP_FORMS
+from phenolip_lib.recognition.vocabulary import (
+    ABNORMAL,
+    DEFORMED,
+    DIRECTIONS,
+    FILLERS,
+    MODIFIERS,
+    SIZES,
+    STOP_FORMS,
+    VAGUE,
+)
 
 MAX_WORDS = 8
 """Content words of the longest window."""
 _ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
 _MARKS = BREAK + LINE + COMMA + AND + OR
 _mark = re.compile(f"[{_MARKS}]")
+_LIST = 24
+"""Words behind a comma in which the "and" of its list stands."""
 
 
 class Mention(NamedTuple):
@@ -144,12 +155,19 @@ class Recognizer:
             for sequence, before, entry in self._exact.get(families[at - 1 : at + 2], ()):
                 if before <= at and families.startswith(sequence, at - before):
                     matches.append(_Match(tuple(range(at - before, at - before + len(sequence))), 0, (entry,)))
-            if mark.group() in (COMMA, AND, OR):
+            if self._lists(families, at):
                 for chosen, n_shared in coordination.shared(families, at, is_key, self._sizes):
                     key = _key(families, chosen)
                     if len(key) == len(chosen) and (found := self.lexicon.entries.get(key)):
                         matches.append(_Match(chosen, n_shared, found))
         return self._mentions(text, chunks, pieces, symbols, matches) if matches else []
+
+    def _lists(self, families: str, at: int) -> bool:
+        """Whether words may be shared over a mark: an "and", a comma of its list, a comma behind an adjective."""
+        if families[at] != COMMA:
+            return families[at] in (AND, OR)
+        around = families[at : at + _LIST]
+        return families[at - 1 : at] in self._sizes or AND in around or OR in around
 
     def _windows(self, families: str, matches: list[_Match]) -> None:
         """Matches of two content words or more that nothing but modifiers part, added to `matches`."""
@@ -232,10 +250,13 @@ class Recognizer:
         return word.endswith(_ADJECTIVAL) or symbols[last] in self._sizes
 
     def _turned(self, match: _Match, entry: Entry, symbols: str) -> bool:
-        """Whether a text says that something is abnormal and the name in which direction."""
-        meant = DIRECTIONS.intersection(entry.form.words)
-        said = {self._lemma.get(symbols[i], "") for i in match.positions} if meant else set()
-        return bool(meant and said & ABNORMAL and not said & DIRECTIONS)
+        """Whether a text says that something is abnormal and the name how, or in which direction."""
+        said = {self._lemma.get(symbols[i], "") for i in match.positions}
+        if not said.isdisjoint(VAGUE):
+            return ABNORMAL.union(VAGUE).isdisjoint(entry.form.words) or not DEFORMED.isdisjoint(entry.form.words)
+        if said.isdisjoint(ABNORMAL) or not said.isdisjoint(DIRECTIONS):
+            return False
+        return not DIRECTIONS.isdisjoint(entry.form.words)
 
     def _best(self, match: _Match, symbols: str, surface: str) -> Entry:
         """The entry whose wording is nearest to the text's, among those that share the key."""

@@ -21,6 +21,7 @@ _BEFORE_HYPHEN = frozenset("non sided onset grade stage".split()) | MODIFIERS | 
 """Beginnings of compounds that leave the rest its meaning: "bilateral-hydronephrosis", "non-dysmorphic"."""
 _REFUSING = frozenset("anti pre pseudo post ante inter sub".split())
 """Beginnings that make something else of any noun: "anti-seizure", "pre-eclampsia"."""
+_HYPHENS = ("-", "\u2013")
 _left_part, _right_part = re.compile(r"([A-Za-z0-9]{1,24})[-\u2013]\Z"), re.compile(r"[-\u2013]([A-Za-z]{1,24})")
 _likened = re.compile(r"\b([a-z]+)-(?:shaped|like|sized|colou?red|type|related|induced|associated)\b")
 _adjectival = re.compile(r"(?:al|ar|ic|id|ous|ed)$")
@@ -64,14 +65,16 @@ def means(form: Form, text: str, start: int, end: int) -> bool:
 
 def _cuts_compound(form: Form, text: str, start: int, end: int) -> bool:
     """Whether a finding is only a part of a compound that says something else: "swan-neck deformity"."""
-    before = _left_part.search(text, max(start - 25, 0), start)
-    if before:
+    if text[start - 1 : start] in _HYPHENS and (before := _left_part.search(text, max(start - 25, 0), start)):
         left, beyond = before[1].lower(), any(mark.isspace() for mark in text[start:end])
         if left in _REFUSING or (beyond and not left.isdigit() and left not in _BEFORE_HYPHEN):
             return True
-    behind = _right_part.match(text, end)
-    if behind and behind[1].lower() not in _ANSWERS and behind[1].lower() not in MODIFIERS:
-        return True
+    if text[end : end + 1] in _HYPHENS and (behind := _right_part.match(text, end)):
+        right = behind[1].lower()
+        if right not in _ANSWERS and right not in MODIFIERS and not behind[1].isupper():
+            return True
+    if "-" not in text[start:end]:
+        return False
     likened = _likened.search(text[start:end].lower())
     return bool(likened) and not (
         _adjectival.search(likened[1]) or likened[1] in re.findall(r"[a-z]+", form.original.lower())

@@ -21,6 +21,9 @@ FILLERS = frozenset("morphology physiology circulating level levels concentratio
 """Words of HPO's systematic names that nobody writes: "abnormal pupil morphology", "circulating IgG"."""
 ABNORMAL = frozenset("abnormal abnormality anomaly malformation malformed deformity deformed".split())
 """The head of HPO's grouping terms, by any of its names: "brain malformation" is an abnormal brain morphology."""
+DEFORMED = frozenset("malformation malformed deformity deformed misshapen".split())
+VAGUE = frozenset(["lesion", "manifestation"])
+"""A lesion is something abnormal and no malformation."""
 DECLARED = {"abnormal": "change defect disorder disturbance involvement manifestation lesion", "elevated": "high"}
 """Replacements that mining misses or gets too wide: nothing else stands for these words."""
 DECLARED_PRICE = 0.3
@@ -30,6 +33,7 @@ UNSAID = {"weakness": "muscle", "contracture": "joint"}
 """What a name says beside another word and a text need not: "hand weakness" is that of muscles."""
 ADDED_FORMS = {
     "HP:0000988": ("rash",),
+    "HP:0002716": ("enlarged lymph nodes",),
     "HP:0001999": ("craniofacial abnormality", "craniofacial disorder", "abnormal facial characteristics"),
     "HP:0000707": ("neurological signs", "neurological symptoms", "neurological deficits"),
     "HP:0003429": ("hypomyelination",),
