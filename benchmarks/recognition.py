@@ -1,8 +1,7 @@
 """Scores and speed of phenotype recognition on gold sets.
 
-`python -m benchmarks.recognition FOLDER... [--encoder build/stage1]`: the dictionary beside fenominal and FastHPOCR if
-they are installed, on the same ontology in the same run, and with a knowledge encoder also the second tier at
-several thresholds. FastHPOCR's index of HPO takes minutes to make and is kept in `--index`.
+`python -m benchmarks.recognition FOLDER...`: the dictionary beside fenominal and FastHPOCR if they are installed, on the
+same ontology in the same run. FastHPOCR's index of HPO takes minutes to make and is kept in `--index`.
 """
 
 import argparse
@@ -19,17 +18,14 @@ from phenolip_lib.core.params import load_params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.ontology.hpo import locate
 from phenolip_lib.recognition import gold
-from phenolip_lib.recognition.annotate import ontology, with_encoder
+from phenolip_lib.recognition.annotate import ontology
 from phenolip_lib.recognition.recognizer import Recognizer
 from phenolip_lib.reporting import reports
-
-THRESHOLDS = (0.84, 0.88, 0.9, 0.92, 0.96)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--encoder", type=Path)
     parser.add_argument(
         "--index", type=Path, default=Path(".cache/fasthpocr"), help="folder that keeps FastHPOCR's index"
     )
@@ -58,13 +54,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     own, *others = speed.itertuples(index=False, name=None)
     what = "dictionary, one core, " + ", ".join(documents)
     write([Row("recognition", what, own[1], "words/s", name, value) for name, value, *_ in others], arguments.csv)
-    if arguments.encoder:
-        linker = with_encoder(recognizer, onto, arguments.encoder, THRESHOLDS[0])
-        for threshold in THRESHOLDS:
-            linker.threshold = threshold
-            for name, texts in documents.items():
-                scores = gold.score(texts, gold.terms_of(linker))
-                print(f"second tier at {threshold}: {name}", {k: round(v, 4) for k, v in scores.items()})
 
 
 def recognition_speed(

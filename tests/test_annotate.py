@@ -28,7 +28,7 @@ def note(tmp_path):
 
 def test_tsv_holds_the_documented_columns_and_true_offsets(note):
     table = list(csv.DictReader(io.StringIO("\n".join(module.annotate([str(note)], "tsv"))), delimiter="\t"))
-    assert list(table[0]) == "document start end hpo_id label surface negated uncertain".split()
+    assert list(table[0]) == "document start end hpo_id label surface negated uncertain family".split()
     assert [(r["label"], r["negated"], r["uncertain"]) for r in table] == [
         ("Splenomegaly", "false", "false"),
         ("Ataxia", "true", "false"),
@@ -68,6 +68,43 @@ def test_files_that_cannot_be_read_are_told_after_the_others(note, tmp_path):
     assert len(problems) == 1
     with pytest.raises(PhenoLIPError, match="absent.txt: No such file"):
         list(module.annotate([str(tmp_path / "absent.txt"), str(note)], "tsv"))
+
+
+def packet_of(full, text):
+    features = module.phenopacket("x", module.Recognizer(full)(text), full)["phenotypicFeatures"]
+    return [(feature["type"]["label"], feature.get("excluded", False)) for feature in features]
+
+
+def test_a_phenopacket_says_nothing_twice(full):
+    """An observed term says its ancestors, an excluded one its descendants."""
+    assert packet_of(full, "Abnormal heart morphology: ventricular septal defect.") == [
+        ("Ventricular septal defect", False)
+    ]
+    assert packet_of(full, "No ataxia, no gait ataxia.") == [("Ataxia", True)]
+    assert packet_of(full, "There is gait ataxia. No ataxia of the limbs. No ataxia.") == [
+        ("Gait ataxia", False),
+        ("Limb ataxia", True),
+    ]
+
+
+def test_other_branches_are_found_on_request_only(tmp_path):
+    path = tmp_path / "note.txt"
+    path.write_text("Adult onset ataxia with autosomal dominant inheritance.")
+    rows = [json.loads(line)["label"] for line in module.annotate([str(path)], "jsonl")]
+    assert rows == ["Ataxia"]
+    rows = [json.loads(line)["label"] for line in module.annotate([str(path)], "jsonl", ["onset", "inheritance"])]
+    assert rows == ["Adult onset", "Ataxia", "Autosomal dominant inheritance"]
+    with pytest.raises(PhenoLIPError, match="inheritance, onset, modifier"):
+        list(module.annotate([str(path)], "tsv", ["colour"]))
+    with pytest.raises(PhenoLIPError, match="tsv or jsonl"):
+        list(module.annotate([str(path)], "phenopacket", ["onset"]))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_byte_order_mark_tells_the_encoding(tmp_path, encoding):
+    (tmp_path / "note.txt").write_bytes("Café; splenomegaly".encode(encoding))
+    (row,) = [json.loads(line) for line in module.annotate([str(tmp_path / "note.txt")], "jsonl")]
+    assert (row["start"], row["surface"]) == (6 + (encoding == "utf-8-sig"), "splenomegaly")
 
 
 def test_bytes_that_are_no_text_are_replaced_and_told(tmp_path, capsys):

@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 def test_reading_counts_what_is_lost_and_leaves_negated_terms_out(folder, full):
     documents, counts = gold.read_gold(folder, full)
-    assert counts == {"annotations": 20, "remapped": 0, "lost": 5}
+    assert counts == {"annotations": 20, "remapped": 0, "lost": 5, "outside": 0}
     assert documents[0].terms == {"HP:0001290", "HP:0001744"}
 
 
@@ -48,6 +48,23 @@ def test_readings_are_learned_from_other_folds_only(folder, full, recognizer):
     assert gold.cross_validated(recognizer, documents)["f1"] == 1.0
     # A convention that only one document has cannot reach that document.
     assert gold.cross_validated(recognizer, documents[:2])["f1"] == 0.5
+
+
+def test_the_format_of_gsc_is_read_and_what_is_no_phenotype_is_counted(folder, full):
+    rows = ["[7::16]\tHP_0001252 | hypotonia", "[24::39]\tHP_0001744 | enlarged spleen", "[0::2]\tHP_0000006 | He"]
+    for path in (folder / "ann").iterdir():
+        path.write_text("\n".join(rows))
+    documents, counts = gold.read_gold(folder, full)
+    assert counts == {"annotations": 15, "remapped": 0, "lost": 0, "outside": 5}
+    assert documents[0].annotations[1] == gold.Annotation(24, 39, "HP:0001744", False)
+    assert documents[0].terms == {"HP:0001252", "HP:0001744"}
+
+
+def test_a_folder_without_an_annotation_that_can_be_read_is_refused(folder, full):
+    for path in (folder / "ann").iterdir():
+        path.write_text("7,16,HP:0001252\n")
+    with pytest.raises(PhenoLIPError, match="no annotation found"):
+        gold.read_gold(folder, full)
 
 
 def test_a_folder_that_is_no_gold_set_is_refused(tmp_path, folder, full):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, Ontology
-from phenolip_lib.recognition.vocabulary import normal_form
+from phenolip_lib.recognition.morphology import normal_form
 from phenolip_lib.training.attribute_texts import ANNOTATIONS_PER_TERM, attribute_texts, related_terms
 
 KINDS = ["name", "synonym", "definition", "comment", "relation", "annotation"]

@@ -1,12 +1,17 @@
 """Finding terms in text: offsets, variation of wording, coordination, abbreviations, known traps."""
 
+import re
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phenolip_lib.recognition import tokens
+from phenolip_lib.recognition import recognizer, tokens
+from phenolip_lib.recognition.morphology import lemma
+from phenolip_lib.recognition.plain import plain
 from phenolip_lib.recognition.recognizer import Recognizer, asserted
-from phenolip_lib.recognition.vocabulary import lemma
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +82,18 @@ def test_any_text_gives_true_offsets(recognize, text):
     assert mentions == sorted(mentions)
 
 
+PIECES = ["ﬁ", "\u0301", "\u00ad", "-\n", "\n", "&amp;", "<b>", "²", "enlarged", "spleen", " ", "ataxia"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_made_plain_every_span_leads_back(text):
+    read = plain(text, {"ataxia", "spleen"}.__contains__)
+    spans = [read.given(i, i + 1) for i in range(len(read.text))]
+    assert all(0 <= start < end <= len(text) for start, end in spans)
+    assert spans == sorted(spans)
+
+
 WORDS = "short fingers and toes , no enlarged spleen heart of the left . possible ataxia hearing loss ( ) was".split()
 
 
@@ -124,6 +141,35 @@ def test_lexical_variation(recognize, full, text, hpo_id):
     assert [m.hpo_id for m in recognize(text)] == ([hpo_id] if hpo_id else []), [
         full[m.hpo_id] for m in recognize(text)
     ]
+
+
+def cases() -> list[list[str]]:
+    """Kind, text and the names found in it; escapes stand for what cannot be seen."""
+    rows = (ROOT / "tests" / "data" / "wordings.tsv").read_text(encoding="utf-8").splitlines()
+    seen = re.compile(r"\\(?:n|u[0-9a-f]{4})")
+    return [seen.sub(lambda m: m[0].encode().decode("unicode_escape"), row).split("\t") for row in rows]
+
+
+@pytest.mark.parametrize(("kind", "text", "names"), cases(), ids=lambda value: value[:24])
+def test_kinds_of_wordings(recognize, full, kind, text, names):
+    mentions = recognize(text)
+    assert {full[m.hpo_id].name for m in mentions} == {name for name in names.split("; ") if name}
+    assert all(text[m.start : m.end] == m.surface for m in mentions)
+
+
+@pytest.mark.parametrize(
+    "piece", ["and short fingers ", "no ataxia, ", "ataxia (AT) ", "edema\n", "short, ", "a-\nb&<b "]
+)
+def test_time_grows_no_faster_than_the_text(recognize, monkeypatch, piece):
+    monkeypatch.setattr(recognizer, "statuses", lambda text, spans: [(False, False, False)] * len(spans))
+
+    def seconds(n: int) -> float:
+        begin = time.process_time()
+        recognize(piece * n)
+        return time.process_time() - begin
+
+    recognize(piece * 10)
+    assert min(seconds(16_000) / seconds(2_000) for _ in range(3)) < 24
 
 
 def test_coordination_shares_words_over_an_and(recognize):

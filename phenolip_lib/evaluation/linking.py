@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 
 from phenolip_lib.evaluation.metrics import incidence
 from phenolip_lib.ontology.ontology import Ontology
-from phenolip_lib.recognition.vocabulary import normal_form
+from phenolip_lib.recognition.morphology import normal_form
 
 if TYPE_CHECKING:
     from phenolip_lib.recognition.gold import Document

@@ -5,17 +5,24 @@ A BROAD synonym names something wider than its term ("big organ" of Splenomegaly
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from phenolip_lib.ontology.ontology import Ontology
 
 RANKS = {"EXACT": 1, "NARROW": 2, "RELATED": 3}
 """Scopes of synonyms that name their term, and how well; its own name has rank 0."""
 
 
-def wordings(onto: Ontology) -> list[tuple[str, str, int]]:
-    """HPO id, text and rank of every name and synonym of a phenotype: names first, then synonyms as the release has
-    them."""
-    table, inside = onto.tables["synonyms"], set(onto.phenotypes)
-    return [(hpo_id, onto[hpo_id].name, 0) for hpo_id in onto.phenotypes] + [
+def wordings(onto: Ontology, branches: Sequence[str] = ()) -> list[tuple[str, str, int]]:
+    """HPO id, text and rank of every name and synonym of a phenotype, and of what is below the terms `branches`.
+
+    Names first, then synonyms as the release has them.
+    """
+    ids = [*onto.phenotypes]
+    for top in branches:
+        ids += sorted(onto.descendants(top) - {top} - {*ids})
+    table, inside = onto.tables["synonyms"], set(ids)
+    return [(hpo_id, onto[hpo_id].name, 0) for hpo_id in ids] + [
         (hpo_id, text, RANKS[scope])
         for hpo_id, text, scope in zip(table["hpo_id"], table["synonym"], table["scope"], strict=True)
         if hpo_id in inside and scope in RANKS

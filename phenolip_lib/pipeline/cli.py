@@ -178,16 +178,15 @@ def export(
 def annotate(
     files: Annotated[list[str] | None, typer.Argument(help="Text files; standard input if there are none.")] = None,
     output_format: Annotated[str, typer.Option("--format", help="tsv, jsonl or phenopacket.")] = "tsv",
-    encoder: Annotated[
-        Path | None, typer.Option(help="Folder of a stage-1 encoder, e.g. build/stage1: also link what no name covers.")
+    branches: Annotated[
+        list[str] | None, typer.Option(help="Also find terms of inheritance, onset or modifier; repeat.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Least cosine for a link by the encoder.")] = 0.9,
 ) -> None:
-    """Find HPO terms in texts, with offsets, negation and uncertainty."""
+    """Find HPO terms in texts, with offsets, and whether they are negated, uncertain or of a relative."""
     from phenolip_lib.recognition.annotate import annotate as lines
 
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=False)
-    for line in lines(files or [], output_format, encoder, threshold):
+    for line in lines(files or [], output_format, branches or []):
         sys.stdout.write(line + "\n")
 
 

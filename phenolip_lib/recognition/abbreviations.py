@@ -13,6 +13,7 @@ EXAMINATIONS = frozenset("CT MR MRI US XR CXR PET EEG ECG EKG EMG".split())
 """Examinations; in brackets behind a finding they say how it was seen: "pleural effusion (CT)"."""
 
 _bracket = re.compile(r"\((?:([A-Z][A-Za-z]{1,6})\)|(?=[a-z]))")
+_short = re.compile(r"\b[A-Z][A-Za-z]{1,6}\b")
 _capitals = re.compile(r"\b([A-Z]{2,6}) \Z")
 
 
@@ -45,8 +46,8 @@ def expand_abbreviations(text: str, found: Found) -> Found:
         return found
     kept = {item: None for item in found if text[item[0] : item[1]] not in meaning}
     taken = {i for start, end, _ in kept for i in range(start, end)}
-    for match in re.finditer(rf"\b(?:{'|'.join(map(re.escape, meaning))})\b", text):
-        if meaning[match[0]] and match.start() not in taken:
+    for match in _short.finditer(text):
+        if meaning.get(match[0]) and match.start() not in taken:
             kept[match.start(), match.end(), meaning[match[0]]] = None
     return kept
 

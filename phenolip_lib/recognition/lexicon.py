@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.recognition.families import Families, Form, forms
-from phenolip_lib.recognition.vocabulary import BLOCKED, FILLERS, words
+from phenolip_lib.recognition.morphology import lemma, words
+from phenolip_lib.recognition.vocabulary import BLOCKED, FILLERS, SIZES, UNSAID
 
 MAX_VARIANTS = 12
 FIRST_SYMBOL = 0x100
@@ -45,8 +46,13 @@ class Lexicon:
         together: character of a family -> those it shares a key with.
     """
 
-    def __init__(self, onto: Ontology, stop: frozenset[str] = frozenset()) -> None:
-        self.forms = [f for f in forms(onto) if not (len(f.words) == 1 and _unusable(f, stop))]
+    def __init__(self, onto: Ontology, stop: frozenset[str] = frozenset(), branches: Sequence[str] = ()) -> None:
+        phenotypes = set(onto.phenotypes)
+        self.forms = [
+            form
+            for form in forms(onto, branches)
+            if len(form.words) > 1 or not _unusable(form, stop if form.hpo_id in phenotypes else frozenset())
+        ]
         self.families = Families(self.forms)
         self.symbol = {word: chr(FIRST_SYMBOL + i) for i, word in enumerate(self.families.vocabulary)}
         names = sorted(set(self.families.of.values()))
@@ -72,10 +78,17 @@ class Lexicon:
             for character in key:
                 self.together[character].update(key)
 
+    def knows(self, word: str) -> bool:
+        """Whether a word in lower case is one of the vocabulary."""
+        return lemma(word) in self.symbol
+
     def _keys(self, form: Form) -> dict[str, float]:
         """Keys of one form with two content words or more, and their cost."""
         whole = [self.families.of[w] for w in form.words]
-        core = [family for family, word in zip(whole, form.words, strict=True) if word not in FILLERS]
+        unsaid = FILLERS | {UNSAID[word] for word in form.words if word in UNSAID}
+        if not SIZES.isdisjoint(form.words):
+            unsaid |= {"abnormally"}
+        core = [family for family, word in zip(whole, form.words, strict=True) if word not in unsaid]
         found: dict[str, float] = {}
         for base, cost in ((whole, 0.0), (core, FILLER_PRICE)):
             base = list(dict.fromkeys(base))
@@ -85,16 +98,20 @@ class Lexicon:
                 cost += FILLER_PRICE
             variants = [(base, cost)]
             for i, family in enumerate(base):
-                options = sorted(self.families.replaces.get(family, {}).items(), key=lambda item: (item[1], item[0]))
+                options = [
+                    (price, others)
+                    for others, (price, beside) in self.families.replaces.get(family, {}).items()
+                    if beside is None or not beside.isdisjoint(base)
+                ]
                 variants += [
                     ([*base[:i], *others, *base[i + 1 :]], cost + price)
-                    for others, price in options[:MAX_VARIANTS]
+                    for price, others in sorted(options)[:MAX_VARIANTS]
                     if len(base) > 2 or price <= SUREST_PRICE
                 ]
             variants += [
                 ([f for f in base if f not in two] + [one], cost + price)
-                for two, (one, price) in self.families.shortens.items()
-                if len(base) > 2 and two <= set(base)
+                for two, (one, price, beside) in self.families.shortens.items()
+                if len(base) > 2 and two <= set(base) and not beside.isdisjoint(base)
             ]
             for variant, price in variants:
                 if len(set(variant)) == len(variant) > 1:  # a replacement may not swallow another word

@@ -17,20 +17,32 @@ from typing import NamedTuple
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.storage import digest
 from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.recognition import coordination
 from phenolip_lib.recognition.abbreviations import expand_abbreviations
 from phenolip_lib.recognition.assertion import statuses
-from phenolip_lib.recognition.families import NEVER, Form
+from phenolip_lib.recognition.families import NEVER
 from phenolip_lib.recognition.lexicon import Entry, Lexicon
-from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, MODIFIER, OR, OTHER, SKIP, Reader
-from phenolip_lib.recognition.vocabulary import AMBIGUOUS_ACRONYMS, FILLERS, HEADINGS, MODIFIERS, SIZES, STOP_FORMS
+from phenolip_lib.recognition.plain import plain
+from phenolip_lib.recognition.senses import means
+from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, LINE, MODIFIER, OR, OTHER, SKIP, Reader
+from phenolip_lib.recognition.vocabulary import (
+    ABNORMAL,
+    DEFORMED,
+    DIRECTIONS,
+    FILLERS,
+    MODIFIERS,
+    SIZES,
+    STOP_FORMS,
+    VAGUE,
+)
 
 MAX_WORDS = 8
 """Content words of the longest window."""
 _ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
-_MARKS = BREAK + COMMA + AND + OR
+_MARKS = BREAK + LINE + COMMA + AND + OR
 _mark = re.compile(f"[{_MARKS}]")
-_SHARING = 5
-"""Words on each side of an "and" that may share some."""
+_LIST = 24
+"""Words behind a comma in which the "and" of its list stands."""
 
 
 class Mention(NamedTuple):
@@ -69,10 +81,11 @@ class Recognizer:
 
     Args:
         onto: the ontology; terms below Phenotypic abnormality are found.
+        branches: ids of other terms; what is below them is found too.
     """
 
-    def __init__(self, onto: Ontology) -> None:
-        self.lexicon = Lexicon(onto, STOP_FORMS)
+    def __init__(self, onto: Ontology, branches: Sequence[str] = ()) -> None:
+        self.lexicon = Lexicon(onto, STOP_FORMS, branches)
         self._reader = Reader(self.lexicon)
         of, symbol, together = self.lexicon.families.of, self.lexicon.symbol, self.lexicon.together
         self._skippable = {MODIFIER, *(symbol[of[w]] for w in MODIFIERS | FILLERS if w in of)}
@@ -113,6 +126,18 @@ class Recognizer:
 
     def __call__(self, text: str) -> list[Mention]:
         """Mentions in `text`, in order, longest match first where they overlap."""
+        read = plain(text, self.lexicon.knows)
+        found = self._find(read.text)
+        if not read.pieces:
+            return found
+        spans = [read.given(m.start, m.end) for m in found]
+        return [
+            m._replace(start=start, end=end, surface=text[start:end])
+            for m, (start, end) in zip(found, spans, strict=True)
+        ]
+
+    def _find(self, text: str) -> list[Mention]:
+        """Mentions in a plain text."""
         chunks = text.split(" ")
         pieces = list(map(self._reader.__getitem__, chunks))
         symbols = "".join(pieces)
@@ -120,14 +145,29 @@ class Recognizer:
         single = self.lexicon.single
         matches = [_Match((m.start(),), 0, single[m.group()]) for m in self._single.finditer(symbols)]
         self._windows(families, matches)
+        entries = self.lexicon.entries
+
+        def is_key(chosen: Sequence[int]) -> bool:
+            return _key(families, chosen) in entries
+
         for mark in _mark.finditer(families):
             at = mark.start()
             for sequence, before, entry in self._exact.get(families[at - 1 : at + 2], ()):
                 if before <= at and families.startswith(sequence, at - before):
                     matches.append(_Match(tuple(range(at - before, at - before + len(sequence))), 0, (entry,)))
-            if mark.group() in (AND, OR):
-                self._coordinated(families, at, matches)
+            if self._lists(families, at):
+                for chosen, n_shared in coordination.shared(families, at, is_key, self._sizes):
+                    key = _key(families, chosen)
+                    if len(key) == len(chosen) and (found := self.lexicon.entries.get(key)):
+                        matches.append(_Match(chosen, n_shared, found))
         return self._mentions(text, chunks, pieces, symbols, matches) if matches else []
+
+    def _lists(self, families: str, at: int) -> bool:
+        """Whether words may be shared over a mark: an "and", a comma of its list, a comma behind an adjective."""
+        if families[at] != COMMA:
+            return families[at] in (AND, OR)
+        around = families[at : at + _LIST]
+        return families[at - 1 : at] in self._sizes or AND in around or OR in around
 
     def _windows(self, families: str, matches: list[_Match]) -> None:
         """Matches of two content words or more that nothing but modifiers part, added to `matches`."""
@@ -160,32 +200,6 @@ class Recognizer:
                     if len(core) < len(whole) and (found := entries.get(_key(words, core))):
                         matches.append(_Match(tuple([places[k] for k in core]), 0, found))
 
-    def _coordinated(self, families: str, at: int, matches: list[_Match]) -> None:
-        """Findings that share words over the "and" at `at`: "short fingers and toes", "hearing and visual loss"."""
-        right = _beside(families, range(at + 1, len(families)))
-        left = _beside(families, range(at - 1, -1, -1))[::-1] if right else right
-        entries = self.lexicon.entries
-        if not left or not right:
-            return
-        # One side must be a finding by itself; the other then has as many words in place of its end or beginning.
-        for i in range(len(left) - 1):
-            whole = left[i:]
-            if _key(families, whole) in entries:
-                for keep in range(1, len(whole)):
-                    for take in range(1, min(len(right), len(whole) - keep + 1) + 1):
-                        self._try(families, (*whole[:keep], *right[:take]), keep, matches)
-        for end in range(2, len(right) + 1):
-            whole = right[:end]
-            if _key(families, whole) in entries:
-                for take in range(1, len(whole)):
-                    for keep in range(1, min(len(left), take + 1) + 1):
-                        self._try(families, (*left[-keep:], *whole[take:]), take - len(whole), matches)
-
-    def _try(self, families: str, chosen: tuple[int, ...], shared: int, matches: list[_Match]) -> None:
-        key = _key(families, chosen)
-        if len(key) == len(chosen) and (found := self.lexicon.entries.get(key)):
-            matches.append(_Match(chosen, shared, found))
-
     # --- choice ---------------------------------------------------------------------------------
 
     def _mentions(
@@ -206,13 +220,13 @@ class Recognizer:
         for match in matches:
             if not taken.isdisjoint(match.own):
                 continue
-            entry = self._best(match, symbols)
             start, end = span(match.positions[0])
             if len(match.positions) > 1:
                 end = span(match.positions[-1])[1]
-            if self._dangling(match, entry, symbols) or not _as_written(entry.form, text[start:end]):
+            entry = self._best(match, symbols, text[start:end].lower())
+            if self._dangling(match, entry, symbols) or self._turned(match, entry, symbols):
                 continue
-            if len(match.positions) == 1 and _is_heading(text, start, end, entry.form.words[0]):
+            if not means(entry.form, text, start, end):
                 continue
             taken.update(match.own)
             kept[start, end, entry.form.hpo_id] = None
@@ -235,29 +249,30 @@ class Recognizer:
             return False
         return word.endswith(_ADJECTIVAL) or symbols[last] in self._sizes
 
-    def _best(self, match: _Match, symbols: str) -> Entry:
+    def _turned(self, match: _Match, entry: Entry, symbols: str) -> bool:
+        """Whether a text says that something is abnormal and the name how, or in which direction."""
+        said = {self._lemma.get(symbols[i], "") for i in match.positions}
+        if not said.isdisjoint(VAGUE):
+            return ABNORMAL.union(VAGUE).isdisjoint(entry.form.words) or not DEFORMED.isdisjoint(entry.form.words)
+        if said.isdisjoint(ABNORMAL) or not said.isdisjoint(DIRECTIONS):
+            return False
+        return not DIRECTIONS.isdisjoint(entry.form.words)
+
+    def _best(self, match: _Match, symbols: str, surface: str) -> Entry:
         """The entry whose wording is nearest to the text's, among those that share the key."""
         if len(match.entries) == 1:
             return match.entries[0]
         found = tuple(self._lemma.get(symbols[i], "") for i in match.positions)
         return min(
             match.entries,
-            key=lambda e: (e.form.words != found, -len({*e.form.words} & {*found}), e.form.rank, e.form.hpo_id),
+            key=lambda e: (
+                e.form.original.lower() != surface,
+                e.form.words != found,
+                -len({*e.form.words} & {*found}),
+                e.form.rank,
+                e.form.hpo_id,
+            ),
         )
-
-
-def _beside(families: str, places: range) -> list[int]:
-    """The nearest content words of a clause, in the order of `places`."""
-    found: list[int] = []
-    for i in places:
-        character = families[i]
-        if character > MODIFIER:
-            found.append(i)
-            if len(found) == _SHARING:
-                break
-        elif character not in (SKIP, MODIFIER):
-            break
-    return found
 
 
 def _key(families: str, chosen: Sequence[int]) -> str:
@@ -266,25 +281,6 @@ def _key(families: str, chosen: Sequence[int]) -> str:
         first, second = families[chosen[0]], families[chosen[1]]
         return first + second if first < second else second + first if second < first else first
     return "".join(sorted({families[k] for k in chosen}))
-
-
-def _as_written(form: Form, surface: str) -> bool:
-    """Acronyms count only as written: "ALL" is a leukaemia, "all" is not, and "PICA" is an artery."""
-    if len(form.words) > 1:
-        return True
-    if form.original.isupper():
-        return surface.isupper() and surface not in AMBIGUOUS_ACRONYMS
-    return not (len(surface) <= 4 and surface.isupper())
-
-
-def _is_heading(text: str, start: int, end: int, word: str) -> bool:
-    """Whether a word that is also a subject heading stands alone on its line, or before a colon."""
-    if word not in HEADINGS:
-        return False
-    line_end = text.find("\n", end)
-    before = text[text.rfind("\n", 0, start) + 1 : start]
-    after = text[end : line_end if line_end >= 0 else len(text)].strip()
-    return not before.strip(" -*\t") and (not after or after[0] in ":;,/|")
 
 
 def asserted(mentions: Iterable[Mention]) -> list[str]:

@@ -7,17 +7,20 @@ text costs one look-up a chunk and a join.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from phenolip_lib.recognition.lexicon import Lexicon
-from phenolip_lib.recognition.vocabulary import FUNCTION_WORDS, MODIFIERS, lemma
+from phenolip_lib.recognition.morphology import lemma
+from phenolip_lib.recognition.vocabulary import FUNCTION_WORDS, MODIFIERS, PREFIXES
 
-BREAK, COMMA, AND, OR, SKIP, OTHER, MODIFIER = "\x01\x02\x03\x04\x05\x06\x07"
+BREAK, LINE, COMMA, AND, OR, SKIP, OTHER, MODIFIER = "\x01\x02\x03\x04\x05\x06\x07\x08"
 """Characters of what is no word of the vocabulary; those from OTHER on are words."""
 MAX_CHUNKS = 500_000
+_callout = re.compile(r"([a-z]{4,})\d{1,3}")
 _token = re.compile(r"[a-z0-9]+|[^\sa-z0-9]|\n")
-_ACCENTS = str.maketrans("àáâãäåçèéêëìíîïñòóôõöùúûüýÿ", "aaaaaaceeeeiiiinooooouuuuyy")
 _CONJUNCTIONS = {"and": AND, "or": OR, "nor": OR}
+_NO_ADVERBS = frozenset("family assembly monthly weekly supply multiply".split())
 _DASHES = ("-", "--", "–", "—")
 _PUNCTUATION = {
     ".": BREAK,
@@ -30,7 +33,7 @@ _PUNCTUATION = {
     "[": BREAK,
     "]": BREAK,
     ",": COMMA,
-    "\n": COMMA,
+    "\n": LINE,
     "/": OR,
     "&": AND,
     "+": SKIP,
@@ -70,12 +73,30 @@ class Reader(dict):
         lowered = chunk.lower()
         if len(lowered) != len(chunk):
             lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in chunk)
-        if not lowered.isascii():
-            lowered = lowered.translate(_ACCENTS)
         if lowered in _DASHES:
             return [Word(0, len(chunk), BREAK)]
-        found = (Word(m.start(), m.end(), self._symbol(m.group())) for m in _token.finditer(lowered))
-        return [word for word in found if word.symbol]
+        found: list[Word] = []
+        for start, end in self._cut(lowered):
+            if symbol := self._symbol(lowered[start:end].replace("-", "")):
+                found.append(Word(start, end, symbol))
+        return found
+
+    def _cut(self, chunk: str) -> Iterator[tuple[int, int]]:
+        """Where each word and mark begins and ends: "pre-auricular" is a word if the dictionary has it as one."""
+        spans, at = [m.span() for m in _token.finditer(chunk)], 0
+        while at < len(spans):
+            start, end = spans[at]
+            at += 1
+            if at + 1 < len(spans) and chunk[slice(*spans[at])] == "-" and spans[at][0] == end:
+                halves = chunk[start:end], chunk[slice(*spans[at + 1])]
+                apart = halves[0] not in PREFIXES and all(map(self._lexicon.knows, halves))
+                if not apart and self._lexicon.knows("".join(halves)):
+                    end, at = spans[at + 1][1], at + 2
+            callout = _callout.fullmatch(chunk, start, end)
+            if callout and self._lexicon.knows(callout[1]) and not self._lexicon.knows(callout[0]):  # "ataxia12"
+                yield callout.span(1)
+                start = callout.end(1)
+            yield start, end
 
     def _symbol(self, token: str) -> str:
         if not token.isalnum() or not token.isascii():
@@ -90,4 +111,5 @@ class Reader(dict):
         family = self._lexicon.families.family(word)
         if family is not None:
             return self._lexicon.kin[family]
-        return MODIFIER if token in MODIFIERS else OTHER
+        adverb = token.endswith("ly") and len(token) > 5 and token not in _NO_ADVERBS
+        return MODIFIER if adverb or token in MODIFIERS else OTHER

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, Ontology
-from phenolip_lib.recognition.vocabulary import normal_form
+from phenolip_lib.recognition.morphology import normal_form
 
 ANNOTATION_FRAME = "{name} is seen in {disease}."
 ANNOTATIONS_PER_TERM = 2
