@@ -10,8 +10,8 @@ a number is what the *committed* table says:
 A number moved within its interval if a value still lies in it, and value, bounds and spread moved by no more than half
 its width (the spread of "±" by no more than itself). A step of one in the last digit printed is never judged: rounding
 alone makes it. Numbers without an interval are judged by what they are. A whole number is a count, and one that moved
-means other data. A p-value is no score; the verdict beside it is judged. Any other decimal may move by `PLAIN` of the
-largest one in its column.
+means other data. A p-value is no score; the verdict beside it is judged. Any other decimal may move by a twentieth of
+the largest one in its column.
 
 Verdicts are cells True or False, and the star behind a number. One that flipped is *on the border* if its difference
 and interval moved by no more than half the width and lay so near the border of the verdict that this explains it. Near

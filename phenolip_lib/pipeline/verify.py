@@ -99,13 +99,15 @@ def _faults(tables: list[Drift], added: list[str], removed: list[str]) -> dict[s
         "new tables": added,
         "tables that are gone": removed,
         "tables that cannot be read": [f"{t.name}, {t.fault}" for t in tables if t.fault],
-        "rows or columns only here (+) or only in git (-)": [f"{t.name} {row}" for t in tables for row in t.rows],
+        "rows or columns only here (+) or only in git (-)": [
+            f"{t.name} {_short(row)}" for t in tables for row in t.rows
+        ],
     }
     for table in tables:
         for move in table.moves:
             if move.kind:
                 change = f": {move.change}" if move.change else ""
-                found.setdefault(move.kind, []).append(f"{table.name}, {_short(move.place)}{change}")
+                found.setdefault(move.kind, []).append(f"{table.name}, {_place(move)}{change}")
     return {kind: places for kind, places in found.items() if places}
 
 
@@ -117,7 +119,7 @@ def _said_of_all(tables: list[Drift], others: Counter, every: bool) -> list[str]
     found = [f"{t.name}: {_said(t)}" for t in (shown if every else shown[:SHOWN])]
     if len(shown) > len(found):
         found.append(f"and {len(shown) - len(found)} tables that moved less")
-    border = [f"{t.name}, {_short(move.place)}" for t in tables for move in t.border]
+    border = [f"{t.name}, {_place(move)}" for t in tables for move in t.border]
     if border:
         found.append(f"verdicts on the border that flipped: {len(border)} ({_listed(border, every)})")
     if others:
@@ -130,11 +132,8 @@ def _said(table: Drift) -> str:
     if table.fault:
         return table.fault
     cells = {(move.row, move.column) for move in table.moves if move.change}
-    said = (
-        [f"{len(cells)} of {table.cells} numbers moved" + "".join(_largest([("", m) for m in table.moves]))]
-        if cells
-        else []
-    )
+    largest = "".join(_largest([("", move) for move in table.moves]))
+    said = [f"{len(cells)} of {table.cells} numbers moved{largest}"] if cells else []
     said += [f"{kind}: {len(places)}" for kind, places in _faults([table], [], []).items()]
     if table.border:
         said.append(f"verdicts on the border that flipped: {len(table.border)}")
@@ -152,7 +151,7 @@ def _largest(moves: list[tuple[str, Move]]) -> list[str]:
             name, move = max(own, key=lambda item: (item[1].share, item[1].drift))
             of = "" if move.width is None else f" of an interval {_number(move.width)} wide"
             change = "" if name else f", {move.change}"
-            place = ", ".join(filter(None, (name, _short(move.place))))
+            place = ", ".join(filter(None, (name, _place(move))))
             said.append(f", {word} {_number(move.drift)}{of}{change} ({place})")
     return said
 
@@ -164,6 +163,10 @@ def _number(size: float) -> str:
 def _listed(names: list[str], every: bool) -> str:
     shown = names if every else names[:NAMED]
     return "; ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
+
+
+def _place(move: Move) -> str:
+    return f"{_short(', '.join(move.row))}, {_short(move.column)}"
 
 
 def _short(text: str) -> str:
