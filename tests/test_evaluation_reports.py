@@ -65,6 +65,16 @@ def test_a_verdict_says_which_side(outcomes, params, capsys):
     assert tables.METHOD_NAMES["clip"] == "Plain contrastive"
 
 
+def test_a_larger_drift_takes_verdicts_back_everywhere(outcomes, params, capsys):
+    params = params.with_overrides({"evaluation.resamples": 500, "evaluation.drift": 40})
+    compared = evaluation_reports.compared(outcomes, METRICS, params)
+    assert evaluation_reports.verdict(compared, "worse", "phantom", "clip") == "0 of 2 differences are beyond chance"
+    readings = evaluation_reports.reading(difference_table(compared, METRICS)).set_index("method")["reading"]
+    assert readings["worse"] == "no difference that these images can tell"
+    between = evaluation_reports.between({"all": outcomes}, "worse", "clip", METRICS, params)
+    assert not between["beyond_chance"].any()
+
+
 def test_two_methods_are_compared_on_several_sets_of_queries(outcomes, params):
     params = params.with_overrides({"evaluation.resamples": 200})
     half = outcomes[outcomes["query"] < "q5"]

@@ -49,7 +49,7 @@ def differences():
         ("ssm", "", "i2p_recall@10", 0.02, 0.001, 0.05, 0.2),
     ]
     table = pd.DataFrame(rows, columns=["method", "dataset", "metric", "difference", "low", "high", "p_holm"])
-    return table.assign(seed_sd=0.01, queries=50, groups=20)
+    return table.assign(seed_sd=0.01, queries=50, groups=20, beyond_chance=tables.beyond_chance(table, 0.5))
 
 
 def test_differences_are_points_and_steps_stay_steps(differences):
@@ -60,6 +60,30 @@ def test_differences_are_points_and_steps_stay_steps(differences):
     assert by["phenolip", "i2p_recall@10"]
     assert by["phenolip", "i2p_steps@1"]
     assert not by["ssm", "i2p_recall@10"], "an interval without zero is not enough"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "drift", "beyond"),
+    [
+        (0.4, 5.0, 0.5, False),
+        (-5.0, -0.4, 0.5, False),
+        (1.0, 5.0, 0.5, False),
+        (1.004, 5.0, 0.5, False),  # printed as 1.00
+        (1.01, 5.0, 0.5, True),
+        (-5.0, -1.01, 0.5, True),
+        (-1.01, 5.0, 0.5, False),
+        (0.01, 5.0, 0.0, True),
+        (0.004, 5.0, 0.0, False),
+        (0.0, 0.0, 0.0, False),
+        (float("nan"), float("nan"), 0.0, False),
+    ],
+)
+def test_a_difference_is_beyond_chance_only_at_twice_the_drift_between_processors(low, high, drift, beyond):
+    rows = [("i2p_recall@10", low / 100, high / 100, p) for p in (0.001, 0.05)]
+    table = pd.DataFrame(rows, columns=["metric", "low", "high", "p_holm"])
+    assert tables.beyond_chance(table, drift).tolist() == [beyond, False]
+    steps = table.assign(metric="i2p_steps@1", low=low, high=high)  # no percentages, and no drift
+    assert tables.beyond_chance(steps, drift).tolist() == tables.beyond_chance(table, 0.0).tolist()
 
 
 def test_interval_table_has_percent_and_steps():

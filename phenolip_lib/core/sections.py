@@ -206,6 +206,7 @@ class Evaluation(Section):
     cross_validated: Annotated[list[str], Field(min_length=1), Names]
     split_seed: int
     resamples: Count
+    drift: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     probe_seeds: Annotated[list[int], Field(min_length=1)]
     probe_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
     probe_min_per_class: Count

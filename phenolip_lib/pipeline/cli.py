@@ -80,17 +80,29 @@ def use(
 
 
 @app.command()
-def moved(source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom") -> None:
-    """Say what the tables under reports/ say other than those git has committed, and which are of older code."""
-    from phenolip_lib.pipeline import moved, stale
+def verify(
+    source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom",
+    every: Annotated[bool, typer.Option("--all", help="Name every table and place, not the first few.")] = False,
+) -> None:
+    """Compare the tables under reports/ with those git has committed, number by number beside its interval.
+
+    Also says which reports are of older code. The last line is the verdict.
+    Exit status: 0 if the tables are reproduced, exactly or within intervals,
+    1 if they are not, 2 if there is nothing to compare with.
+    `make repro` ends with it and does not fail by it.
+    """
+    from phenolip_lib.pipeline import stale
+    from phenolip_lib.pipeline.verify import verify
 
     if source not in ("phantom", "open"):
         raise PhenoLIPError(f"unknown source {source!r}; there are phantom and open")
     paths = Paths()
-    told = moved.lines(paths.root, source)
+    params = load_params(paths.params)
+    (*told, verdict), reproduced = verify(paths.root, source, params.evaluation.drift, every)
     if (paths.root / "dvc.lock").is_file():
-        told += stale.lines(paths.root, source, load_params(paths.params).ablations.run)
-    typer.echo("\n".join(told))
+        told += stale.lines(paths.root, source, params.ablations.run)
+    typer.echo("\n".join([*told, verdict]))
+    raise typer.Exit(0 if reproduced else 1)
 
 
 @app.command()

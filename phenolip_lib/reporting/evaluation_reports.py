@@ -45,11 +45,15 @@ def by_dataset(
 def compared(
     outcomes: pd.DataFrame, metrics: Sequence[str], params: Params, baseline: str | None = None
 ) -> pd.DataFrame:
-    """Differences to the baseline, paired by query, as `statistics.differences` gives them."""
+    """Differences to the baseline, paired by query, as `statistics.differences` gives them, and `beyond_chance`.
+
+    The one place that decides what is beyond chance (`tables.beyond_chance`): tables, texts and figures hand it on.
+    """
     baseline = baseline or params.evaluation.baseline
     wanted = (outcomes["method"] != "untrained") | (outcomes["method"] == baseline)
     own = outcomes[outcomes["metric"].isin(metrics) & wanted]
-    return statistics.differences(own, baseline, params.evaluation.resamples)
+    found = statistics.differences(own, baseline, params.evaluation.resamples)
+    return found.assign(beyond_chance=tables.beyond_chance(found, params.evaluation.drift))
 
 
 def _tasks(params: Params) -> dict[tuple[str, str], str]:

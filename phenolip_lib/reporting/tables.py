@@ -21,6 +21,8 @@ METHOD_NAMES = {
     "phenolip": "PhenoLIP",
     "phenolip_soft": "PhenoLIP + soft labels",
 }
+ALPHA = 0.05
+"""The p below which a difference is beyond chance."""
 RETRIEVAL = [f"{task}_recall@{k}" for task in ("i2t", "t2i", "i2p", "p2i") for k in (10, 50)]
 
 
@@ -135,17 +137,39 @@ def metric_name(metric: str) -> str:
     return f"{task.upper()} {rest}"
 
 
+def beyond_chance(differences: pd.DataFrame, drift: float) -> pd.Series:
+    """Which differences hold against the draw of the images and on another processor: True or False for each row.
+
+    Corrected for the methods compared p is below `ALPHA`, and the interval stays farther from zero than twice `drift`.
+    Steps are no percentages; for them the interval has only to leave zero out. The bounds are those that tables print.
+
+    Args:
+        differences: of `statistics.differences`.
+        drift: by how many percentage points a difference moves from one processor to another (``evaluation.drift``).
+    """
+    bounds = _printed(differences)
+    distance = np.maximum(bounds["low"], -bounds["high"])  # from zero, negative if it lies within
+    return (differences["p_holm"] < ALPHA) & (distance > np.where(_are_steps(differences), 0, 2 * drift))
+
+
+def _are_steps(differences: pd.DataFrame) -> pd.Series:
+    return differences["metric"].str.contains("steps")
+
+
+def _printed(differences: pd.DataFrame) -> pd.DataFrame:
+    """Differences in percentage points, steps as they are, with two digits."""
+    columns = differences.columns.intersection(["difference", "low", "high", "seed_sd"])
+    scale = np.where(_are_steps(differences), 1, 100)
+    return differences.assign(**{column: (differences[column] * scale).round(2) for column in columns})
+
+
 def difference_table(differences: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Differences with their interval and p-value, in percentage points (steps as they are).
 
     Args:
-        differences: of `statistics.differences`.
+        differences: of `evaluation_reports.compared`.
     """
-    part = differences[differences["metric"].isin(metrics)].copy()
-    scale = np.where(part["metric"].str.contains("steps"), 1, 100)
-    for column in ("difference", "low", "high", "seed_sd"):
-        part[column] = (part[column] * scale).round(2)
-    part["beyond_chance"] = (part["p_holm"] < 0.05) & (part["low"] * part["high"] > 0)
+    part = _printed(differences[differences["metric"].isin(metrics)])
     position = {metric: i for i, metric in enumerate(metrics)}
     rank = {method: i for i, method in enumerate(method_order(part["method"]))}
     part = part.assign(a=part["method"].map(rank), b=part["metric"].map(position)).sort_values(["a", "dataset", "b"])
