@@ -19,9 +19,10 @@ SHOWN = [[BIG], [TURNED, ANEMIA], [SPLEEN], [], [HEART], [BIG, SPLEEN]]
 @pytest.fixture
 def names(toy):
     ids = toy.phenotypes
-    strings = np.array([[toy[hpo_id].name, f"findings: {toy[hpo_id].name}"] for hpo_id in ids], dtype=object)
-    vectors = unit(2 * len(ids), 8, 0).numpy().reshape(len(ids), 2, 8)
-    return Names(toy, ids, strings, vectors, vectors, positions(ids, SHOWN, toy))
+    counts = 1 + np.arange(len(ids)) % 3
+    strings = np.array([f"{hpo_id} {i}" for hpo_id, n in zip(ids, counts, strict=True) for i in range(n)])
+    vectors = unit(len(strings), 8, 0).numpy()
+    return Names(toy, ids, np.append(0, np.cumsum(counts)), strings, vectors, vectors, positions(ids, SHOWN, toy))
 
 
 def term(names, params, rows=(0, 1, 2, 3), **over):
@@ -100,7 +101,8 @@ def test_names_of_a_step_are_the_batchs_and_then_those_of_the_pool(names, params
     ids = {names.ids[i] for i in drawn}
     pool = {"batch": set(), "seen": {BIG, TURNED, ANEMIA, SPLEEN}, "all": set(names.ids)}[negatives]
     assert ids == {TURNED, ANEMIA, SPLEEN} | pool
-    assert len(ids) == len(drawn) == len(wording)
+    assert len(ids) == len(drawn)
+    assert [text.split()[0] for text in names.strings[wording]] == [names.ids[i] for i in drawn]
     again = own.draw(rows, 3, 4)
     assert all(np.array_equal(a, b) for a, b in zip((drawn, wording), again, strict=True))
 
@@ -112,6 +114,12 @@ def test_few_names_of_a_large_pool_change_from_step_to_step(names, params):
     assert len(seen) > 1
     assert len(own.draw(rows, 0, 0)[0][:3]) == 3, "the batch's own names stay, however few are asked for"
     assert len(term(names, params, batch=1).draw(rows, 0, 0)[0]) == 3
+
+
+def test_every_wording_is_drawn_at_times(names, params):
+    own = term(names, params)
+    seen = {text for step in range(60) for text in names.strings[own.draw(np.array([0]), 0, step)[1]]}
+    assert seen == set(names.strings)
 
 
 def test_images_without_a_phenotype_alone_have_no_loss_and_a_finite_gradient(names, params):

@@ -100,7 +100,8 @@ def phenotype_names(towers, pairs, unit) -> Names:
     ids = toy.phenotypes
     plain = [toy[hpo_id].name for hpo_id in ids]
     features, shown = text_features(towers.text, plain), positions(ids, pairs["phenotypes"].tolist(), toy)
-    return Names(toy, ids, np.array([plain], dtype=object).T, features[:, None], unit(len(ids))[:, None], shown)
+    starts = np.arange(len(ids) + 1)
+    return Names(toy, ids, starts, np.array(plain, dtype=object), features, unit(len(ids)), shown)
 
 
 def without_dropout(settings, seed, teacher=None):

@@ -171,7 +171,7 @@ class Stage2(Section):
     names_batch: Count
     names_near: Literal["negatives", "masked", "softened"]
     names_embedder: Literal["student", "teacher"]
-    names_prompts: bool
+    names_wordings: Annotated[list[Literal["name", "synonym", "definition", "sentence"]], Field(min_length=1)]
     lambda_kd: Annotated[float, Field(ge=0)]
     kd_texts: Literal["captions", "captions+ontology"]
     kd_ontology_batch: Count

@@ -33,7 +33,7 @@ PARAMS = (
     "runtime.threads",
     "stage1",
     "stage2.image_views",
-    "stage2.names_prompts",
+    "stage2.names_wordings",
     "stage2.shards",
 )
 """Params that `prepare` reads, for all methods alike or for one."""
@@ -75,7 +75,7 @@ class TrainingData:
         """A hash of all features, for cache keys."""
         arrays = [self.images, self.texts, self.teacher, self.onto_texts, self.onto_teacher]
         arrays += [] if self.views is None else [self.views]
-        words = [] if self.names is None else self.names.strings.ravel().tolist()
+        words = [] if self.names is None else self.names.strings.tolist()
         return digest(self.pictures, digest_arrays(*arrays), words)
 
 
@@ -160,19 +160,25 @@ def _names(
     onto: Ontology,
     both: Callable[[list[str], int, np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> Names:
-    """The names among the ontology texts `table` with their `features`; in sentences as well if params ask."""
-    own = np.flatnonzero(((table["kind"] == "name") & table["hpo_id"].isin(onto.phenotypes)).to_numpy())
-    ids, plain = table["hpo_id"].iloc[own].tolist(), table["text"].iloc[own].tolist()
-    columns = [(plain, features[own], taught[own])]
-    if params.stage2.names_prompts:
-        for form in PROMPTS["default"]:
-            texts = [form.replace("{name}", name) for name in plain]
-            if texts != plain:
-                columns.append((texts, *both(texts, params.stage1.max_tokens, np.arange(len(texts)))))
-    strings, texts, embedded = zip(*columns, strict=True)
-    shown = positions(ids, pairs["phenotypes"].tolist(), onto)
-    words = np.array(strings, dtype=object).T
-    return Names(onto, ids, words, np.stack(texts, axis=1), np.stack(embedded, axis=1), shown)
+    """The wordings of phenotypes among the ontology texts `table` with their `features`, and names in sentences."""
+    wordings = params.stage2.names_wordings
+    table = table.reset_index(drop=True)
+    table = table[table["hpo_id"].isin(onto.phenotypes)]
+    own = table[table["kind"].isin(wordings)]
+    if "sentence" in wordings:
+        names = table[table["kind"] == "name"]
+        sentences = [form for form in PROMPTS["default"] if form != "{name}"]
+        said = [form.replace("{name}", name) for form in sentences for name in names["text"]]
+        texts, embedded = both(said, params.stage1.max_tokens, np.arange(len(said)))
+        places = np.arange(len(features), len(features) + len(said))
+        features, taught = np.vstack([features, texts]), np.vstack([taught, embedded])
+        further = pd.DataFrame({"hpo_id": names["hpo_id"].tolist() * len(sentences), "text": said}, index=places)
+        own = pd.concat([own, further])
+    own = own.sort_values("hpo_id", kind="stable")
+    ids, counts = np.unique(own["hpo_id"].to_numpy(dtype=str), return_counts=True)
+    starts, rows = np.concatenate([[0], np.cumsum(counts)]), own.index.to_numpy()
+    shown = positions(ids.tolist(), pairs["phenotypes"].tolist(), onto)
+    return Names(onto, ids.tolist(), starts, own["text"].to_numpy(), features[rows], taught[rows], shown)
 
 
 def _takes_features(params: Params) -> bool:

@@ -30,15 +30,17 @@ class Names:
 
     Attributes:
         onto: for ancestors, descendants and Lin's similarity.
-        ids: phenotypes, sorted, ``(n_names,)``.
-        strings: their names, in one or several wordings, ``(n_names, n_wordings)``.
-        texts: features of these by the student's text trunk, ``(n_names, n_wordings, width)``.
-        teacher: the teacher's embeddings of these, L2-normalised, ``(n_names, n_wordings, embed_dim)``.
+        ids: phenotypes, ``(n_names,)``.
+        starts: where the wordings of each begin, and where the last ones end, ``(n_names + 1,)``.
+        strings: wordings, phenotype by phenotype, ``(n_wordings,)``.
+        texts: features of these by the student's text trunk, ``(n_wordings, width)``.
+        teacher: the teacher's embeddings of these, L2-normalised, ``(n_wordings, embed_dim)``.
         shown: positions in `ids` of each pair's phenotypes; what `ids` lacks is left out.
     """
 
     onto: Ontology
     ids: list[str]
+    starts: np.ndarray
     strings: np.ndarray
     texts: np.ndarray
     teacher: np.ndarray
@@ -111,14 +113,15 @@ class NamesTerm:
             rows: of the pairs of the whole batch.
 
         Returns:
-            positions of the names, and which of its wordings each has, ``(n,)`` both.
+            positions of the phenotypes, and of the wording that names each, ``(n,)`` both.
         """
         rng = np.random.default_rng((self.seed, epoch, step, 1))
         own = np.unique(np.concatenate([*(self.names.shown[row] for row in rows), np.zeros(0, dtype=np.int64)]))
         others = np.setdiff1d(self.pool, own, assume_unique=True)
         n = min(max(self.p.names_batch - len(own), 0), len(others))
         drawn = np.concatenate([own, np.sort(rng.choice(others, size=n, replace=False))])
-        return drawn, rng.integers(self.names.strings.shape[1], size=len(drawn))
+        starts = self.names.starts
+        return drawn, rng.integers(starts[drawn], starts[drawn + 1])
 
     def loss(self, image: Gathered, names: torch.Tensor, scale: torch.Tensor, rows: np.ndarray, drawn: np.ndarray):
         """`names_loss` of a batch.

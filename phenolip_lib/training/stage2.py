@@ -127,8 +127,7 @@ class Pretraining:
     def _add_names(self, inputs: dict[str, torch.Tensor], facts: dict[str, Any], epoch: int, step: int) -> None:
         """The names of this step: for the student's text head, or embedded by the teacher."""
         names = self.data.names
-        facts["drawn"], wording = self.names.draw(facts["columns"].cpu().numpy(), epoch, step)
-        chosen = facts["drawn"], wording
+        facts["drawn"], chosen = self.names.draw(facts["columns"].cpu().numpy(), epoch, step)
         if self.p.names_embedder == "student":
             inputs["names"] = self._text(names.strings[chosen], torch.from_numpy(names.texts[chosen]))
         else:
