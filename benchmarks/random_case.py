@@ -7,6 +7,7 @@ import dataclasses
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from phenolip_lib.training.distributed import Group
 from phenolip_lib.training.inputs import TrainingData
 from phenolip_lib.training.stage2 import Pretraining
 
-ONTO_TOKENS = 48
+ONTO_TOKENS, CAPTION = 48, "x"
 """Length of an ontology text, as `stage1.max_tokens`."""
 
 
@@ -95,17 +96,14 @@ class Fixed(Pretraining):
 
     def __init__(self, pixels: torch.Tensor, ids: torch.Tensor, *rest) -> None:
         super().__init__(*rest)
-        self.pixels, self.ids = pixels, ids
+        self.ids = ids
+        # Instead of files: the same pixels at every step.
+        same = SimpleNamespace(batches=lambda batches, epoch: (pixels for _ in batches), close=lambda: None)
+        self.batches.loading = same
 
-    def _pictures(self, batches, epoch):
-        for _ in batches:
-            yield self.pixels
-
-    def _text(self, rows):
-        return self.ids
-
-    def _onto_text(self, rows):
-        return self.ids[np.arange(len(rows)) % len(self.ids), :ONTO_TOKENS]
+    def _text(self, strings, features):
+        tokens = self.ids.shape[1] if strings[0] == CAPTION else ONTO_TOKENS
+        return self.ids[np.arange(len(strings)) % len(self.ids), :tokens]
 
 
 def setting(params: Params, batch: int, **further) -> Params:
@@ -137,7 +135,7 @@ def case(params: Params, size: Size, group: Group, device: torch.device, *, drop
     pairs = pd.DataFrame(
         {
             "split": "train",
-            "caption": "x",
+            "caption": CAPTION,
             "image": "",
             "left": 0.0,
             "top": 0.0,

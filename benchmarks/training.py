@@ -33,6 +33,7 @@ from phenolip_lib.training.attribute_texts import attribute_texts
 from phenolip_lib.training.distributed import Group
 from phenolip_lib.training.engine import Engine
 from phenolip_lib.training.inputs import TrainingData
+from phenolip_lib.training.names import Names, positions
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -62,7 +63,7 @@ def text_rows(params: Params, onto: Ontology, n: int) -> list[Row]:
     return [Row("text features", "texts", len(texts) / ours, "1/s", "sentence-transformers", len(texts) / theirs)]
 
 
-def random_data(params: Params, n: int = 1700, n_texts: int = 48_000) -> TrainingData:
+def random_data(params: Params, onto: Ontology, n: int = 1700, n_texts: int = 48_000) -> TrainingData:
     """Features of the sizes that the synthetic source has, without its images."""
     import pandas as pd
 
@@ -73,7 +74,8 @@ def random_data(params: Params, n: int = 1700, n_texts: int = 48_000) -> Trainin
         x = rng.standard_normal(shape, dtype=np.float32)
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
-    phenotypes = [[f"HP:{number:07d}"] for number in rng.integers(0, 95, n)]
+    ids = onto.phenotypes
+    phenotypes = [[ids[number]] for number in rng.choice(len(ids), 95, replace=False)[rng.integers(0, 95, n)]]
     pairs = pd.DataFrame({"split": "train", "phenotypes": phenotypes, "caption": "x", "image": "x"})
     pairs[["left", "top", "right", "bottom"]] = 0.0, 0.0, 1.0, 1.0
     images = rng.standard_normal((n, 1280), dtype=np.float32)
@@ -87,6 +89,15 @@ def random_data(params: Params, n: int = 1700, n_texts: int = 48_000) -> Trainin
         unit(n_texts, 384),
         unit(n_texts, width),
         affinity.build(phenotypes, unit(n, 384), None),
+        names=Names(
+            onto,
+            ids,
+            np.arange(len(ids) + 1),
+            np.array(["x"] * len(ids)),
+            unit(len(ids), 384),
+            unit(len(ids), width),
+            positions(ids, phenotypes, onto),
+        ),
     )
 
 
@@ -119,9 +130,12 @@ def spin() -> None:
         pass
 
 
-def step_rows(params: Params, steps: int) -> list[Row]:
+def step_rows(params: Params, onto: Ontology, steps: int) -> list[Row]:
     """Steps a second of plain contrastive and of PhenoLIP with soft labels, alone and beside a busy core."""
-    data, rows = random_data(params), []
+    data, rows = random_data(params, onto), []
+    plain = params.method("clip")
+    named = steps_per_second(plain.with_overrides({"stage2.names_weight": 1.0}), data, steps)
+    rows.append(Row("training", "clip with names", named, "steps/s", "clip", steps_per_second(plain, data, steps)))
     for method in ("clip", "phenolip_soft"):
         own = params.method(method)
         alone = steps_per_second(own, data, steps)
@@ -163,7 +177,7 @@ def main(arguments: list[str] | None = None) -> list[Row]:
     rows = ontology_rows(params)
     with tempfile.TemporaryDirectory() as folder:
         onto = hpo.read_release(params.hpo, Path(folder))
-    rows += text_rows(params, onto, options.texts) + step_rows(params, options.steps)
+    rows += text_rows(params, onto, options.texts) + step_rows(params, onto, options.steps)
     write(rows, options.csv)
     return rows
 

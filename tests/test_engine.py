@@ -66,7 +66,8 @@ def moved(a, b):
 @pytest.mark.parametrize("objective", ["clip", "siglip", "ssm_ontology"])
 @pytest.mark.parametrize("towers", [{}, case.TOWERS])
 def test_parts_give_the_gradient_of_the_whole_batch(run, objective, towers):
-    over = {"stage2.objective": objective, "stage2.ontology_weight": 0.5, "stage2.epochs": 1} | towers
+    further = {"stage2.ontology_weight": 0.5, "stage2.names_weight": 0.5}
+    over = {"stage2.objective": objective, "stage2.epochs": 1} | further | towers
     start, _ = run(over | {"stage2.epochs": 0})
     whole, a = run(over)
     parts, b = run(over | {"training.accumulation": 4})
@@ -120,9 +121,10 @@ def test_gradient_checkpointing_changes_memory_alone(run, parts):
         {},
         {"training.local_loss": False},
         {"stage2.objective": "siglip", "stage2.ontology_weight": 0.5},
-        case.TOWERS | {"stage2.frozen_epochs": 1, "training.accumulation": 2},
+        {"stage2.names_weight": 1.0, "stage2.names_embedder": "teacher", "stage2.names_batch": 4},
+        case.TOWERS | {"stage2.frozen_epochs": 1, "training.accumulation": 2, "stage2.names_weight": 1.0},
     ],
-    ids=["local loss", "whole loss", "siglip and soft labels", "towers after an epoch, in parts"],
+    ids=["local loss", "whole loss", "siglip and soft labels", "names by the teacher", "names, towers, in parts"],
 )
 def test_two_processes_train_what_one_trains(folder, run, tmp_path, overrides):
     one, history = run(overrides)
@@ -144,7 +146,7 @@ def test_a_batch_that_does_not_divide_is_said_so(folder, tmp_path):
 
 @pytest.mark.parametrize("towers", [{}, case.TOWERS | {"stage2.frozen_epochs": 1}], ids=["heads", "towers"])
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(folder, tmp_path, towers):
-    over = {"training.checkpoint_steps": 1, "stage2.epochs": 3} | towers
+    over = {"training.checkpoint_steps": 1, "stage2.epochs": 3, "stage2.names_weight": 1.0} | towers
     steps = [str(n) for n in (0, 1, 3, 5)]
     for _ in steps:
         ended = program(folder, tmp_path / "killed", over, *steps)

@@ -88,6 +88,22 @@ def test_two_methods_are_compared_on_several_sets_of_queries(outcomes, params):
     assert len(evaluation_reports.between({"all": outcomes}, "worse", "absent", METRICS, params)) == 0
 
 
+def test_the_teachers_worth_is_told_of_methods_that_differ_in_the_teacher_alone(outcomes, params):
+    methods = {
+        "clip": {"stage2.lambda_kd": 0.0},
+        "phenolip": {},
+        "better": {"stage2.ontology_weight": 3.0, "stage2.lambda_kd": 0.0},
+        "worse": {"stage2.ontology_weight": 3.0},
+        "same": {"stage2.ontology_weight": 3.0, "stage2.epochs": 7},
+    }
+    known = {"evaluation.cross_validated": ["clip"], "tour.methods": ["clip"], "evaluation.resamples": 200}
+    params = params.with_overrides({"methods": methods} | known)
+    found = evaluation_reports.teachers_worth({"all": outcomes}, METRICS, params)
+    assert set(found[["method", "without"]].itertuples(index=False, name=None)) == {("worse", "better")}
+    expected = evaluation_reports.between({"all": outcomes}, "worse", "better", METRICS, params)
+    pd.testing.assert_frame_equal(found[list(expected.columns)], expected, check_dtype=False)
+
+
 def of_tasks(outcomes):
     """The same queries as accuracies of two data sets, a probe of two, and a metric that is not compared."""
     names = {"worse": "phenolip", "same": "clip_soft"}

@@ -75,6 +75,7 @@ def test_a_students_key_holds_what_training_it_reads(params, toy, tmp_path, towe
             "stage2.batch_size": 4,
             "stage2.early_stopping": 1,
             "stage2.ontology_weight": 1.0,
+            "stage2.names_weight": 1.0,
         }
     )
     teacher = stage1.train(p.with_overrides({"stage1.epochs": 0}), toy, None)[0]

@@ -124,4 +124,5 @@ def test_names_of_metrics_as_printed():
     assert tables.metric_name("i2p_recall@10") == "I2P R@10"
     assert tables.metric_name("i2p_hierarchical_recall@1") == "I2P hierarchical recall@1"
     assert tables.metric_name("i2p_ndcg@50") == "I2P nDCG@50"
+    assert tables.metric_name("i2p_calibrated_recall@10") == "I2P calibrated R@10"
     assert tables.metric_name("acc1") == "acc1"

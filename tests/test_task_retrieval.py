@@ -77,6 +77,24 @@ def name_vectors(bench, embedded):
 # --- recall -------------------------------------------------------------------------------------
 
 
+def test_calibration_takes_a_names_mean_over_training_images_away(full):
+    bench, embedded = case(full, np.random.default_rng(3), n=80, split=["test"] * 40 + ["train"] * 40)
+    names = name_vectors(bench, embedded)
+    # A name that suits every image ranks high for all of them, and gains nothing from it once calibrated.
+    embedded.images[:] += 3 * names[0]
+    embedded.images /= np.linalg.norm(embedded.images, axis=1, keepdims=True)
+    found = retrieval(bench, embedded).set_index(["metric", "query"])["value"]
+    mean = (embedded.images[40:] @ names.T).mean(axis=0)
+    firsts = []
+    for i, (pair_id, own) in enumerate(zip(bench.pairs["pair_id"][:40], bench.pairs["phenotypes"], strict=False)):
+        plain, calibrated = (np.argsort(-(names @ embedded.images[i] - less))[:10] for less in (0, mean))
+        assert found["i2p_recall@10", pair_id] == any(bench.candidates[j] in own for j in plain)
+        assert found["i2p_calibrated_recall@10", pair_id] == any(bench.candidates[j] in own for j in calibrated)
+        firsts.append((0 in plain, 0 in calibrated))
+    assert np.mean(firsts, axis=0)[0] == 1
+    assert np.mean(firsts, axis=0)[1] < 0.6
+
+
 def test_recalls_equal_clip_benchmark(full):
     spec = importlib.util.find_spec("clip_benchmark")
     if spec is None:
@@ -107,12 +125,13 @@ def test_outcomes_equal_a_plain_loop(full):
     bench, embedded = case(full, rng, captions=captions)
     found = retrieval(bench, embedded).set_index(["metric", "query"])["value"]
     names = name_vectors(bench, embedded)
-    own = bench.pairs["phenotypes"]
+    own, known = bench.pairs["phenotypes"], len(bench.known)
     for i, pair_id in enumerate(bench.pairs["pair_id"]):
         for metric, query, items, right in (
             ("i2t", embedded.images[i], embedded.captions, [c == captions[i] for c in captions]),
             ("t2i", embedded.captions[i], embedded.images, [c == captions[i] for c in captions]),
             ("i2p", embedded.images[i], names, [c in own[i] for c in bench.candidates]),
+            ("i2p_known", embedded.images[i], names[:known], [c in own[i] for c in bench.known]),
         ):
             best = np.argsort(-(items @ query))[:10]
             assert found[f"{metric}_recall@10", pair_id] == any(right[j] for j in best)

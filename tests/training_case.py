@@ -20,16 +20,20 @@ from torch import nn
 from phenolip_lib.core import runtime
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
+from phenolip_lib.core.sections import Hpo
 from phenolip_lib.models import student
 from phenolip_lib.models.features import image_features, text_features
 from phenolip_lib.models.towers import load_towers
+from phenolip_lib.ontology import hpo
 from phenolip_lib.training import affinity, inputs, stage2
 from phenolip_lib.training.checkpoints import Checkpoints
 from phenolip_lib.training.distributed import local_device, process_group
 from phenolip_lib.training.engine import Engine
+from phenolip_lib.training.names import Names, positions
 from tests.test_encoders import make_pairs, tiny_checkpoint
 
 ROOT = Path(__file__).parent.parent
+DATA = Path(__file__).parent / "data"
 WORDS = ("spleen", "large", "heart", "large spleen", "large heart", "heart spleen")
 BASE = {
     "runtime.device": "cpu",
@@ -85,7 +89,19 @@ def data(folder: Path, settings) -> inputs.TrainingData:
         text_features(towers.text, list(WORDS)),
         unit(len(WORDS)),
         affinity.build(pairs["phenotypes"].tolist(), texts, None),
+        "",
+        phenotype_names(towers, pairs, unit),
     )
+
+
+def phenotype_names(towers, pairs, unit) -> Names:
+    """The phenotypes of the toy ontology by name."""
+    toy = hpo.read_release(Hpo(obo=str(DATA / "toy.obo"), sha256=None, annotations=None), DATA)
+    ids = toy.phenotypes
+    plain = [toy[hpo_id].name for hpo_id in ids]
+    features, shown = text_features(towers.text, plain), positions(ids, pairs["phenotypes"].tolist(), toy)
+    starts = np.arange(len(ids) + 1)
+    return Names(toy, ids, starts, np.array(plain, dtype=object), features, unit(len(ids)), shown)
 
 
 def without_dropout(settings, seed, teacher=None):

@@ -24,6 +24,7 @@ from phenolip_lib.core.sections import (
     BAD_NAME,
     Ablations,
     Atlas,
+    Choice,
     Encoders,
     Evaluation,
     Hpo,
@@ -61,6 +62,7 @@ class Params(Section):
     evaluation: Evaluation
     tour: Tour
     ablations: Ablations
+    choice: Choice
 
     @model_validator(mode="after")
     def _methods_exist(self):
@@ -115,6 +117,10 @@ class Params(Section):
             PhenoLIPError: no such method; one that changes what is made once for all methods.
         """
         return self._changed("methods", self.methods, name, OF_A_METHOD, "make it an ablation")
+
+    def setting(self, name: str) -> Params:
+        """The parameters of one of ``choice.settings``; raises as `method` does."""
+        return self._changed("choice.settings", self.choice.settings, name, OF_A_METHOD, "make it an ablation")
 
     def ablated(self, name: str) -> Params:
         """The parameters of one named ablation: those of the full model, ``evaluation.headline``, with its changes.

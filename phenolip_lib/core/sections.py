@@ -166,6 +166,12 @@ class Stage2(Section):
 
     objective: Literal["clip", "siglip", "ssm", "ssm_ontology"]
     ontology_weight: Annotated[float, Field(ge=0)]
+    names_weight: Annotated[float, Field(ge=0)]
+    names_negatives: Literal["batch", "seen", "all"]
+    names_batch: Count
+    names_near: Literal["negatives", "masked", "softened"]
+    names_embedder: Literal["student", "teacher"]
+    names_wordings: Annotated[list[Literal["name", "synonym", "definition", "sentence"]], Field(min_length=1)]
     lambda_kd: Annotated[float, Field(ge=0)]
     kd_texts: Literal["captions", "captions+ontology"]
     kd_ontology_batch: Count
@@ -182,6 +188,9 @@ class Stage2(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     warmup_share: Share
     head_dropout: Annotated[float, Field(ge=0, lt=1)]
+    image_views: Annotated[int, Field(ge=1, le=6)]
+    feature_noise: Annotated[float, Field(ge=0)]
+    feature_mixup: Annotated[float, Field(ge=0)]
     sampling: Literal["uniform", "balanced"]
     train_share: Annotated[float, Field(gt=0, le=1)]
     caption_noise: Share
@@ -220,6 +229,14 @@ class Tour(Section):
     methods: Annotated[list[str], Field(min_length=1), Names]
     phantom: HpoId
     open: HpoId
+
+
+class Choice(Section):
+    """Settings of stage 2 that `phenolip choose` judges inside the training folds."""
+
+    seeds: Annotated[list[int], Field(min_length=1)]
+    inner_folds: Annotated[int, Field(ge=2)]
+    settings: Annotated[dict[str, dict[str, Any]], Names]
 
 
 class Ablations(Section):

@@ -113,6 +113,15 @@ class Benchmark:
         names = names_of(self.onto, hpo_ids)
         return _checked(embedded.text(names), "phenotype name ", map(repr, names))
 
+    def calibrated(self, embedded: Embedded, images: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images and names whose product is the score less the name's mean score over the training images.
+
+        One further dimension carries the mean, ``[v, 1] . [t, -mean_i v_i . t]``; without training images it is 0.
+        """
+        train = embedded.images[(self.pairs["split"] == "train").to_numpy()]
+        mean = names @ train.mean(axis=0) if len(train) else np.zeros(len(names), names.dtype)
+        return np.pad(images, ((0, 0), (0, 1)), constant_values=1), np.column_stack([names, -mean])
+
 
 def _checked(vectors: np.ndarray, what: str, names) -> np.ndarray:
     """Raise `PhenoLIPError` for an embedding that is not finite or has no length."""

@@ -72,11 +72,11 @@ def run(params: Params, source: str, paths: Paths, out: Path) -> None:
     methods = params.evaluation.cross_validated
     jobs = [(out, name, method, seed) for name in splits for method in methods for seed in params.seeds]
     workers = params.runtime.workers if pick_device(params.runtime.device).type == "cpu" else 1
-    for _ in side_by_side.run(_one, jobs, partial(_Splits, params, source, paths.root, splits), workers, "runs"):
+    for _ in side_by_side.run(_one, jobs, partial(Splits, params, source, paths.root, splits), workers, "runs"):
         pass
 
 
-class _Splits:
+class Splits:
     """The splits of a source, one open at a time: they differ in who trains, so features are read once."""
 
     def __init__(self, params: Params, source: str, root: Path, splits: dict[str, pd.DataFrame]) -> None:
@@ -90,7 +90,7 @@ class _Splits:
         return self.experiment
 
 
-def _one(splits: _Splits, job: tuple[Path, str, str, int]) -> None:
+def _one(splits: Splits, job: tuple[Path, str, str, int]) -> None:
     """One run of one split."""
     out, name, method, seed = job
     own = splits.open(name).of(method)

@@ -38,8 +38,6 @@ from phenolip_lib.training import distributed, inputs, stage2, subset
 from phenolip_lib.training.checkpoints import Checkpoints
 from phenolip_lib.training.distributed import Group
 
-FEATURE_PARAMS = ("encoders", "runtime.device", "runtime.threads", "stage1", "stage2.shards")
-"""Params that frozen features depend on."""
 VALIDATION_KEYS = ("i2t_recall@10", "t2i_recall@10", "i2p_recall@10", "p2i_recall@10")
 
 
@@ -106,7 +104,7 @@ class Experiment:
         if self._like is None:
             return False
         told = ["pair_id", "caption"]
-        same = self._like.params.fingerprint(*FEATURE_PARAMS) == self.params.fingerprint(*FEATURE_PARAMS)
+        same = self._like.params.fingerprint(*inputs.PARAMS) == self.params.fingerprint(*inputs.PARAMS)
         return same and self._like.pairs[told].equals(self.pairs[told])
 
     @cached_property
@@ -278,13 +276,11 @@ class Experiment:
         """A hash of the ontology, the pairs with everything said of them, and all features, for cache keys."""
         if self._same_features and self.pairs is self._like.pairs:
             return self._like.content
-        data = self.data
         return digest(
             self.onto.content,
             self.pairs.drop(columns=["phenotypes", "url"]).to_dict("list"),
             self.pairs["phenotypes"].map(list).tolist(),
-            data.pictures,
-            digest_arrays(data.images, data.texts, data.teacher, data.onto_texts, data.onto_teacher),
+            self.data.content,
         )
 
     @property

@@ -31,7 +31,7 @@ class Student(nn.Module):
 
     Args:
         towers: an open_clip model taken apart.
-        init_temperature: of both contrastive terms.
+        init_temperature: of all contrastive terms.
         dropout: on the trunks' features, before the heads.
         bias: start of the logits' bias, for SigLIP.
     """
@@ -46,9 +46,15 @@ class Student(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / init_temperature)))
         self.logit_scale_kd = nn.Parameter(torch.tensor(math.log(1 / init_temperature)))
+        self.logit_scale_names = nn.Parameter(torch.tensor(math.log(1 / init_temperature)))
         self.logit_bias = nn.Parameter(torch.tensor(bias))
         self.label_bias = nn.Parameter(torch.tensor(START_BIAS))
         self.live: tuple[nn.Module, ...] = ()
+
+    @property
+    def scales(self) -> list[nn.Parameter]:
+        """Logarithms of the inverse temperatures, one a contrastive term."""
+        return [self.logit_scale, self.logit_scale_kd, self.logit_scale_names]
 
     def train(self, mode: bool = True) -> Student:
         """Heads train; so do the towers in `live`, whose batch norms keep their pretrained statistics."""
@@ -69,26 +75,32 @@ class Student(nn.Module):
         return F.normalize(self.text_head(self.dropout(features)), dim=-1)
 
     def forward(
-        self, image: torch.Tensor, text: torch.Tensor, further: torch.Tensor | None = None, bf16: bool = False
+        self,
+        image: torch.Tensor,
+        text: torch.Tensor,
+        further: torch.Tensor | None = None,
+        names: torch.Tensor | None = None,
+        bf16: bool = False,
     ) -> dict[str, torch.Tensor]:
         """Embeddings of one part of a batch, and the temperatures.
 
         Args:
             image: trunk features, or pixels (uint8) to run the image tower on.
-            text, further: trunk features, or token ids (integers) to run the text tower on.
+            text, further, names: trunk features, or token ids (integers) to run the text tower on.
             bf16: autocast of the towers, where the processor has it; heads and losses stay in float32.
         """
         with autocast(image.device, "bf16" if bf16 else "float32"):
             h_image = self.towers.image_trunk(image) if image.dtype == torch.uint8 else image
-            h_text, h_further = (
-                self.towers.text.trunk(h) if h is not None and not h.is_floating_point() else h for h in (text, further)
-            )
-        output = {"image": self.image(h_image.float()), "text": self.text(h_text.float())}
-        if h_further is not None:
-            output["further"] = self.text(h_further.float())
+            texts = {
+                key: h if h.is_floating_point() else self.towers.text.trunk(h)
+                for key, h in (("text", text), ("further", further), ("names", names))
+                if h is not None
+            }
+        output = {"image": self.image(h_image.float())} | {key: self.text(h.float()) for key, h in texts.items()}
         return output | {
             "scale": self.logit_scale.exp(),
             "scale_kd": self.logit_scale_kd.exp(),
+            "scale_names": self.logit_scale_names.exp(),
             "bias": self.logit_bias + 0.0,
             "label_bias": self.label_bias + 0.0,
         }

@@ -121,6 +121,26 @@ def grid(
     typer.echo(f"params.yaml: ablations.run names {len(known.run) + len(added)}, {len(added)} of them new")
 
 
+@app.command()
+def choose(
+    source: Annotated[str, typer.Argument(help="phantom or open.")],
+    to: Annotated[Path | None, typer.Option(help="Folder to write; build/<source>/choice by default.")] = None,
+) -> None:
+    """Judge the settings of `choice` in params.yaml by nested validation; started again, it goes on."""
+    from phenolip_lib.core.runtime import configure
+    from phenolip_lib.experiments import choose
+    from phenolip_lib.reporting import tables
+
+    check_source(source)
+    paths = Paths()
+    params = load_params(paths.params)
+    configure(params.runtime.threads)
+    out = to or paths.build / source / "choice"
+    table = choose.run(params, source, paths, out / "results")
+    caption = f"Settings of stage 2 by nested validation inside the training folds of {source}, percent."
+    typer.echo(tables.write_table(choose.summary(table), out, "choice", caption).to_string(index=False))
+
+
 @contextmanager
 def _edited(path: Path) -> Iterator[dict]:
     """The tree of params.yaml to change in place; comments stay, and the result is checked."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -15,6 +15,8 @@ from phenolip_lib.reporting import tables
 from phenolip_lib.reporting.tables import RETRIEVAL
 
 HEADLINE = [metric for metric in RETRIEVAL if metric.endswith("@10")]
+WAYS = ["i2p_known_recall@10", "i2p_calibrated_recall@10"]
+"""I2P without the prior of which names occur, see `evaluation.tasks.retrieval`."""
 ONTOLOGY = [
     "i2p_ndcg@10",
     "i2p_ndcg@50",
@@ -23,7 +25,7 @@ ONTOLOGY = [
     "i2p_hierarchical_recall@1",
     "i2p_steps@1",
 ]
-PHENOTYPES = [metric for metric in RETRIEVAL if metric.startswith(("i2p", "p2i"))]
+PHENOTYPES = [metric for metric in RETRIEVAL if metric.startswith(("i2p", "p2i"))] + WAYS[1:]
 POOLED = ("linear_probe", "localisation")
 """Tasks whose data sets share no query, so that all of them together are one more."""
 
@@ -135,6 +137,30 @@ def between(
             table = tables.difference_table(compared(own, metrics, params, baseline), metrics)
             parts.append(table.assign(**{"queries of": name})[columns])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def teachers_worth(outcomes: Mapping[str, pd.DataFrame], metrics: Sequence[str], params: Params) -> pd.DataFrame:
+    """Each method with distillation minus the one that differs from it in `stage2.lambda_kd` alone, which is 0 there.
+
+    Args:
+        outcomes: by what the queries are called.
+
+    Returns:
+        `between` of each such pair of methods, with columns `method` and `without`.
+    """
+    pairs = list(_distilled_pairs(params))
+    parts = [between(outcomes, *pair, metrics, params) for pair in pairs]
+    named = [part.assign(method=m, without=w) for part, (m, w) in zip(parts, pairs, strict=True)]
+    table = pd.concat(named, ignore_index=True)
+    return table[["method", "without", *(c for c in table.columns if c not in ("method", "without"))]]
+
+
+def _distilled_pairs(params: Params) -> Iterator[tuple[str, str]]:
+    settings = {name: params.method(name) for name in params.methods}
+    for method, own in settings.items():
+        if own.stage2.lambda_kd > 0:
+            wanted = own.with_overrides({"stage2.lambda_kd": 0.0})
+            yield from ((method, name) for name, other in settings.items() if other == wanted)
 
 
 def evidence(paths: Paths, source: str, params: Params, task: str) -> pd.DataFrame:

@@ -20,6 +20,10 @@ METHOD_NAMES = {
     "ssm_ontology": "Soft labels by ontology",
     "phenolip": "PhenoLIP",
     "phenolip_soft": "PhenoLIP + soft labels",
+    "clip_named": "Plain + names",
+    "clip_soft_named": "Plain + soft labels + names",
+    "phenolip_named": "PhenoLIP + names",
+    "phenolip_soft_named": "PhenoLIP + soft labels + names",
 }
 ALPHA = 0.05
 """The p below which a difference is beyond chance."""
@@ -76,16 +80,7 @@ def retrieval_table(results: pd.DataFrame, order: Iterable[str] | None = None) -
     """R@10 and R@50 in percent of I2T, T2I, I2P and P2I, a row a method."""
     part = summarise(results[(results["task"] == "retrieval") & results["metric"].isin(RETRIEVAL)])
     table = wide(part, "method", "metric", list(order or method_order(part["method"])), RETRIEVAL)
-    table.columns = [
-        c.replace("_recall@", " R@")
-        .replace("i2", "I2")
-        .replace("t2", "T2")
-        .replace("p2", "P2")
-        .replace("2t", "2T")
-        .replace("2i", "2I")
-        .replace("2p", "2P")
-        for c in table.columns
-    ]
+    table.columns = [metric_name(column) for column in table.columns]
     return _finish(table, part, "method")
 
 
@@ -128,13 +123,14 @@ def interval_cell(row) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """``i2p_recall@10`` as ``I2P R@10``."""
+    """``i2p_recall@10`` as ``I2P R@10``, ``i2p_known_recall@10`` as ``I2P known R@10``."""
     task, _, rest = metric.partition("_")
     if task not in ("i2t", "t2i", "i2p", "p2i"):
         return metric
-    for start, printed in (("recall@", "R@"), ("ndcg@", "nDCG@"), ("lin@", "Lin@"), ("hierarchical_", "hierarchical ")):
+    *ways, rest = rest.split("_") if not rest.startswith("hierarchical_") else [rest.replace("_", " ")]
+    for start, printed in (("recall@", "R@"), ("ndcg@", "nDCG@"), ("lin@", "Lin@")):
         rest = printed + rest.removeprefix(start) if rest.startswith(start) else rest
-    return f"{task.upper()} {rest}"
+    return " ".join([task.upper(), *ways, rest])
 
 
 def beyond_chance(differences: pd.DataFrame, drift: float) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,17 +13,30 @@ import pandas as pd
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.runtime import pick_device, precision
-from phenolip_lib.core.storage import digest
+from phenolip_lib.core.storage import digest, digest_arrays
 from phenolip_lib.models.features import Known, cached, contents_of, image_features, text_features
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
+from phenolip_lib.models.prompts import PROMPTS
 from phenolip_lib.models.student import Student
 from phenolip_lib.models.towers import TwoTowers
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.training import affinity
+from phenolip_lib.training.names import Names, positions
+from phenolip_lib.training.perturbed import view
 from phenolip_lib.training.shards import hashes_of, shard_members
 
 KD_KINDS = ("name", "synonym", "definition")
 """Attribute texts that the student is distilled on beside captions."""
+PARAMS = (
+    "encoders",
+    "runtime.device",
+    "runtime.threads",
+    "stage1",
+    "stage2.image_views",
+    "stage2.names_wordings",
+    "stage2.shards",
+)
+"""Params that `prepare` reads, for all methods alike or for one."""
 
 
 @dataclass
@@ -39,6 +53,8 @@ class TrainingData:
         onto_texts, onto_teacher: `texts` and `teacher` of these.
         relations: which pairs share or nearly share a phenotype.
         pictures: a hash of the images where `images` does not tell them.
+        names: phenotypes by name, for `stage2.names_weight`.
+        views: features of several views of each image, ``(n, n_views, width)``, the whole image first.
     """
 
     pairs: pd.DataFrame
@@ -51,6 +67,16 @@ class TrainingData:
     onto_teacher: np.ndarray
     relations: affinity.Affinity
     pictures: str = ""
+    names: Names | None = None
+    views: np.ndarray | None = None
+
+    @property
+    def content(self) -> str:
+        """A hash of all features, for cache keys."""
+        arrays = [self.images, self.texts, self.teacher, self.onto_texts, self.onto_teacher]
+        arrays += [] if self.views is None else [self.views]
+        words = [] if self.names is None else self.names.strings.tolist()
+        return digest(self.pictures, digest_arrays(*arrays), words)
 
 
 def prepare(
@@ -100,9 +126,11 @@ def prepare(
 
     captions, taught = both(pairs["caption"].tolist(), params.encoders.context_length, np.arange(len(pairs)))
     onto_texts, onto_taught = both(attributes["text"].tolist(), params.stage1.max_tokens, chosen)
-    pictures = ""
+    pictures, views = "", None
     if _takes_features(params):
         images = image_features(towers, pairs, root, **options)
+        further = [image_features(towers, view(pairs, n), root, **options) for n in range(1, params.stage2.image_views)]
+        views = np.stack([images, *further], axis=1) if further else None
     else:
         images = np.zeros((len(pairs), towers.model.visual.trunk.num_features), dtype=np.float32)
         shards = params.stage2.shards
@@ -118,7 +146,39 @@ def prepare(
         onto_taught,
         affinity.build(pairs["phenotypes"].tolist(), captions, onto),
         pictures,
+        None if onto is None else _names(params, pairs, attributes.iloc[chosen], onto_texts, onto_taught, onto, both),
+        views,
     )
+
+
+def _names(
+    params: Params,
+    pairs: pd.DataFrame,
+    table: pd.DataFrame,
+    features: np.ndarray,
+    taught: np.ndarray,
+    onto: Ontology,
+    both: Callable[[list[str], int, np.ndarray], tuple[np.ndarray, np.ndarray]],
+) -> Names:
+    """The wordings of phenotypes among the ontology texts `table` with their `features`, and names in sentences."""
+    wordings = params.stage2.names_wordings
+    table = table.reset_index(drop=True)
+    table = table[table["hpo_id"].isin(onto.phenotypes)]
+    own = table[table["kind"].isin(wordings)]
+    if "sentence" in wordings:
+        names = table[table["kind"] == "name"]
+        sentences = [form for form in PROMPTS["default"] if form != "{name}"]
+        said = [form.replace("{name}", name) for form in sentences for name in names["text"]]
+        texts, embedded = both(said, params.stage1.max_tokens, np.arange(len(said)))
+        places = np.arange(len(features), len(features) + len(said))
+        features, taught = np.vstack([features, texts]), np.vstack([taught, embedded])
+        further = pd.DataFrame({"hpo_id": names["hpo_id"].tolist() * len(sentences), "text": said}, index=places)
+        own = pd.concat([own, further])
+    own = own.sort_values("hpo_id", kind="stable")
+    ids, counts = np.unique(own["hpo_id"].to_numpy(dtype=str), return_counts=True)
+    starts, rows = np.concatenate([[0], np.cumsum(counts)]), own.index.to_numpy()
+    shown = positions(ids.tolist(), pairs["phenotypes"].tolist(), onto)
+    return Names(onto, ids.tolist(), starts, own["text"].to_numpy(), features[rows], taught[rows], shown)
 
 
 def _takes_features(params: Params) -> bool:

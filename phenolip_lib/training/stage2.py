@@ -1,14 +1,15 @@
 """Stage 2: image-text pretraining of the student, with the frozen knowledge encoder as teacher.
 
-``L = L_m + lambda L_kd (+ mu L_ssm)``: an image-text objective, and the contrastive distillation
-between the student's and the teacher's embedding of the same text. The teacher sees texts only, so
-its embeddings are computed once and the distillation costs one product of matrices a step. A tower
-that stays frozen is computed once as well; one that trains reads pictures or tokens.
+``L = L_m + lambda L_kd (+ mu L_ssm + nu L_names)``: an image-text objective, and the contrastive
+distillation between the student's and the teacher's embedding of the same text; beside the paper, soft
+labels by ontology and the names of phenotypes (`names`). The teacher sees texts only, so its embeddings
+are computed once and the distillation costs one product of matrices a step. A tower that stays frozen is
+computed once as well; one that trains reads images or tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,21 @@ import pandas as pd
 import torch
 
 from phenolip_lib.core.code import code_digest
-from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.progress import Watch
 from phenolip_lib.core.runtime import pick_device, seed_everything
 from phenolip_lib.core.storage import digest
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder
 from phenolip_lib.models.student import MAX_SCALE, Student, build_student
-from phenolip_lib.training import augment
+from phenolip_lib.training.batches import PairBatches
 from phenolip_lib.training.checkpoints import Checkpoints
 from phenolip_lib.training.distributed import Group
 from phenolip_lib.training.engine import Engine, Output, Step
-from phenolip_lib.training.image_loader import ImageBatches
 from phenolip_lib.training.inputs import TrainingData
 from phenolip_lib.training.losses import clip_loss
+from phenolip_lib.training.names import NamesTerm
 from phenolip_lib.training.objectives import OBJECTIVES, ImageTextBatch, ssm_ontology
-from phenolip_lib.training.streaming import ShardStream, rows_of
-from phenolip_lib.training.subset import Order
+from phenolip_lib.training.perturbed import PerturbedFeatures
 
 
 class Pretraining:
@@ -47,60 +46,26 @@ class Pretraining:
     ) -> None:
         self.params, self.p, self.data = params, params.stage2, data
         self.module, self.seed, self.group, self.device = student, seed, group, device
-        self.train_rows = np.flatnonzero(data.pairs["split"].to_numpy() == "train")
-        if len(self.train_rows) < 2:
-            raise PhenoLIPError(f"stage 2: {len(self.train_rows)} training pairs; contrast needs at least 2")
-        if len(self.train_rows) < group.size:
-            raise PhenoLIPError(f"stage 2: {len(self.train_rows)} training pairs for {group.size} processes")
-        self.batch_size = min(self.p.batch_size, len(self.train_rows) // group.size * group.size)
-        group.share(self.batch_size, "stage2.batch_size")
-        self.steps_per_epoch = len(self.train_rows) // self.batch_size
-        workers = params.training.loader_workers
-        changes = None if self.p.augment == "none" else augment.build(self.p.augment, self.p.augment_strength)
-        self.loading = ImageBatches(
-            data.pairs,
-            data.root,
-            student.towers.image_size,
-            workers=workers,
-            threads=1 if workers else params.runtime.workers,
-            fit=student.towers.fit,
-            augment=changes,
-            seed=seed,
-        )
-        self.stream = None
-        if self.p.shards is not None and self.p.image_tower == "finetune":
-            if self.p.sampling != "uniform":
-                raise PhenoLIPError(f"stage2.sampling {self.p.sampling!r} needs files: shards are read in their order")
-            self.stream = ShardStream(
-                self.p.shards,
-                "train",
-                student.towers.image_size,
-                self.batch_size // group.size,
-                seed=seed,
-                rank=group.rank,
-                world=group.size,
-                workers=workers,
-                shuffle_buffer=self.p.shuffle_buffer,
-                fit=student.towers.fit,
-                augment=changes,
-                pairs=data.pairs.iloc[self.train_rows],  # of another split or share, shards would leak: refused
-            )
-            self.steps_per_epoch = min(self.steps_per_epoch, self.stream.steps)
-        own = [data.pairs["phenotypes"].iat[row] for row in self.train_rows]
-        self.order = Order(self.train_rows, own, self.p.sampling, seed)
+        self.batches = PairBatches(params, data, student.towers, seed, group)
+        self.steps_per_epoch = self.batches.steps
         self.relations = data.relations.to(device)
         self.captions = data.pairs["caption"].to_numpy()
         self.cleaned: dict[str, str] = {}
-        self.images, self.texts, self.known, self.onto_texts, self.onto_known = (
-            torch.from_numpy(array)
-            for array in (data.images, data.texts, data.teacher, data.onto_texts, data.onto_teacher)
+        self.names = None
+        if self.p.names_weight > 0:
+            self.names = NamesTerm(data.names, self.p, self.batches.rows, seed, device)
+        self.texts, self.known, self.onto_texts, self.onto_known = (
+            torch.from_numpy(array) for array in (data.texts, data.teacher, data.onto_texts, data.onto_teacher)
         )
+        views = data.views if self.p.image_views > 1 else data.images[:, None]
+        self.images = PerturbedFeatures(torch.from_numpy(views), self.batches.rows, self.p, seed)
         self.run_image = self.run_text = False
         student.requires_grad_(False)
         for head in (student.image_head, student.text_head):
             head.requires_grad_(True)
         student.logit_scale.requires_grad_(True)
         student.logit_scale_kd.requires_grad_(self.p.lambda_kd > 0)
+        student.logit_scale_names.requires_grad_(self.p.names_weight > 0)
         student.logit_bias.requires_grad_(self.p.objective == "siglip")
         student.label_bias.requires_grad_(self.p.objective == "ssm_ontology" or self.p.ontology_weight > 0)
         if params.training.gradient_checkpointing:
@@ -120,7 +85,7 @@ class Pretraining:
 
     def groups(self) -> list[dict[str, Any]]:
         p, student = self.p, self.module
-        scalars = [student.logit_scale, student.logit_scale_kd, student.logit_bias, student.label_bias]
+        scalars = [*student.scales, student.logit_bias, student.label_bias]
         towers = [parameter for trunk in self.trunks for parameter in trunk.parameters()]
         heads = [*student.image_head.parameters(), *student.text_head.parameters()]
         kinds = ((heads, p.learning_rate), (towers, p.tower_learning_rate))
@@ -138,44 +103,39 @@ class Pretraining:
         for trunk in self.trunks:
             trunk.requires_grad_(live)
         # No features are computed beforehand where pictures come in a stream.
-        self.run_image = self.p.image_tower == "finetune" and (live or self.stream is not None)
+        self.run_image = self.p.image_tower == "finetune" and (live or self.batches.stream is not None)
         self.run_text = live and self.p.text_tower == "finetune"
         return before != self.module.live
 
     def steps(self, epoch: int, first: int) -> Iterator[Step]:
-        for step, (rows, pixels) in enumerate(self._batches(epoch, first), first):
-            inputs = {"image": self.images[rows] if pixels is None else pixels, "text": self._text(rows)}
+        for step, (rows, pixels) in enumerate(self.batches.epoch(epoch, first, self.run_image), first):
+            inputs = {
+                "image": self.images.take(rows, epoch, step, self.group.rank) if pixels is None else pixels,
+                "text": self._text(self.captions[rows], self.texts[rows]),
+            }
             facts = {"rows": torch.from_numpy(rows).to(self.device), "known": self.known[rows]}
             if self.p.lambda_kd > 0 and self.p.kd_texts == "captions+ontology" and len(self.onto_texts):
                 further = self._further(epoch, step)
-                inputs["further"] = self._onto_text(further)
+                inputs["further"] = self._text(self.data.onto_strings[further], self.onto_texts[further])
                 facts["known"] = torch.cat([facts["known"], self.onto_known[further]])
             facts["known"] = facts["known"].to(self.device)
+            facts["columns"] = self.group.gather_rows(facts["rows"])
+            if self.names is not None:
+                self._add_names(inputs, facts, epoch, step)
             yield Step(self._parts(inputs), facts)
 
-    def _batches(self, epoch: int, first: int) -> Iterator[tuple[np.ndarray, torch.Tensor | None]]:
-        """This process's rows of each step, with their pixels if the image tower runs."""
-        if self.run_image and self.stream is not None:
-            stream = self.stream.epoch(epoch, first)
-            for _, (ids, pixels) in zip(range(first, self.steps_per_epoch), stream, strict=False):
-                yield rows_of(self.data.pairs, ids), pixels
-            return
-        order = self.order.epoch(epoch)
-        own = self.group.share(self.batch_size)
-        batches = [order[step * self.batch_size :][: self.batch_size][own] for step in range(self.steps_per_epoch)]
-        if not self.run_image:
-            yield from ((rows, None) for rows in batches[first:])
+    def _add_names(self, inputs: dict[str, torch.Tensor], facts: dict[str, Any], epoch: int, step: int) -> None:
+        """The names of this step: for the student's text head, or embedded by the teacher."""
+        names = self.data.names
+        facts["drawn"], chosen = self.names.draw(facts["columns"].cpu().numpy(), epoch, step)
+        if self.p.names_embedder == "student":
+            inputs["names"] = self._text(names.strings[chosen], torch.from_numpy(names.texts[chosen]))
         else:
-            yield from zip(batches[first:], self._pictures(batches[first:], epoch), strict=True)
-
-    def _pictures(self, batches: Sequence[np.ndarray], epoch: int) -> Iterator[torch.Tensor]:
-        return self.loading.batches(batches, epoch)
+            facts["names"] = torch.from_numpy(names.teacher[chosen]).to(self.device)
 
     def close(self) -> None:
-        """End the processes that read pictures."""
-        self.loading.close()
-        if self.stream is not None:
-            self.stream.close()
+        """End the processes that read images."""
+        self.batches.close()
 
     def _further(self, epoch: int, step: int) -> np.ndarray:
         """Ontology texts of this step: they keep the geometry of the ontology where captions never go."""
@@ -183,11 +143,8 @@ class Pretraining:
         rng = np.random.default_rng((self.seed, epoch, step))
         return rng.choice(len(self.onto_texts), size=size, replace=False)[self.group.share(size)]
 
-    def _text(self, rows: np.ndarray) -> torch.Tensor:
-        return self._tokens(self.captions[rows]) if self.run_text else self.texts[rows]
-
-    def _onto_text(self, rows: np.ndarray) -> torch.Tensor:
-        return self._tokens(self.data.onto_strings[rows]) if self.run_text else self.onto_texts[rows]
+    def _text(self, strings: np.ndarray, features: torch.Tensor) -> torch.Tensor:
+        return self._tokens(strings) if self.run_text else features
 
     def _tokens(self, strings: np.ndarray) -> torch.Tensor:
         tower = self.module.towers.text
@@ -204,7 +161,7 @@ class Pretraining:
     def loss(self, output: Output, facts: dict[str, Any]) -> Output:
         p = self.p
         image, text = self.group.gather(output["image"], output["text"])
-        columns = self.group.gather_rows(facts["rows"])
+        columns = facts["columns"]
         rows = facts["rows"] if self.group.local_loss else columns
         batch = ImageTextBatch(
             image,
@@ -226,16 +183,23 @@ class Pretraining:
         if p.ontology_weight > 0:
             terms["loss_ssm"] = ssm_ontology(batch)
             total = total + p.ontology_weight * terms["loss_ssm"]
+        if self.names is not None:
+            names = output["names"] if "names" in output else facts["names"]
+            drawn = columns.cpu().numpy(), facts["drawn"]
+            terms["loss_names"] = self.names.loss(image, names, output["scale_names"], *drawn)
+            total = total + p.names_weight * terms["loss_names"]
         return {"loss": total} | terms
 
     @torch.no_grad()
     def after_step(self) -> Output:
         student = self.module
-        student.logit_scale.clamp_(max=MAX_SCALE)
-        student.logit_scale_kd.clamp_(max=MAX_SCALE)
+        for scale in student.scales:
+            scale.clamp_(max=MAX_SCALE)
         numbers = {"logit_scale": student.logit_scale.exp()}
         if self.p.lambda_kd > 0:
             numbers["logit_scale_kd"] = student.logit_scale_kd.exp()
+        if self.names is not None:
+            numbers["logit_scale_names"] = student.logit_scale_names.exp()
         return numbers
 
 

@@ -5,6 +5,13 @@ the query's word for word. *I2P, P2I*: an item is correct if it is one of the im
 are `Benchmark.candidates`, and P2I asks for each phenotype that has an image. A query is a hit at k
 if a correct item is among the first k, and ties count against the model.
 
+What I2P gains over many candidates may be a prior: a model that has learned which names never occur ranks the
+rest well without a look at the image. I2P is therefore told in two further ways:
+
+* ``i2p_known_recall@k``: candidates are the phenotypes that the split's images show, so all of them occur.
+* ``i2p_calibrated_recall@k``: from each score the candidate's mean score over the training images is subtracted,
+  so that a candidate which suits every image gains nothing from it.
+
 R@k takes a sibling of the true phenotype for as wrong as a finding of another organ. For I2P there
 are therefore scores of how near the ranking is to the truth; equal image-phenotype scores are ranked
 by falling distance, so ties count against the model there too:
@@ -65,6 +72,11 @@ def retrieval(bench: Benchmark, embedded: Embedded) -> pd.DataFrame:
         ids = pd.Series(bench.candidates)
         parts.append(_recalls("i2p", i2p, table["pair_id"], table["group"]))
         parts.append(_recalls("p2i", p2i, ids, ids))
+        known = len(bench.known)
+        ways = {"known": (images, names[:known], truth[:, :known])}
+        ways["calibrated"] = *bench.calibrated(embedded, images, names), truth
+        for way, case in ways.items():
+            parts.append(_recalls(f"i2p_{way}", mutual_ranks(*case)[0], table["pair_id"], table["group"]))
         linked = table.iloc[judge.linked]
         parts += [
             outcomes(f"i2p_{metric}", linked["pair_id"], linked["group"], values)

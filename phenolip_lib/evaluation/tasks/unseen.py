@@ -44,13 +44,8 @@ def phenotype_outcomes(bench: Benchmark, embedded: Embedded) -> pd.DataFrame:
     table, names = bench.pairs.iloc[rows], bench.names(embedded, bench.candidates)
     images = bench.images(embedded, rows)
     ids = np.array(bench.candidates)
-    ranks = np.zeros(truth.nnz, dtype=np.int64)
-
-    def visit(part: slice, scores: np.ndarray) -> None:
-        bounds = truth.indptr[part.start : part.stop + 1]
-        ranks[bounds[0] : bounds[-1]] = ranks_alone(scores, truth[part])
-
-    _, p2i = mutual_ranks(images, names, truth, visit)
+    alone, p2i = _ranks_alone(images, names, truth)
+    calibrated, _ = _ranks_alone(*bench.calibrated(embedded, images, names), truth)
     owner = np.repeat(np.arange(len(rows)), np.diff(truth.indptr))
     own = pd.Series(ids[truth.indices])
     asked = np.flatnonzero(p2i)
@@ -58,9 +53,21 @@ def phenotype_outcomes(bench: Benchmark, embedded: Embedded) -> pd.DataFrame:
     pair_id, group = (table[column].iloc[owner].reset_index(drop=True) for column in ("pair_id", "group"))
     parts = []
     for k in TOP_K:
-        parts.append(outcomes(f"i2p_recall@{k}", pair_id + "|" + own, group, ranks <= k).assign(hpo_id=own))
+        for task, ranks in (("i2p", alone), ("i2p_calibrated", calibrated)):
+            parts.append(outcomes(f"{task}_recall@{k}", pair_id + "|" + own, group, ranks <= k).assign(hpo_id=own))
         parts.append(outcomes(f"p2i_recall@{k}", phenotype, phenotype, p2i[asked] <= k).assign(hpo_id=phenotype))
     return pd.concat(parts, ignore_index=True)
+
+
+def _ranks_alone(images: np.ndarray, names: np.ndarray, truth: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """`ranks_alone` of all images, by blocks, and the rank of each name's best image as of `mutual_ranks`."""
+    ranks = np.zeros(truth.nnz, dtype=np.int64)
+
+    def visit(part: slice, scores: np.ndarray) -> None:
+        bounds = truth.indptr[part.start : part.stop + 1]
+        ranks[bounds[0] : bounds[-1]] = ranks_alone(scores, truth[part])
+
+    return ranks, mutual_ranks(images, names, truth, visit)[1]
 
 
 def ranks_alone(scores: np.ndarray, correct: csr_matrix) -> np.ndarray:

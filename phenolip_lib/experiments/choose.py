@@ -1,0 +1,112 @@
+"""Choosing among settings of stage 2 without a look at a test image: nested validation inside the training folds.
+
+Each fold of cross-validation leaves its own images out altogether. What is left is split once more by case: one part
+judges the settings, the others train them. So every fold makes its own choice, of images that it never tests on, and
+the share of folds that agree says how firm the choice is.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phenolip_lib.core import side_by_side
+from phenolip_lib.core.params import Params
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.runtime import pick_device
+from phenolip_lib.data.folds import group_folds
+from phenolip_lib.data.pairs import load_pairs
+from phenolip_lib.data.splits import check_no_leakage
+from phenolip_lib.evaluation.results import load_results
+from phenolip_lib.experiments.crossval import Splits
+from phenolip_lib.experiments.evaluate import evaluate
+from phenolip_lib.training.subset import UNUSED
+
+TASKS = ("retrieval", "training_images", "zero_shot")
+NUMBERS = {
+    "I2T": ("retrieval", "", "i2t_recall@10"),
+    "T2I": ("retrieval", "", "t2i_recall@10"),
+    "I2P known": ("retrieval", "", "i2p_known_recall@10"),
+    "I2P calibrated": ("retrieval", "", "i2p_calibrated_recall@10"),
+    "P2I": ("retrieval", "", "p2i_recall@10"),
+    "I2P never trained on": ("training_images", "0", "i2p_recall@10"),
+    "zero-shot": ("zero_shot", None, "acc1"),
+}
+"""What a setting is judged by: task, data set (None: the mean over all) and metric; `SCORE` is their mean."""
+SCORE = "score"
+
+
+def inner_splits(pairs: pd.DataFrame, folds: int, inner: int, seed: int) -> dict[str, pd.DataFrame]:
+    """For each fold of `crossval` its training images: one of `inner` parts, by group, is ``test``, the rest ``train``.
+
+    Without folds the validation split judges, and the test split is left out.
+
+    Raises:
+        PhenoLIPError: a group that crosses.
+    """
+    if not folds:
+        return {"val": pairs.assign(split=pairs["split"].map({"train": "train", "val": "test"}).fillna(UNUSED))}
+    phenotypes, found = pairs["phenotypes"].map(list), {}
+    number = group_folds(pairs["group"], folds, seed, phenotypes)
+    for k in range(folds):
+        rest = np.flatnonzero(number != k)
+        part = group_folds(pairs["group"].iloc[rest], inner, seed + 1, phenotypes.iloc[rest])
+        split = np.full(len(pairs), UNUSED, dtype=object)
+        split[rest] = np.where(part == 0, "test", "train")
+        found[f"fold{k}"] = pairs.assign(split=split)
+        check_no_leakage(found[f"fold{k}"])
+    return found
+
+
+def run(params: Params, source: str, paths: Paths, out: Path) -> pd.DataFrame:
+    """Train and judge every setting of ``choice.settings`` in every fold; results under ``<out>/<fold>``.
+
+    Returns:
+        `judged` of all.
+    """
+    c, e = params.choice, params.evaluation
+    splits = inner_splits(load_pairs(paths.phenokg(source)), e.folds.get(source, 0), c.inner_folds, e.split_seed)
+    jobs = [(out, name, setting, seed) for seed in c.seeds for name in splits for setting in c.settings]
+    workers = params.runtime.workers if pick_device(params.runtime.device).type == "cpu" else 1
+    state = partial(Splits, params, source, paths.root, splits)
+    for _ in side_by_side.run(_one, jobs, state, workers, "settings"):
+        pass
+    return judged(out, list(c.settings))
+
+
+def _one(splits: Splits, job: tuple[Path, str, str, int]) -> None:
+    """One setting of one fold with one seed."""
+    out, name, setting, seed = job
+    own = splits.open(name)
+    own = own.again(own.params.setting(setting))
+    evaluate(own, own.trained(setting, seed), setting, seed, out / name, TASKS)
+
+
+def judged(folder: Path, settings: list[str]) -> pd.DataFrame:
+    """A row a setting and fold: `NUMBERS` as means over seeds, their mean `SCORE`, and whether the fold chooses it."""
+    rows = []
+    for place in sorted(filter(Path.is_dir, folder.iterdir())):
+        found = load_results(place)
+        for setting in settings:
+            own = found[found["method"] == setting]
+            row = {"setting": setting, "fold": place.name, "seeds": own["seed"].nunique()}
+            for name, (task, dataset, metric) in NUMBERS.items():
+                asked = (own["task"] == task) & (own["metric"] == metric)
+                row[name] = own.loc[
+                    asked & ((own["dataset"] == dataset) if dataset is not None else True), "value"
+                ].mean()
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    table[SCORE] = table[list(NUMBERS)].mean(axis=1)
+    table["chosen"] = table.groupby("fold")[SCORE].transform("max") == table[SCORE]
+    return table
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """`judged` over the folds, a row a setting, best first, in percent; ``folds that choose it`` counts them."""
+    means = table.groupby("setting")[[*NUMBERS, SCORE]].mean() * 100
+    means["folds that choose it"] = table.groupby("setting")["chosen"].sum()
+    return means.sort_values(SCORE, ascending=False).round(2).reset_index()
