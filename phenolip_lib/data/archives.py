@@ -40,6 +40,9 @@ MAX_UNPACKED = 8 << 30
 MAX_ARRAY = 256 << 20
 """Bytes of an array of an npz that is kept whole in memory; a larger one is read as a stream."""
 
+FOLDER = -2
+"""In place of a size."""
+
 _CONTAINER = re.compile(r"(.+?\.(?:tar|tar\.gz|tgz|zip|npz))::(.+)", re.IGNORECASE | re.DOTALL)
 DAMAGED = (
     UnidentifiedImageError,
@@ -113,20 +116,27 @@ def digests(root: Path | None, references: Iterable[str], workers: int = 1) -> d
     }
 
 
-def members(path: Path) -> dict[str, int]:
+def members(path: Path, odd: list[str] | None = None) -> dict[str, int]:
     """Size in bytes of each regular file of a tar, tar.gz or zip archive by its name, in the archive's order.
+
+    Args:
+        odd: takes up the names of links, devices and files with holes, which are never read.
 
     Raises:
         PhenoLIPError: not an archive that can be read, or one that unpacks beyond `MAX_UNPACKED`.
     """
     try:
         if _is_zip(path):
-            infos = _zip(*_key(path)).infolist()
-            return {info.filename: info.file_size for info in infos if not info.is_dir() and is_regular(info)}
-        if _is_packed(path):
+            infos = [info for info in _zip(*_key(path)).infolist() if not info.is_dir()]
+            sizes = {info.filename: info.file_size if is_regular(info) else -1 for info in infos}
+        elif _is_packed(path):
             with tarfile.open(path, "r|gz") as archive:
-                return {info.name: info.size for info in _walk(archive) if info.isreg()}
-        return {name: size for name, (_, size) in _tar_index(*_key(path)).items() if size >= 0}
+                sizes = {i.name: i.size if i.isreg() else -1 for i in _walk(archive) if not i.isdir()}
+        else:
+            sizes = {name: size for name, (_, size) in _tar_index(*_key(path)).items() if size != FOLDER}
+        if odd is not None:
+            odd.extend(name for name, size in sizes.items() if size < 0)
+        return {name: size for name, size in sizes.items() if size >= 0}
     except DAMAGED as error:
         raise PhenoLIPError(f"{path}: not an archive that can be read ({type(error).__name__})") from None
 
@@ -203,9 +213,12 @@ def _walk(archive: tarfile.TarFile):
 
 @lru_cache(maxsize=64)
 def _tar_index(name: str, *_: int) -> dict[str, tuple[int, int]]:
-    """Offset and size of each member; size -1 for links, folders and files with holes."""
+    """Offset and size of each member; size -1 for links, devices and files with holes, `FOLDER` for folders."""
     with tarfile.open(name, "r:") as archive:
-        return {i.name: (i.offset_data, i.size if i.isreg() and not i.issparse() else -1) for i in archive}
+        return {
+            i.name: (i.offset_data, FOLDER if i.isdir() else i.size if i.isreg() and not i.issparse() else -1)
+            for i in archive
+        }
 
 
 @lru_cache(maxsize=16)
