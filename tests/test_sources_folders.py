@@ -203,7 +203,7 @@ def test_a_workbook_is_read_or_said_to_need_openpyxl(tmp_path, monkeypatch):
     book.save(table)
     records, reasons = read(tmp_path, "folder")
     assert (records["a.png"].caption, records["a.png"].patient) == ("One, two", "12")
-    assert reasons == {"gone.png": "mine.xlsx, row 4: image 'gone.png' is not there"}
+    assert reasons == {"gone.png": "mine.xlsx, row 4: image 'gone.png' is not there; did you mean 'a.png'?"}
     book.create_sheet("more").append(["image"])
     book.save(table)
     with pytest.raises(PhenoLIPError, match=r"several sheets have \(Sheet, more\) the columns image; leave one"):

@@ -32,10 +32,12 @@ from phenolip_lib.core.sections import (
     PhenoKG,
     Runtime,
     Section,
+    Seed,
     Stage1,
     Stage2,
     Tour,
     Training,
+    Unique,
 )
 from phenolip_lib.core.storage import digest
 
@@ -46,8 +48,8 @@ OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")
 
 
 class Params(Section):
-    sources: Annotated[list[Literal[*SOURCES]], Field(min_length=1)]
-    seeds: Annotated[list[int], Field(min_length=1)]
+    sources: Annotated[list[Literal[*SOURCES]], Field(min_length=1), Unique]
+    seeds: Annotated[list[Seed], Field(min_length=1), Unique]
     methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1), Names]
     runtime: Runtime
     hpo: Hpo
@@ -80,6 +82,13 @@ class Params(Section):
             raise ValueError(
                 f"evaluation.baseline {e.baseline!r} must be one of evaluation.cross_validated and not the headline"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sources_have_their_settings(self):
+        for key in ("folds", "unseen_share"):
+            if missing := [source for source in self.sources if source not in getattr(self.evaluation, key)]:
+                raise ValueError(f"evaluation.{key} has no value for the source {missing[0]!r}; give 0 for none")
         return self
 
     @model_validator(mode="after")
