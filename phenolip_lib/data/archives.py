@@ -32,7 +32,8 @@ from PIL import UnidentifiedImageError
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import digest, sha256_file
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 1 << 28
+"""Of one picture, 16,384 x 16,384: a whole slide exported at low power, and 0.8 GB once it is decoded as RGB."""
 MAX_MEMBER = 256 << 20
 """Bytes of one unpacked member of an archive."""
 MAX_UNPACKED = 8 << 30
@@ -62,6 +63,15 @@ DAMAGED = (
     OverflowError,
 )
 """What readers raise on damaged files; Pillow's TIFF reader the last three, on tags of the wrong type."""
+
+
+def too_large(width: int, height: int, limit: int = MAX_PIXELS) -> str:
+    """Why a picture is not decoded, and the way out."""
+    side = round(limit**0.5)
+    return (
+        f"image is too large: {width:,} x {height:,} pixels; at most {limit / 1e6:.0f} million are read, such as "
+        f"{side:,} x {side:,}, which take {3 * limit / 1e9:.1f} GB in memory: export it smaller, or cut it into tiles"
+    )
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -280,7 +290,7 @@ class _Array:
             raise PhenoLIPError(f"array {name.removesuffix('.npy')} holds no 8-bit pictures")
         self.bytes = int(np.prod(self.shape[1:], dtype=object))
         if self.bytes > 3 * MAX_PIXELS:
-            raise PhenoLIPError(f"image is too large: {self.shape[2]} x {self.shape[1]} pixels")
+            raise PhenoLIPError(too_large(self.shape[2], self.shape[1]))
         self.start = self.stream.tell()
         self.whole: bytes | None = None
 

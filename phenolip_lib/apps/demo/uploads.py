@@ -10,6 +10,8 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.images import FORMATS, read_image
 
 MAX_BYTES = 10 << 20
+UPLOAD_PIXELS = 100_000_000
+"""Of an upload: a small file may hold many, and each of several people's takes memory."""
 MAX_WORDS, MAX_LENGTH = 8, 200
 """Texts one may ask for at once, and characters of each."""
 
@@ -25,7 +27,7 @@ def read_upload(path: Path, max_bytes: int = MAX_BYTES) -> Image.Image:
         size = path.stat().st_size
         if size > max_bytes:
             raise PhenoLIPError(f"it has {megabytes(size)}, and at most {megabytes(max_bytes)} are read")
-        return read_image(path.parent, path.name)
+        return read_image(path.parent, path.name, max_pixels=UPLOAD_PIXELS)
     except FileNotFoundError:
         raise PhenoLIPError("The upload is gone; please upload the picture again") from None
     except PhenoLIPError as error:
