@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 
-from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError, brief
 from phenolip_lib.core.names import SOURCES
 from phenolip_lib.core.sections import (
     BAD_NAME,
@@ -41,6 +41,8 @@ from phenolip_lib.core.sections import (
 )
 from phenolip_lib.core.storage import digest
 
+MOST = 8
+"""Mistakes of one file that a message names."""
 OF_A_METHOD = ("stage2", "encoders.student", "encoders.image_size", "encoders.context_length")
 """Sections and keys that a compared method may change; all else is made once for all methods, by other stages."""
 OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")
@@ -185,7 +187,8 @@ def _explain(error: ValidationError, where: str) -> str:
             lines.append(f"{path}: {item['msg']}")
         else:
             lines.append(f"{path}: {item['msg']}" + (f", got {item['input']!r}" if path else ""))
-    return f"{where}: " + "; ".join(lines)
+    more = f"; and {len(lines) - MOST} more" if len(lines) > MOST else ""
+    return f"{where}: " + "; ".join(brief(line, 180) for line in lines[:MOST]) + more
 
 
 def _check_keys(tree: Any, where: str, path: str = "") -> None:

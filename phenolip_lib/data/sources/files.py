@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError, brief
 from phenolip_lib.data.records import Record, Reject
 from phenolip_lib.data.sources.workbook import workbook_rows
 
@@ -103,7 +103,7 @@ def read_table(path: Path, columns: Sequence[str], bad: list[Reject] | None = No
     if not header or len(set(header)) < len(header):
         raise PhenoLIPError(f"{path}: not a table (its columns have no names of their own)")
     if missing := [column for column in columns if column not in header]:
-        raise PhenoLIPError(f"{path}: lacks the column {missing[0]!r}; it has {', '.join(header)}")
+        raise PhenoLIPError(f"{path}: lacks the column {missing[0]!r}; it has {brief(', '.join(header), 300)}")
     return pd.DataFrame(rows, index=numbers, columns=header, dtype=str)
 
 

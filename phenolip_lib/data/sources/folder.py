@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError, brief
 from phenolip_lib.core.runtime import log
 from phenolip_lib.data.archives import inside, members, split_container
 from phenolip_lib.data.images import PICTURE_SUFFIXES
@@ -82,7 +82,7 @@ def _listed(base: Path, table_name: str, names: list[str]) -> Iterator[Record | 
     if strange := [column for column in table.columns if column not in COLUMNS]:
         near = difflib.get_close_matches(strange[0], COLUMNS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COLUMNS)}"
-        raise PhenoLIPError(f"{base / table_name}: unknown column {strange[0]!r}; {hint}")
+        raise PhenoLIPError(f"{base / table_name}: unknown column {brief(strange[0])!r}; {hint}")
     seen: set[str] = set()
     archives: dict[Path, set[str] | str] = {}
     spelled = {_nfc(name): name for name in names}
@@ -95,13 +95,13 @@ def _listed(base: Path, table_name: str, names: list[str]) -> Iterator[Record | 
         if image in seen:
             reason = "picture is listed before"
         elif modality not in MODALITIES:
-            reason = f"unknown modality {modality!r}; there are {', '.join(MODALITIES)}"
+            reason = f"unknown modality {brief(modality)!r}; there are {', '.join(MODALITIES)}"
         else:
             reason = _missing(base, image, archives)
             if reason == ABSENT:
                 n_hints += 1
                 near = difflib.get_close_matches(image, names, n=1) if n_hints <= MAX_HINTS else []
-                reason = f"image {image!r} {ABSENT}" + (f"; did you mean {near[0]!r}?" if near else "")
+                reason = f"image {brief(image, 300)!r} {ABSENT}" + (f"; did you mean {near[0]!r}?" if near else "")
         seen.add(image)
         if reason:
             yield Reject(key, "source", f"{table_name}, row {number}: {reason}")
