@@ -41,9 +41,7 @@ MAX_UNPACKED = 8 << 30
 MAX_ARRAY = 256 << 20
 """Bytes of an array of an npz that is kept whole in memory; a larger one is read as a stream."""
 
-FOLDER = -2
-"""In place of a size."""
-
+FOLDER = -2  # in place of a size
 _CONTAINER = re.compile(r"(.+?\.(?:tar|tar\.gz|tgz|zip|npz))::(.+)", re.IGNORECASE | re.DOTALL)
 DAMAGED = (
     UnidentifiedImageError,
@@ -67,11 +65,9 @@ DAMAGED = (
 
 def too_large(width: int, height: int, limit: int = MAX_PIXELS) -> str:
     """Why a picture is not decoded, and the way out."""
-    side = round(limit**0.5)
-    return (
-        f"image is too large: {width:,} x {height:,} pixels; at most {limit / 1e6:.0f} million are read, such as "
-        f"{side:,} x {side:,}, which take {3 * limit / 1e9:.1f} GB in memory: export it smaller, or cut it into tiles"
-    )
+    most = f"{limit / 1e6:.0f} million are read, such as {round(limit**0.5):,} x {round(limit**0.5):,}"
+    way_out = f"which take {3 * limit / 1e9:.1f} GB in memory: export it smaller, or cut it into tiles"
+    return f"image is too large: {width:,} x {height:,} pixels; at most {most}, {way_out}"
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -225,18 +221,13 @@ def _walk(archive: tarfile.TarFile):
 def _tar_index(name: str, *_: int) -> dict[str, tuple[int, int]]:
     """Offset and size of each member; size -1 for links, devices and files with holes, `FOLDER` for folders."""
     with tarfile.open(name, "r:") as archive:
-        return {
-            i.name: (i.offset_data, FOLDER if i.isdir() else i.size if i.isreg() and not i.issparse() else -1)
-            for i in archive
-        }
+        sizes = {i: FOLDER if i.isdir() else i.size if i.isreg() and not i.issparse() else -1 for i in archive}
+    return {i.name: (i.offset_data, size) for i, size in sizes.items()}
 
 
 @lru_cache(maxsize=16)
 def _zip(name: str, *_: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(name)
-
-
-# --- arrays --------------------------------------------------------------------------------------
 
 
 def array_shape(path: Path, name: str) -> tuple[int, ...]:
