@@ -155,7 +155,7 @@ def test_other_weights_are_another_fingerprint(folder, tmp_path):
         ("PMC-CLIP", "layout"),
         ("ViT-B-32", "ViT-B-32/random"),
         ("ViT-B-33", "did you mean"),
-        ("local-dir:/nowhere", "no open_clip_config.json"),
+        ("local-dir:/nowhere", "there is no such folder"),
     ],
 )
 def test_what_cannot_be_had_is_a_reason_of_one_line(name, words):

@@ -164,8 +164,11 @@ def test_a_student_is_published_with_its_card(project, run, tmp_path):
     assert "MIT: 2 training pairs" in card
     assert "Not a medical device" in card
     assert "torch: 2.13.0" in card
-    call("publish", run, "--to", tmp_path / "m", "--repo-id", "someone/phenolip")
-    assert "no licence is stated" in (tmp_path / "m" / "README.md").read_text()
+    output = call("publish", run, "--to", tmp_path / "m")
+    assert f"load it as local-dir:{tmp_path / 'm'}" in output
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "no licence is stated" in card
+    assert not [file for file in (tmp_path / "m").iterdir() if str(tmp_path).encode() in file.read_bytes()]
 
 
 def test_the_knowledge_encoder_is_published(tmp_path):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import math
+import os
 
 import gradio as gr
 import networkx as nx
@@ -13,11 +14,11 @@ from PIL import Image
 
 from phenolip_lib.apps.demo import page
 from phenolip_lib.apps.demo import source as sources
-from phenolip_lib.apps.demo.app import Session, uploads_only
+from phenolip_lib.apps.demo.app import OneLine, Session, uploads_only
 from phenolip_lib.apps.demo.assistant import Assistant, View
 from phenolip_lib.apps.demo.candidates import Candidates, system_paths
 from phenolip_lib.apps.demo.overlay import data_uri, overlay
-from phenolip_lib.apps.demo.uploads import read_upload, split_words
+from phenolip_lib.apps.demo.uploads import read_upload, split_words, sweep
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import write_parquet
@@ -431,6 +432,40 @@ def test_what_is_no_bearable_picture_is_refused_in_one_line_and_gone(tmp_path):
     refused("long.png was not read: it has .* MB, and at most", read_upload, tmp_path / "long.png", 1000)
     refused("page.ps was not read: image is unreadable", read_upload, tmp_path / "page.ps")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_an_upload_goes_with_it_and_what_nobody_read_is_swept(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    for name in ("read", "refused", "old", "new", "empty"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "read" / "a.png")
+    (tmp_path / "refused" / "a.png").write_text("no picture")
+    read_upload(tmp_path / "read" / "a.png")
+    refused("unreadable", read_upload, tmp_path / "refused" / "a.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "new", "old"]
+    for name in ("old", "new"):
+        (tmp_path / name / "b.png").write_bytes(b"x")
+    for path in (tmp_path / "old" / "b.png", tmp_path / "old", tmp_path / "empty"):
+        os.utime(path, (0, 0))
+    sweep(tmp_path, 60)
+    assert not (tmp_path / "old" / "b.png").exists()
+    assert (tmp_path / "new" / "b.png").exists()
+    assert not (tmp_path / "empty").exists()
+    sweep(tmp_path, -60)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_request_that_fails_is_one_line(caplog, capsys):
+    with caplog.at_level("INFO", "phenolip"):
+        try:
+            raise ValueError("value\nof another kind " * 50)
+        except ValueError:
+            OneLine().print_exc()
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("demo: a request failed (ValueError: value of another kind")
+    assert len(said) < 250
+    assert "\n" not in said
+    assert capsys.readouterr().err == ""
 
 
 def test_words_are_separated_and_limited():

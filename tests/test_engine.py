@@ -188,6 +188,19 @@ def test_checkpoints_are_never_pickles_and_the_damaged_one_is_passed_over(tmp_pa
     assert (tensors["w"].tolist(), state["note"]) == ([2.0, 2.0], 2)
 
 
+@pytest.mark.parametrize("damage", ["[]", "null", "{}", "", '"x"', "changed", "without a value"])
+def test_a_state_that_is_not_the_one_written_is_passed_over(tmp_path, damage):
+    kept = Checkpoints(tmp_path)
+    for step in (1, 2):
+        kept.save(step, {"w": torch.full((2,), float(step))}, {"note": "as written", "history": [{"loss": 0.25}]})
+    newest = tmp_path / "000000002.json"
+    text = newest.read_text()
+    changed = text.replace("0.25", "0.5") if damage == "changed" else text.replace('"note": "as written",', "")
+    newest.write_text(changed if damage[0:1] in ("c", "w") else damage)
+    tensors, state = kept.latest()
+    assert (tensors["w"].tolist(), state["step"], state["note"]) == ([1.0, 1.0], 1, "as written")
+
+
 def test_a_full_disk_loses_no_earlier_checkpoint_and_stops_nothing(tmp_path, caplog):
     """The limit on a file's size makes the write fail half way, as a full disk does."""
     kept = Checkpoints(tmp_path)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data import archives
+from phenolip_lib.data import archives, images
 from phenolip_lib.data.archives import members, read_member, split_container
 from phenolip_lib.data.images import read_image
 
@@ -231,6 +231,25 @@ def test_a_changed_archive_is_read_anew(containers):
 def test_the_last_of_two_members_of_one_name_counts(tmp_path):
     tar(tmp_path / "x.tar", [("a.png", png(noise(1))), ("a.png", png(noise(2)))])
     assert np.array_equal(np.asarray(read_image(tmp_path, "x.tar::a.png")), noise(2))
+
+
+def test_a_whole_slide_export_is_read_and_a_larger_one_says_what_is(tmp_path):
+    Image.new("1", (9_999, 9_999)).save(tmp_path / "slide.png")
+    assert read_image(tmp_path, "slide.png").size == (9_999, 9_999)
+    told = r"30,000 x 15,000 pixels; at most 268 million are read, such as 16,384 x 16,384, which take 0.8 GB in memory"
+    for size, words in (((30_000, 15_000), told), ((30_000, 30_000), "over 537 million pixels; at most 268 million")):
+        Image.new("1", size).save(tmp_path / "larger.png")
+        with pytest.raises(PhenoLIPError, match=f"image is too large: {words}"):
+            read_image(tmp_path, "larger.png")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint16])
+def test_more_than_8_bits_are_scaled_by_the_pictures_own_range_also_in_strips(kind, tmp_path, monkeypatch):
+    values = np.random.default_rng(0).integers(0, 60_000, (50, 30)).astype(kind)
+    expected = np.rint((values - float(values.min())) / float(values.max() - values.min()) * 255).astype(np.uint8)
+    monkeypatch.setattr(images, "STRIP", 7)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path, "a.tif"))[..., 0], expected)
 
 
 @pytest.mark.parametrize("kind", ["b.tar", "b.tar.gz", "b.zip"])

@@ -116,3 +116,37 @@ def test_override_changes_one_value_and_leaves_the_original(params):
 def test_run_must_name_an_override(params):
     with pytest.raises(PhenoLIPError, match=r"names 'nothing', which is not under ablations.overrides"):
         params.with_overrides({"ablations.run": ["nothing"]})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("hpo.obo", "", "hpo.obo"),
+        ("hpo.annotations", " ", "hpo.annotations"),
+        ("hpo.sha256", "abc", "hpo.sha256"),
+        ("encoders.student", "", "encoders.student"),
+        ("stage1.temperature", 1e30, "stage1.temperature: .*less than or equal to 10"),
+        ("stage1.temperature", 1e-30, "stage1.temperature"),
+        ("stage2.init_temperature", float("inf"), "stage2.init_temperature: .*finite"),
+        ("stage2.learning_rate", 1e9, "stage2.learning_rate"),
+        ("stage2.weight_decay", float("nan"), "stage2.weight_decay"),
+        ("stage2.lambda_kd", 1e30, "stage2.lambda_kd"),
+        ("stage2.batch_size", 10**12, "stage2.batch_size"),
+        ("stage2.shards", "", "stage2.shards"),
+        ("seeds", [1, 1], "seeds: .*names 1 twice"),
+        ("seeds", [-1], "seeds.0"),
+        ("seeds", [10**30], "seeds.0"),
+        ("open.datasets", ["folder", "folder"], "open.datasets: .*names 'folder' twice"),
+        ("evaluation.cross_validated", ["clip", "clip"], "names 'clip' twice"),
+        ("evaluation.cross_validated", [""], "evaluation.cross_validated"),
+        ("evaluation.cross_validated", [], "evaluation.cross_validated"),
+        ("evaluation.unseen_share", {}, "evaluation.unseen_share has no value for the source 'phantom'; give 0"),
+        ("evaluation.folds", {"open": 5}, "evaluation.folds has no value for the source 'phantom'"),
+        ("evaluation.folds", {"phantom": 1, "open": 0}, "evaluation.folds.phantom: .*one fold leaves nothing"),
+        ("evaluation.peers", [""], "evaluation.peers.0"),
+    ],
+)
+def test_values_that_no_run_could_use_are_refused_at_once(params, key, value, told):
+    with pytest.raises(PhenoLIPError, match=told) as error:
+        params.with_overrides({key: value})
+    assert "\n" not in str(error.value)

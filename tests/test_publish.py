@@ -22,7 +22,7 @@ from phenolip_lib.models.features import load_pixels
 from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder, make_projection
 from phenolip_lib.models.student import Student
 from phenolip_lib.models.towers import load_text_tower, load_towers
-from phenolip_lib.reporting.model_card import MOVED
+from phenolip_lib.reporting.model_card import FROM_FOLDER, MOVED
 from tests.test_encoders import make_pairs, tiny_checkpoint
 
 TEXTS = [
@@ -178,21 +178,22 @@ def plain(students, root):
     names = {name: f"local-dir:{root / name}" for name in students}
     shutil.copytree(root / "any" / "someone" / "phenolip", root / "moved")
     names |= {"hub": "hf-hub:someone/phenolip", "beside": "local-dir:someone/phenolip"}
-    names["moved"] = f"local-dir:{root / 'moved'}"
+    names |= {"moved": f"local-dir:{root / 'moved'}", "checkpoint": "local-dir:."}
     jobs = [
         {
             "name": names[key],
-            "cwd": str(root / "any") if key == "beside" else "/",
+            "cwd": {"beside": str(root / "any"), "checkpoint": str(root / "checkpoint")}.get(key, "/"),
             "texts": texts,
             "pictures": [str(root / "0.png"), str(root / "1.png")],
             "out": str(root / f"{key}.npz"),
         }
         for key, texts in JOBS.items()
     ]
-    code = MOVED.split("```python")[1].split("```")[0]  # what the model card says, word for word
-    next(job for job in jobs if job["name"] == names["moved"])["code"] = code.replace(
-        "path/to/this/folder", str(root / "moved")
-    )
+    for job in jobs:  # what the model card says, word for word
+        key = Path(job["out"]).stem
+        code = MOVED.split("```python")[1].split("```")[0] if key == "moved" else f"import json\n{FROM_FOLDER}"
+        if key in ("moved", "absolute", "vit"):
+            job["code"] = code.replace("path/to/this/folder", str(root / key))
     env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PYTHONPATH"))}
     env |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(root / "home"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-c", PLAIN, json.dumps(jobs)]
@@ -245,6 +246,8 @@ def test_equal_students_give_equal_bytes_whatever_was_tokenised_before(students,
         assert path.stat().st_mode & 0o777 == 0o644
         if path.suffix == ".json":
             assert str(tmp_path.parent) not in path.read_text()  # no place on this machine
+    save_open_clip(student, tmp_path / "c")
+    assert not [path for path in (tmp_path / "c").glob("*.json") if str(tmp_path.parent) in path.read_text()]
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ import io
 import json
 import os
 import re
+import sys
 import tarfile
+import unicodedata
 from importlib.resources import files
 from pathlib import Path
 
@@ -163,6 +165,139 @@ def test_folder_sets_rows_with_too_many_fields_aside(tmp_path):
     assert records["b.png"].caption == "fine"
 
 
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("mine.tsv", "Image\tCaption\tPatient\na.png\tOne, two\t12\n"),
+        ("mine.TSV", "image\tcaption\tpatient\na.png\tOne, two\t12\n"),
+        ("mine.tab", 'image\tcaption\tpatient\na.png\t"One, two"\t12\n'),
+        ("mine.csv", "image;caption;patient\na.png;One, two;12\n"),
+        ("mine.csv", "image\tcaption\tpatient\na.png\tOne, two\t12\n".encode("utf-16")),
+    ],
+)
+def test_a_table_beside_the_pictures_is_read_however_its_fields_are_separated(tmp_path, name, content):
+    write(tmp_path / "folder" / name, content)
+    write(tmp_path / "folder" / "a.png")
+    write(tmp_path / "folder" / "b.png")
+    records, reasons = read(tmp_path, "folder")
+    assert (records["a.png"].caption, records["a.png"].patient) == ("One, two", "12")
+    assert reasons == {"b.png": f"picture is not in {name}"}
+
+
+def test_a_workbook_is_read_or_said_to_need_openpyxl(tmp_path, monkeypatch):
+    write(tmp_path / "folder" / "a.png")
+    table = write(tmp_path / "folder" / "mine.xlsx", b"PK")
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(PhenoLIPError, match=r"mine.xlsx: workbooks are read with openpyxl .*or save the sheet as .csv"):
+        read(tmp_path, "folder")
+    monkeypatch.undo()
+    openpyxl = pytest.importorskip("openpyxl")
+    with pytest.raises(PhenoLIPError, match="mine.xlsx: no workbook that can be read"):
+        read(tmp_path, "folder")
+    book = openpyxl.Workbook()
+    book.active.append(["Image", "caption", "patient", None])
+    book.active.append(["a.png", "One, two", 12.0])
+    book.active.append([None, None])
+    book.active.append(["gone.png", None, "#N/A"])
+    book.create_sheet("notes").append(["nothing of this"])
+    book.save(table)
+    records, reasons = read(tmp_path, "folder")
+    assert (records["a.png"].caption, records["a.png"].patient) == ("One, two", "12")
+    assert reasons == {"gone.png": "mine.xlsx, row 4: image 'gone.png' is not there; did you mean 'a.png'?"}
+    book.create_sheet("more").append(["image"])
+    book.save(table)
+    with pytest.raises(PhenoLIPError, match=r"several sheets have \(Sheet, more\) the columns image; leave one"):
+        read(tmp_path, "folder")
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.ods", "t.XLS", "metadata.jsonl"])
+def test_a_table_that_is_not_read_is_not_passed_over(tmp_path, name):
+    write(tmp_path / "folder" / "a.png")
+    write(tmp_path / "folder" / name)
+    with pytest.raises(PhenoLIPError, match=f"{name}: tables of this kind are not read; save it as .csv"):
+        read(tmp_path, "folder")
+
+
+def test_paths_of_a_table_as_people_write_them(tmp_path):
+    """Absolute ones inside the folder, a link to it, Windows' marks, and both spellings of an accent."""
+    base = tmp_path / "real" / "folder"
+    composed, apart = unicodedata.normalize("NFC", "möve.png"), unicodedata.normalize("NFD", "möve.png")
+    for name in ("a.png", "b/c.png", "b/d.png", "e.png", apart):
+        write(base / name)
+    (tmp_path / "folder").symlink_to(base)
+    with tarfile.open(base / "x.tar", "w") as archive:
+        archive.add(base / "a.png", "in.png")
+    outside = write(tmp_path / "outside.png")
+    rows = [
+        f"{base}/a.png",
+        f"{tmp_path}/folder/b/c.png",
+        "b\\d.png",
+        "./b/../e.png",
+        composed,
+        f"{base}/x.tar::in.png",
+    ]
+    write(base / "mine.csv", "\n".join(["image", *rows, str(outside), "C:\\scans\\a.png"]))
+    records, reasons = read(tmp_path, "folder")
+    assert list(records) == ["a.png", "b/c.png", "b/d.png", "e.png", apart, "x.tar::in.png"]
+    assert all(read_image(tmp_path, one.image).size == (32, 32) for one in records.values())
+    assert reasons == {
+        str(outside): f"mine.csv, row 8: {outside}: leads out of the data folder",
+        "C:/scans/a.png": "mine.csv, row 9: image 'C:/scans/a.png' is not there",
+    }
+
+
+@pytest.mark.parametrize(
+    "word", ["None", "NA", "n/a", "unknown", "-", "", "NaN", "null", "N.A.", "#N/A", "not available"]
+)
+def test_an_unknown_patient_is_no_group(tmp_path, word):
+    rows = [f"{i}.png,{word},{word},{word}" for i in range(3)]
+    for i in range(3):
+        write(tmp_path / "folder" / f"{i}.png", encoded(i))
+    write(tmp_path / "folder" / "mine.csv", "\n".join(["image,patient,group,labels", *rows]))
+    records, _ = read(tmp_path, "folder")
+    assert [r.group for r in records.values()] == ["folder/0.png", "folder/1.png", "folder/2.png"]
+    assert {(r.patient, r.labels, r.label_names) for r in records.values()} == {("", (), ())}
+    assert Record("a", "d", "a.png", "other", "g", "", "", patient=word, article=word).patient == ""
+    shard(
+        tmp_path / "webdataset" / "0.tar",
+        {
+            f"{i}.{k}": encoded() if k == "png" else {"patient": word, "group": word}
+            for i in range(2)
+            for k in ("png", "json")
+        },
+    )
+    records, _ = read(tmp_path, "webdataset")
+    assert [r.group for r in records.values()] == ["webdataset/0/0", "webdataset/0/1"]
+
+
+def test_captions_beside_pictures_are_found_in_any_case_and_spelling(tmp_path):
+    base = tmp_path / "folder"
+    composed, apart = unicodedata.normalize("NFC", "möve"), unicodedata.normalize("NFD", "möve")
+    write(base / "a.png")
+    write(base / "a.TXT", "one")
+    write(base / "IMG_1.JPG", encoded(kind="JPEG"))
+    write(base / "img_1.Txt", "two".encode("utf-16"))
+    write(base / f"{apart}.png")
+    write(base / f"{composed}.txt", "three")
+    write(base / "b.png")
+    write(base / "B.png")
+    write(base / "b.txt", "four")
+    write(base / "LONELY.TXT", "no picture")
+    records, reasons = read(tmp_path, "folder")
+    captions = {key: one.caption for key, one in records.items()}
+    assert captions == {"a.png": "one", "IMG_1.JPG": "two", f"{apart}.png": "three", "b.png": "four", "B.png": ""}
+    assert reasons == {"LONELY.TXT": "text without a picture"}
+
+
+def test_one_long_text_does_not_refuse_the_table(tmp_path):
+    write(tmp_path / "folder" / "a.png")
+    write(tmp_path / "folder" / "b.png")
+    write(tmp_path / "folder" / "mine.csv", f"image,caption\na.png,{'word ' * 60_000}\nb.png,short\n")
+    records, _ = read(tmp_path, "folder")
+    assert len(records["a.png"].caption) == 299_999
+    assert records["b.png"].caption == "short"
+
+
 # --- WebDataset
 
 
@@ -240,6 +375,70 @@ def test_webdataset(tmp_path):
         "9": "labels are not a list of texts",
         "12": "facts are not an object of texts",
     }
+
+
+def test_webdataset_keys_with_dots(tmp_path):
+    """By the format a key ends at the first dot; where that joins pictures with names of their own, at the last."""
+    shard(
+        tmp_path / "webdataset" / "0.TAR",
+        {
+            "x.input.jpg": encoded(kind="JPEG"),
+            "x.caption.txt": "of x",
+            "x.json": {"patient": 7},
+            "1.2.840.1.png": encoded(1),
+            "1.2.840.1.txt": "of 1",
+            "1.2.840.2.PNG": encoded(2),
+            "1.2.840.2.TXT": "of 2",
+            "v1.0/a.png": encoded(3),
+            "m.jpg": encoded(kind="JPEG"),
+            "m.mask.png": encoded(),
+            "m.txt": "of m",
+            "two.left.png": encoded(),
+            "two.right.png": encoded(),
+            "two.txt": "of both",
+            "s.png": encoded(4),
+            "s.txt": "of s",
+            "s.1.png": encoded(5),
+            "s.1.txt": "of s.1",
+        },
+    )
+    write(tmp_path / "webdataset" / "index.json", "[]")
+    write(tmp_path / "webdataset" / "labels.csv", "x")
+    records, reasons = read(tmp_path, "webdataset")
+    captions = {key.removeprefix("0/"): (one.image.partition("::")[2], one.caption) for key, one in records.items()}
+    assert captions == {
+        "x": ("x.input.jpg", "of x"),
+        "1.2.840.1": ("1.2.840.1.png", "of 1"),
+        "1.2.840.2": ("1.2.840.2.PNG", "of 2"),
+        "v1.0/a": ("v1.0/a.png", ""),
+        "m": ("m.jpg", "of m"),
+        "s": ("s.png", "of s"),
+        "s.1": ("s.1.png", "of s.1"),
+    }
+    assert records["0/x"].patient == "7"
+    assert reasons == {
+        "0.TAR::m.mask.png": "a further picture of m",
+        "0/two": "sample has 2 pictures",
+        "labels.csv": "no shard (*.tar)",
+    }
+
+
+def test_an_archive_of_links_alone_is_told(tmp_path):
+    (tmp_path / "webdataset").mkdir()
+    with tarfile.open(tmp_path / "webdataset" / "0.tar", "w") as archive:
+        for name, kind in (("a.jpg", tarfile.SYMTYPE), ("b.jpg", tarfile.LNKTYPE), ("c", tarfile.CHRTYPE)):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, "/etc/passwd"
+            archive.addfile(entry)
+        folder = tarfile.TarInfo("d")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+    with tarfile.open(tmp_path / "webdataset" / "1.tar", "w"):
+        pass
+    records, reasons = read(tmp_path, "webdataset")
+    assert not records
+    odd = "a link or device, not a file"
+    assert reasons == {"0.tar::a.jpg": odd, "0.tar::b.jpg": odd, "0.tar::c": odd, "1.tar": "the archive holds no file"}
 
 
 # --- PhenoBench and PhenoKG

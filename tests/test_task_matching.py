@@ -196,7 +196,7 @@ def test_images_that_share_a_group_or_a_patient_stay_together(folder, full):
         ([], "has no rows"),
         (["9x.png,HP:0000316,a,test"], "9x.png: image file is absent"),
         (["../0.png,HP:0000316,a,test"], "leads out"),
-        (["0.png,HP:9999999,a,test"], "0.png: HP:9999999 is unknown to HPO"),
+        (["0.png,HP:9999999,a,test"], "0.png: HP:9999999 is not in HPO"),
         (["0.png, ; ,a,test"], "0.png: has no HPO id"),
         (["0.png,HP:0000316,a,test", "0.png,HP:0000343,a,test"], "0.png is in two rows"),
         (["0.png,HP:0000316,a,train"], "'train' is neither val nor test"),

@@ -15,3 +15,9 @@ class DamagedError(PhenoLIPError):
 
 class UnwritableError(PhenoLIPError):
     """A path that cannot be written: the disk is full, or no file can be made there."""
+
+
+def brief(text: object, most: int = 60) -> str:
+    """A text of someone's file as a message can show it: in one line and not endless."""
+    plain = " ".join(str(text).split())
+    return plain if len(plain) <= most else f"{plain[: most - 1]}…"

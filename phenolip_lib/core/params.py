@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 
-from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError, brief
 from phenolip_lib.core.names import SOURCES
 from phenolip_lib.core.sections import (
     BAD_NAME,
@@ -33,13 +33,17 @@ from phenolip_lib.core.sections import (
     PhenoKG,
     Runtime,
     Section,
+    Seed,
     Stage1,
     Stage2,
     Tour,
     Training,
+    Unique,
 )
 from phenolip_lib.core.storage import digest
 
+MOST = 8
+"""Mistakes of one file that a message names."""
 OF_A_METHOD = ("stage2", "encoders.student", "encoders.image_size", "encoders.context_length")
 """Sections and keys that a compared method may change; all else is made once for all methods, by other stages."""
 OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")
@@ -47,8 +51,8 @@ OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")
 
 
 class Params(Section):
-    sources: Annotated[list[Literal[*SOURCES]], Field(min_length=1)]
-    seeds: Annotated[list[int], Field(min_length=1)]
+    sources: Annotated[list[Literal[*SOURCES]], Field(min_length=1), Unique]
+    seeds: Annotated[list[Seed], Field(min_length=1), Unique]
     methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1), Names]
     runtime: Runtime
     hpo: Hpo
@@ -82,6 +86,13 @@ class Params(Section):
             raise ValueError(
                 f"evaluation.baseline {e.baseline!r} must be one of evaluation.cross_validated and not the headline"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sources_have_their_settings(self):
+        for key in ("folds", "unseen_share"):
+            if missing := [source for source in self.sources if source not in getattr(self.evaluation, key)]:
+                raise ValueError(f"evaluation.{key} has no value for the source {missing[0]!r}; give 0 for none")
         return self
 
     @model_validator(mode="after")
@@ -182,7 +193,8 @@ def _explain(error: ValidationError, where: str) -> str:
             lines.append(f"{path}: {item['msg']}")
         else:
             lines.append(f"{path}: {item['msg']}" + (f", got {item['input']!r}" if path else ""))
-    return f"{where}: " + "; ".join(lines)
+    more = f"; and {len(lines) - MOST} more" if len(lines) > MOST else ""
+    return f"{where}: " + "; ".join(brief(line, 180) for line in lines[:MOST]) + more
 
 
 def _check_keys(tree: Any, where: str, path: str = "") -> None:

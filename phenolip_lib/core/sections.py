@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from phenolip_lib.core.names import name_fault
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0.0, le=10.0)]
+"""Of learning: AdamW moves each weight by about that much a step."""
+Temperature = Annotated[float, Field(ge=1e-3, le=10.0)]
+"""Divides cosines; beyond these bounds all pairs are alike, or exponents overflow."""
+Weight = Annotated[float, Field(ge=0.0, le=1e6)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Text = Annotated[str, Field(pattern=r"\S")]
 HpoId = Annotated[str, Field(pattern=r"^HP:\d{7}$")]
 BAD_NAME = "bad_name"
 
@@ -29,8 +36,24 @@ Names = BeforeValidator(_check_names)
 """Marks the fields whose keys or entries become folders or words of a command."""
 
 
+def _check_unique(value: list) -> list:
+    if again := [item for i, item in enumerate(value) if item in value[:i]]:
+        raise ValueError(f"names {again[0]!r} twice")
+    return value
+
+
+Unique = AfterValidator(_check_unique)
+"""Marks lists whose entries make one result each."""
+
+
+def _check_folds(value: int) -> int:
+    if value == 1:
+        raise ValueError("one fold leaves nothing to train on; give 2 or more, or 0 for none")
+    return value
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Runtime(Section):
@@ -43,15 +66,15 @@ class Runtime(Section):
 class Hpo(Section):
     """Which ontology release, from where."""
 
-    obo: str
-    sha256: str | None
-    annotations: str | None
+    obo: Text
+    sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")] | None
+    annotations: Text | None
 
 
 class Atlas(Section):
     """Size and mix of the synthetic data set."""
 
-    seed: int
+    seed: Seed
     image_size: Annotated[int, Field(ge=64, le=1024)]
     subjects_per_finding: Count
     normal_share: Share
@@ -64,7 +87,7 @@ class Atlas(Section):
 class Open(Section):
     """Which public data sets of the folder ``data/open`` are used."""
 
-    datasets: Annotated[list[str], Field(min_length=1)]
+    datasets: Annotated[list[Text], Field(min_length=1), Unique]
 
 
 class Splits(Section):
@@ -82,23 +105,23 @@ class Splits(Section):
 class PhenoKG(Section):
     """Curation of records into image-text pairs."""
 
-    seed: int
+    seed: Seed
     use: Literal["any", "redistribution", "commercial"]
     link: Literal["caption", "caption+context"]
     visible_only: bool
     min_medical: Share
     split_compound: bool
-    panel_detector: str | None
+    panel_detector: Text | None
     clusters: Annotated[list[Count], Field(min_length=2, max_length=2)] | None
     drop_clusters: dict[str, list[str]]
-    image_encoder: str
+    image_encoder: Text
     refine: Annotated[str, Field(pattern=r"^(none|rules|local:.+|openai:https?://.+#.+)$")]
     duplicate_distance: Annotated[int, Field(ge=0, le=32)]
     duplicate_correlation: Share
     mask_banners: bool
     balance_phenotypes: bool
     splits: Splits
-    exports: list[Literal["kgx", "rdf", "webdataset", "huggingface", "phenobench"]]
+    exports: Annotated[list[Literal["kgx", "rdf", "webdataset", "huggingface", "phenobench"]], Unique]
     engine: Literal["serial", "processes", "ray"]
     workers: Count
     batch_size: Count
@@ -113,10 +136,10 @@ class PhenoKG(Section):
 class Encoders(Section):
     """The towers: named configurations, or open_clip checkpoints."""
 
-    student: str
-    teacher: str
-    image_size: Annotated[int, Field(ge=32)]
-    context_length: Annotated[int, Field(ge=8)]
+    student: Text
+    teacher: Text
+    image_size: Annotated[int, Field(ge=32, le=4096)]
+    context_length: Annotated[int, Field(ge=8, le=2**20)]
 
 
 class Stage1(Section):
@@ -125,25 +148,25 @@ class Stage1(Section):
     texts: Annotated[
         list[Literal["name", "synonym", "definition", "comment", "relation", "annotation"]], Field(min_length=1)
     ]
-    max_tokens: Annotated[int, Field(ge=8)]
+    max_tokens: Annotated[int, Field(ge=8, le=2**20)]
     held_out_share: Share
     held_out_definitions: Share
     tower: Literal["frozen", "finetune"]
     projection: Literal["linear", "mlp", "residual"]
     embed_dim: Count
     loss: Literal["two_view", "adasp", "kad"]
-    texts_per_concept: Annotated[int, Field(ge=2, multiple_of=2)]
+    texts_per_concept: Annotated[int, Field(ge=2, le=64, multiple_of=2)]
     hard_share: Annotated[float, Field(ge=0, lt=1)]
-    temperature: Positive
+    temperature: Temperature
     learn_temperature: bool
     near_terms: Literal["negatives", "masked", "softened"]
-    batch_size: Annotated[int, Field(ge=2)]
-    epochs: Annotated[int, Field(ge=0)]
-    learning_rate: Positive
-    tower_learning_rate: Positive
-    weight_decay: Annotated[float, Field(ge=0)]
+    batch_size: Annotated[int, Field(ge=2, lt=2**31)]
+    epochs: Annotated[int, Field(ge=0, lt=2**31)]
+    learning_rate: Rate
+    tower_learning_rate: Rate
+    weight_decay: Weight
     warmup_share: Share
-    seed: int
+    seed: Seed
 
 
 class Training(Section):
@@ -165,39 +188,39 @@ class Stage2(Section):
     """Distilled image-text pretraining."""
 
     objective: Literal["clip", "siglip", "ssm", "ssm_ontology"]
-    ontology_weight: Annotated[float, Field(ge=0)]
-    names_weight: Annotated[float, Field(ge=0)]
+    ontology_weight: Weight
+    names_weight: Weight
     names_negatives: Literal["batch", "seen", "all"]
     names_batch: Count
     names_near: Literal["negatives", "masked", "softened"]
     names_embedder: Literal["student", "teacher"]
-    names_wordings: Annotated[list[Literal["name", "synonym", "definition", "sentence"]], Field(min_length=1)]
-    lambda_kd: Annotated[float, Field(ge=0)]
+    names_wordings: Annotated[list[Literal["name", "synonym", "definition", "sentence"]], Field(min_length=1), Unique]
+    lambda_kd: Weight
     kd_texts: Literal["captions", "captions+ontology"]
     kd_ontology_batch: Count
     student_text_init: Literal["pretrained", "teacher"]
     shared_phenotypes: Literal["negatives", "masked"]
     image_tower: Literal["frozen", "finetune"]
     text_tower: Literal["frozen", "finetune"]
-    frozen_epochs: Annotated[int, Field(ge=0)]
-    init_temperature: Positive
-    batch_size: Annotated[int, Field(ge=2)]
-    epochs: Annotated[int, Field(ge=0)]
-    learning_rate: Positive
-    tower_learning_rate: Positive
-    weight_decay: Annotated[float, Field(ge=0)]
+    frozen_epochs: Annotated[int, Field(ge=0, lt=2**31)]
+    init_temperature: Temperature
+    batch_size: Annotated[int, Field(ge=2, lt=2**31)]
+    epochs: Annotated[int, Field(ge=0, lt=2**31)]
+    learning_rate: Rate
+    tower_learning_rate: Rate
+    weight_decay: Weight
     warmup_share: Share
     head_dropout: Annotated[float, Field(ge=0, lt=1)]
     image_views: Annotated[int, Field(ge=1, le=6)]
-    feature_noise: Annotated[float, Field(ge=0)]
-    feature_mixup: Annotated[float, Field(ge=0)]
+    feature_noise: Weight
+    feature_mixup: Weight
     sampling: Literal["uniform", "balanced"]
     train_share: Annotated[float, Field(gt=0, le=1)]
     caption_noise: Share
     caption_words: Count | None
     augment: Literal["none", "anatomy"] | dict[str, list[str]]
     augment_strength: Annotated[float, Field(ge=0, le=2)]
-    shards: str | None
+    shards: Text | None
     shuffle_buffer: Count
     validations: Count
     early_stopping: Count | None
@@ -205,28 +228,28 @@ class Stage2(Section):
 
 class Evaluation(Section):
     candidates: Count
-    candidate_sets: list[Count]
+    candidate_sets: Annotated[list[Count], Unique]
     face_candidates: Count
-    localisation_side: Annotated[int, Field(ge=32)]
-    folds: dict[Literal["phantom", "open"], Annotated[int, Field(ge=0)]]
+    localisation_side: Annotated[int, Field(ge=32, le=4096)]
+    folds: dict[Literal["phantom", "open"], Annotated[int, Field(ge=0, le=100), AfterValidator(_check_folds)]]
     unseen_share: dict[Literal["phantom", "open"], Share]
     baseline: str
     headline: str
-    cross_validated: Annotated[list[str], Field(min_length=1), Names]
-    split_seed: int
+    cross_validated: Annotated[list[str], Field(min_length=1), Names, Unique]
+    split_seed: Seed
     resamples: Count
     drift: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    probe_seeds: Annotated[list[int], Field(min_length=1)]
-    probe_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    probe_seeds: Annotated[list[Seed], Field(min_length=1), Unique]
+    probe_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1), Unique]
     probe_min_per_class: Count
     cells_per_class: Count
-    peers: list[str]
+    peers: Annotated[list[Text], Unique]
 
 
 class Tour(Section):
     """The methods that notebook 0 shows, and the phenotype that it follows, for each source."""
 
-    methods: Annotated[list[str], Field(min_length=1), Names]
+    methods: Annotated[list[str], Field(min_length=1), Names, Unique]
     phantom: HpoId
     open: HpoId
 
@@ -234,7 +257,7 @@ class Tour(Section):
 class Choice(Section):
     """Settings of stage 2 that `phenolip choose` judges inside the training folds."""
 
-    seeds: Annotated[list[int], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1), Unique]
     inner_folds: Annotated[int, Field(ge=2)]
     settings: Annotated[dict[str, dict[str, Any]], Names]
 
@@ -242,5 +265,5 @@ class Choice(Section):
 class Ablations(Section):
     """Named overrides of other sections; `run` lists those of the default pipeline."""
 
-    run: Annotated[list[str], Names]
+    run: Annotated[list[str], Names, Unique]
     overrides: Annotated[dict[str, dict[str, Any]], Names]

@@ -27,6 +27,7 @@ from phenolip_lib.curation.captions.templates import templated_caption
 from phenolip_lib.curation.duplicates import similar_pairs
 from phenolip_lib.data import splits
 from phenolip_lib.data.images import WHOLE
+from phenolip_lib.data.labels import read_labels
 from phenolip_lib.data.licences import use_allowed
 from phenolip_lib.data.records import DUPLICATE, Record, Reject
 from phenolip_lib.ontology.ontology import Ontology
@@ -220,11 +221,12 @@ def resolve_labels(found: list[Picture], onto: Ontology, ledger: Ledger) -> list
                 labels.add(onto.resolve(hpo_id))
             else:
                 ledger.reject(record.record_id, "label", f"{hpo_id} is not in HPO {onto.release}")
-        for name in record.label_names:
-            if name.lower() in named:
-                labels.add(named[name.lower()])
-            else:
-                ledger.reject(record.record_id, "label", f"{name!r} names no phenotype of HPO {onto.release}")
+        for text in record.label_names:
+            for hpo_id, reason in read_labels(text, onto, named):
+                if hpo_id:
+                    labels.add(hpo_id)
+                else:
+                    ledger.reject(record.record_id, "label", reason)
         kept.append(replace(picture, record=replace(record, labels=tuple(sorted(labels)), label_names=())))
     return kept
 

@@ -32,7 +32,8 @@ from PIL import UnidentifiedImageError
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import digest, sha256_file
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 1 << 28
+"""Of one picture, 16,384 x 16,384: a whole slide exported at low power, and 0.8 GB once it is decoded as RGB."""
 MAX_MEMBER = 256 << 20
 """Bytes of one unpacked member of an archive."""
 MAX_UNPACKED = 8 << 30
@@ -40,6 +41,7 @@ MAX_UNPACKED = 8 << 30
 MAX_ARRAY = 256 << 20
 """Bytes of an array of an npz that is kept whole in memory; a larger one is read as a stream."""
 
+FOLDER = -2  # in place of a size
 _CONTAINER = re.compile(r"(.+?\.(?:tar|tar\.gz|tgz|zip|npz))::(.+)", re.IGNORECASE | re.DOTALL)
 DAMAGED = (
     UnidentifiedImageError,
@@ -59,6 +61,13 @@ DAMAGED = (
     OverflowError,
 )
 """What readers raise on damaged files; Pillow's TIFF reader the last three, on tags of the wrong type."""
+
+
+def too_large(width: int, height: int, limit: int = MAX_PIXELS) -> str:
+    """Why a picture is not decoded, and the way out."""
+    most = f"{limit / 1e6:.0f} million are read, such as {round(limit**0.5):,} x {round(limit**0.5):,}"
+    way_out = f"which take {3 * limit / 1e9:.1f} GB in memory: export it smaller, or cut it into tiles"
+    return f"image is too large: {width:,} x {height:,} pixels; at most {most}, {way_out}"
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -113,20 +122,27 @@ def digests(root: Path | None, references: Iterable[str], workers: int = 1) -> d
     }
 
 
-def members(path: Path) -> dict[str, int]:
+def members(path: Path, odd: list[str] | None = None) -> dict[str, int]:
     """Size in bytes of each regular file of a tar, tar.gz or zip archive by its name, in the archive's order.
+
+    Args:
+        odd: takes up the names of links, devices and files with holes, which are never read.
 
     Raises:
         PhenoLIPError: not an archive that can be read, or one that unpacks beyond `MAX_UNPACKED`.
     """
     try:
         if _is_zip(path):
-            infos = _zip(*_key(path)).infolist()
-            return {info.filename: info.file_size for info in infos if not info.is_dir() and is_regular(info)}
-        if _is_packed(path):
+            infos = [info for info in _zip(*_key(path)).infolist() if not info.is_dir()]
+            sizes = {info.filename: info.file_size if is_regular(info) else -1 for info in infos}
+        elif _is_packed(path):
             with tarfile.open(path, "r|gz") as archive:
-                return {info.name: info.size for info in _walk(archive) if info.isreg()}
-        return {name: size for name, (_, size) in _tar_index(*_key(path)).items() if size >= 0}
+                sizes = {i.name: i.size if i.isreg() else -1 for i in _walk(archive) if not i.isdir()}
+        else:
+            sizes = {name: size for name, (_, size) in _tar_index(*_key(path)).items() if size != FOLDER}
+        if odd is not None:
+            odd.extend(name for name, size in sizes.items() if size < 0)
+        return {name: size for name, size in sizes.items() if size >= 0}
     except DAMAGED as error:
         raise PhenoLIPError(f"{path}: not an archive that can be read ({type(error).__name__})") from None
 
@@ -203,17 +219,15 @@ def _walk(archive: tarfile.TarFile):
 
 @lru_cache(maxsize=64)
 def _tar_index(name: str, *_: int) -> dict[str, tuple[int, int]]:
-    """Offset and size of each member; size -1 for links, folders and files with holes."""
+    """Offset and size of each member; size -1 for links, devices and files with holes, `FOLDER` for folders."""
     with tarfile.open(name, "r:") as archive:
-        return {i.name: (i.offset_data, i.size if i.isreg() and not i.issparse() else -1) for i in archive}
+        sizes = {i: FOLDER if i.isdir() else i.size if i.isreg() and not i.issparse() else -1 for i in archive}
+    return {i.name: (i.offset_data, size) for i, size in sizes.items()}
 
 
 @lru_cache(maxsize=16)
 def _zip(name: str, *_: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(name)
-
-
-# --- arrays --------------------------------------------------------------------------------------
 
 
 def array_shape(path: Path, name: str) -> tuple[int, ...]:
@@ -267,7 +281,7 @@ class _Array:
             raise PhenoLIPError(f"array {name.removesuffix('.npy')} holds no 8-bit pictures")
         self.bytes = int(np.prod(self.shape[1:], dtype=object))
         if self.bytes > 3 * MAX_PIXELS:
-            raise PhenoLIPError(f"image is too large: {self.shape[2]} x {self.shape[1]} pixels")
+            raise PhenoLIPError(too_large(self.shape[2], self.shape[1]))
         self.start = self.stream.tell()
         self.whole: bytes | None = None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from phenolip_lib.data.labels import stated
+
 MODALITIES = ("dermatology", "pathology", "radiology", "hematology", "histology", "ophthalmology", "face", "other")
 """The image domains of the published zero-shot table, facial photographs, and what a source cannot tell."""
 
@@ -63,6 +65,8 @@ class Record:
             # The path stays as it is, or the file could not be found.
             if isinstance(value, str) and part.name != "image":
                 object.__setattr__(self, part.name, storable(value))
+        for name in ("article", "patient"):
+            object.__setattr__(self, name, stated(getattr(self, name)))
         object.__setattr__(self, "label_names", tuple(storable(name) for name in self.label_names))
         if self.modality not in MODALITIES:
             raise ValueError(f"{self.record_id}: modality {self.modality!r} is not one of {MODALITIES}")

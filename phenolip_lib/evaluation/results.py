@@ -102,6 +102,8 @@ def load_results(folder: Path) -> pd.DataFrame:
         found = read_json(path, ("source", "method", "task", "dataset", "metrics", "seed", "n_train"))
         facts = [found[key] for key in ("source", "method", "task", "dataset")]
         with reading(path):
+            if not all(isinstance(fact, str) for fact in facts) or not isinstance(found["seed"], int):
+                raise ValueError("source, method, task and dataset are texts, seed a number")
             for metric, value in found["metrics"].items():
                 rows.append((*facts, OUR_NAMES.get(metric, metric), found["seed"], found["n_train"], float(value)))
     columns = [*KEYS, "seed", "n_train", "value"]

@@ -5,7 +5,7 @@ Names that `load` takes:
     ViT-B-16/laion2b_s34b_b88k        an open_clip architecture and its weights; ``/random`` for none
     hf-hub:OWNER/NAME, local-dir:PATH open_clip's layout
     transformers:OWNER/NAME or PATH   a transformers model with image and text features (CLIP, SigLIP, ...)
-    PATH                              a folder that `phenolip publish` wrote, or a trained student
+    PATH                              a folder in open_clip's layout, or a trained student
     BiomedCLIP                        a row of the paper, by `peers.json`
 
 Preprocessing, tokenizer and text length are always those of the checkpoint, and pickled weights are never read but
@@ -30,6 +30,7 @@ from phenolip_lib.core.compat import open_clip
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import digest, digest_arrays, read_json
 from phenolip_lib.models.phenolip import PhenoLIP
+from phenolip_lib.models.pretrained import HUB, LOCAL, cause, load_pretrained
 from phenolip_lib.models.towers import own_random_numbers
 
 PEERS: dict[str, dict[str, str]] = read_json(Path(__file__).parent / "peers.json")
@@ -94,7 +95,7 @@ def load(name: str, device: torch.device | str = "cpu") -> Adapter:
     except PhenoLIPError:
         raise
     except Exception as error:  # of weights that are cut off alone there are a dozen kinds
-        raise PhenoLIPError(f"{name}: cannot be had here ({_cause(error)})") from None
+        raise PhenoLIPError(f"{name}: cannot be had here ({cause(error)})") from None
 
 
 def load_or_reason(name: str, device: torch.device | str = "cpu") -> Adapter | Unavailable:
@@ -103,13 +104,6 @@ def load_or_reason(name: str, device: torch.device | str = "cpu") -> Adapter | U
         return load(name, device)
     except PhenoLIPError as error:
         return Unavailable(name, str(error).removeprefix(f"{name}: "))
-
-
-def _cause(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    if any(word in text for word in ("Hub", "huggingface.co", "download", "resolve", "urlopen", "connect")):
-        return "its weights are not in the local cache and the hub does not answer"
-    return text[:160]
 
 
 @contextmanager
@@ -131,7 +125,7 @@ def _short_waits() -> Iterator[None]:
 def _loader(where: str) -> Callable[[str, str, torch.device], Adapter]:
     if where.startswith(TRANSFORMERS):
         return _transformers
-    if where.startswith(("hf-hub:", "local-dir:")):
+    if where.startswith((HUB, LOCAL)):
         return _open_clip
     architecture, _, tag = where.partition("/")
     if architecture in open_clip.list_models():
@@ -139,7 +133,9 @@ def _loader(where: str) -> Callable[[str, str, torch.device], Adapter]:
             return _open_clip
         tags = open_clip.list_pretrained_tags_by_model(architecture)
         raise PhenoLIPError(f"{where}: which weights? One of {', '.join(f'{where}/{t}' for t in [*tags[:3], RANDOM])}")
-    if Path(where).exists() or Path(f"{where}.safetensors").is_file():
+    if Path(where).expanduser().is_dir():
+        return _open_clip
+    if Path(where).expanduser().exists() or Path(f"{where}.safetensors").expanduser().is_file():
         return _ours
     near = difflib.get_close_matches(architecture, [*PEERS, *open_clip.list_models()], n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the paper's are {', '.join(PEERS)}"
@@ -148,23 +144,24 @@ def _loader(where: str) -> Callable[[str, str, torch.device], Adapter]:
 
 
 def _open_clip(where: str, name: str, device: torch.device) -> Adapter:
-    if where.startswith(("hf-hub:", "local-dir:")):
-        folder = Path(where.removeprefix("local-dir:"))
-        if where.startswith("local-dir:") and not (folder / "open_clip_config.json").is_file():
-            raise PhenoLIPError(f"{name}: {folder} has no open_clip_config.json")
-        model, preprocess = open_clip.create_model_from_pretrained(where)
-        tokenizer = open_clip.get_tokenizer(where)
+    architecture, _, tag = where.partition("/")
+    if architecture not in open_clip.list_models():
+        found = load_pretrained(where if where.startswith((HUB, LOCAL)) else f"{LOCAL}{where}")
+        model, tokenizer, preprocess_cfg = found.model, found.tokenizer, found.preprocess_cfg
     else:
-        architecture, _, tag = where.partition("/")
         if tag == RANDOM:
             with own_random_numbers(0):
-                model, _, preprocess = open_clip.create_model_and_transforms(architecture, pretrained=None)
+                model = open_clip.create_model(architecture, pretrained=None)
         else:
-            model, preprocess = open_clip.create_model_from_pretrained(architecture, pretrained=tag)
+            model = open_clip.create_model_from_pretrained(architecture, pretrained=tag, return_transform=False)
         tokenizer = open_clip.get_tokenizer(architecture)
+        preprocess_cfg = open_clip.model.get_model_preprocess_cfg(model)
     if not hasattr(model, "encode_text"):
         raise PhenoLIPError(f"{name}: no text tower")
     model.to(device).eval()
+    preprocess = open_clip.transform.image_transform_v2(
+        open_clip.transform.PreprocessCfg(**preprocess_cfg), is_train=False
+    )
 
     @torch.no_grad()
     def images(pictures: list[Image.Image]) -> torch.Tensor:
@@ -174,7 +171,7 @@ def _open_clip(where: str, name: str, device: torch.device) -> Adapter:
     def texts(strings: list[str]) -> torch.Tensor:
         return model.encode_text(tokenizer(strings).to(device))
 
-    facts = (str(open_clip.get_model_preprocess_cfg(model)), tokenizer.context_length)
+    facts = (str(preprocess_cfg), tokenizer.context_length)
     return Adapter(name, _fingerprint(model, facts), images, texts, float(model.logit_scale.exp()))
 
 
@@ -182,6 +179,8 @@ def _transformers(where: str, name: str, device: torch.device) -> Adapter:
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
     place = where.removeprefix(TRANSFORMERS)
+    if Path(place).expanduser().is_dir():
+        place = str(Path(place).expanduser())
     model = AutoModel.from_pretrained(place, use_safetensors=True)
     if not hasattr(model, "get_text_features") or not hasattr(model, "get_image_features"):
         raise PhenoLIPError(f"{name}: no text tower; {type(model).__name__} has no image and text features to compare")

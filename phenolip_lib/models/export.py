@@ -9,7 +9,8 @@
 
 open_clip takes the tokenizer from the folder itself, but the text tower's ``config.json`` from where
 ``hf_model_name`` says, and a relative name there is relative to the working directory. So that name
-is the Hub repository the folder will be uploaded to, or, without one, the absolute path of the folder.
+is the Hub repository the folder will be uploaded to, or, without one, ``.``: no place on this machine, so that
+the folder can be moved. The model card has the lines that load it from anywhere with open_clip alone.
 
 ``save_sentence_transformers`` writes ``modules.json`` with the stock modules Transformer, Pooling,
 Dense and Normalize, under the names that releases 2 to 6 read; its trunk is a transformers model.
@@ -54,7 +55,7 @@ def save_open_clip(student: Student, folder: Path, repo_id: str | None = None, c
         folder: replaced as a whole.
         repo_id: ``OWNER/NAME`` on the Hub. With it open_clip loads ``hf-hub:OWNER/NAME``, later also
             offline from the Hub's cache, and ``local-dir:OWNER/NAME`` beside ``OWNER``. Without it open_clip
-            loads ``local-dir:`` and the path of `folder`, for as long as it stays there.
+            loads ``local-dir:.`` inside the folder.
         card: text of ``README.md``.
 
     Raises:
@@ -62,7 +63,7 @@ def save_open_clip(student: Student, folder: Path, repo_id: str | None = None, c
     """
     towers, folder = student.towers, Path(folder)
     source, text = towers.config["model_cfg"], towers.text
-    name = repo_id or str(folder.resolve())
+    name = repo_id or "."
     text_cfg = {
         "hf_model_name": name,
         "hf_tokenizer_name": name,

@@ -28,6 +28,7 @@ from phenolip_lib.core.runtime import pick_device
 from phenolip_lib.core.storage import digest, digest_arrays
 from phenolip_lib.models.export import student_preprocess
 from phenolip_lib.models.image_input import ImageLike, read
+from phenolip_lib.models.pretrained import HUB, LOCAL
 from phenolip_lib.models.prompts import PROMPTS, ensemble
 from phenolip_lib.models.prompts import prompts as modality_prompts
 from phenolip_lib.models.student import read_student
@@ -90,14 +91,11 @@ class PhenoLIP:
             PhenoLIPError: absent, a pickle, damaged, or of another shape or architecture.
         """
         torch_device, name = pick_device(device), str(where)
-        path = Path(name.removeprefix("local-dir:"))
-        if path.suffix in PICKLES:
+        path = Path(name.removeprefix(LOCAL)).expanduser()
+        if path.suffix in PICKLES and not path.is_dir():
             raise PhenoLIPError(f"{path}: pickled weights can run any code and are not read; use safetensors")
-        if name.startswith(("local-dir:", "hf-hub:")) or path.is_dir():
-            if not name.startswith("hf-hub:"):
-                name = f"local-dir:{path}"
-                _refuse_pickles(path)
-            towers = load_towers(name, 224, 1 << 20)
+        if name.startswith((LOCAL, HUB)) or path.is_dir():
+            towers = load_towers(name if name.startswith(HUB) else f"{LOCAL}{path}", 224, 1 << 20)
             scale, bias = towers.model.logit_scale, towers.model.logit_bias
             bias, preprocess = None if bias is None else bias.item(), towers.config["preprocess_cfg"]
         else:
@@ -268,17 +266,6 @@ class PhenoLIP:
         cosine = index.embeddings @ embedding
         best = np.argsort(-cosine, kind="stable")[:k]
         return pd.DataFrame({"image": [index.names[i] for i in best], "cosine": cosine[best]})
-
-
-def _refuse_pickles(folder: Path) -> None:
-    """A folder whose weights open_clip would unpickle."""
-    if not folder.is_dir():
-        raise PhenoLIPError(f"{folder}: there is no such folder")
-    chosen = open_clip.factory._find_checkpoint_in_dir(folder)
-    if chosen is None:
-        raise PhenoLIPError(f"{folder}: there are no weights (open_clip_model.safetensors)")
-    if Path(chosen).suffix != ".safetensors":
-        raise PhenoLIPError(f"{chosen}: pickled weights can run any code and are not read; use safetensors")
 
 
 def _templates(prompts: str | Sequence[str]) -> list[str]:

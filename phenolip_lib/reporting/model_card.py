@@ -33,29 +33,37 @@ IMAGE_LIMITS = """\
   them still gets a most likely one.
 - Pictures that are no medical images are embedded as well, without a warning."""
 
+FROM_HUB = """\
+model, preprocess = open_clip.create_model_from_pretrained("{where}")
+tokenizer = open_clip.get_tokenizer("{where}")"""
+
+FROM_FOLDER = """\
+folder = "path/to/this/folder"
+text = json.load(open(f"{folder}/open_clip_config.json"))["model_cfg"]["text_cfg"] | {"hf_model_name": folder}
+model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}", text_cfg=text)
+tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")"""
+
 OPEN_CLIP_USE = """\
 ```python
+import json
 import open_clip, torch
 from PIL import Image
 
-model, preprocess = open_clip.create_model_from_pretrained("{where}")
-tokenizer = open_clip.get_tokenizer("{where}")
+LOADING
 model.eval()
 with torch.no_grad():
     image, text, scale = model(preprocess(Image.open("image.png")).unsqueeze(0), tokenizer(["Splenomegaly"]))[:3]
 print(scale * image @ text.T)
 ```"""
 
-MOVED = """\
+MOVED = f"""\
 open_clip reads the text tower's `config.json` from where `hf_model_name` in `open_clip_config.json` says. Without a
-network, in any folder, name the folder itself:
+network, wherever this folder lies, name the folder itself:
 
 ```python
 import json
 
-folder = "path/to/this/folder"
-text = json.load(open(f"{folder}/open_clip_config.json"))["model_cfg"]["text_cfg"] | {"hf_model_name": folder}
-model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}", text_cfg=text)
+{FROM_FOLDER}
 ```"""
 
 SENTENCE_TRANSFORMERS_USE = """\
@@ -100,10 +108,7 @@ class Card:
 
 def model_card(card: Card) -> str:
     """The text of ``README.md``: header, summary, use, limits, data, training, results, licences, provenance."""
-    use = OPEN_CLIP_USE if card.library == "open_clip" else SENTENCE_TRANSFORMERS_USE
-    parts = [f"---\n{_header(card)}---\n\n# {card.name}", card.summary, "## Use", use.format(where=card.where)]
-    if card.library == "open_clip":
-        parts.append(MOVED)
+    parts = [f"---\n{_header(card)}---\n\n# {card.name}", card.summary, "## Use", *_use(card)]
     limits = f"{LIMITS}\n{IMAGE_LIMITS}" if card.library == "open_clip" else LIMITS
     parts += ["## Intended use and limits", limits]
     if card.data is not None and len(card.data):
@@ -187,6 +192,22 @@ def _listing(facts: Mapping[str, Any], depth: int = 0) -> str:
     return "\n".join(lines)
 
 
+def _use(card: Card) -> list[str]:
+    """How the model is loaded, with no place on the machine that wrote it."""
+    if card.library != "open_clip":
+        return [SENTENCE_TRANSFORMERS_USE.format(where=card.where or "path/to/this/folder")]
+    if card.where.startswith("hf-hub:"):
+        hub = OPEN_CLIP_USE.replace("import json\n", "").replace("LOADING", FROM_HUB.format(where=card.where))
+        return [hub, MOVED]
+    return [OPEN_CLIP_USE.replace("LOADING", FROM_FOLDER)]
+
+
+def _shown(name: str) -> str:
+    """The name of an encoder without its place on this machine."""
+    prefix, mark, folder = name.partition("local-dir:")
+    return f"{prefix}{mark}{Path(folder).name}" if mark else name
+
+
 def student_card(run: Path, config: Mapping[str, Any], where: str, licence: str) -> Card:
     """The card of a trained student, from what lies beside it.
 
@@ -210,17 +231,17 @@ def student_card(run: Path, config: Mapping[str, Any], where: str, licence: str)
         splits = [split for split in ("train", "val", "test") if split in counts.columns]
         data = counts[splits].reset_index().rename_axis(columns=None)
         licences = {k: f"{v} training pairs" for k, v in _counts(table[table["split"] == "train"]["licence"])}
-    student = config["student"]
+    student = _shown(config["student"])
     drawn = " It was trained on **synthetic pictures alone**." if build.name == "phantom" else ""
     return Card(
         name=f"PhenoLIP {name}",
         library="open_clip",
         where=where,
         licence=licence,
-        base_models=base_models(student),
+        base_models=base_models(config["student"]),
         summary=f"An image-text model of medical images and phenotypes: the encoders of `{student}` with projection "
         f"heads, method `{config['method']}`, seed {config['seed']}.{drawn}",
-        training={k: v for k, v in config.items() if k not in ("method", "seed")},
+        training={k: v for k, v in config.items() if k not in ("method", "seed")} | {"student": student},
         data=data,
         licences=licences,
         results=results,
@@ -232,6 +253,7 @@ def encoder_card(folder: Path, where: str, licence: str) -> Card:
     """The card of a knowledge encoder, from its ``config.json``."""
     config = read_json(Path(folder) / "config.json", ("teacher",))
     training = {k: v for k, v in config.items() if k not in ("provenance", "fingerprint")}
+    training["teacher"] = _shown(config["teacher"])
     return Card(
         name="PhenoLIP knowledge encoder",
         library="sentence-transformers",

@@ -1,8 +1,8 @@
 """The state of a run on disk, so that it goes on after a kill as if nothing had happened.
 
 A checkpoint is ``<step>.safetensors`` and ``<step>.json``. The JSON comes last and holds the hash
-of the tensors, so a checkpoint is either whole or ignored; a write that fails leaves the earlier
-ones as they were and costs time, not the run. Nothing is ever unpickled.
+of the tensors and of its other values, so a checkpoint is either whole or ignored; a write that fails leaves
+the earlier ones as they were and costs time, not the run. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.kept import spared
 from phenolip_lib.core.runtime import log
-from phenolip_lib.core.storage import atomic_path, read_json, sha256_file, write_json
+from phenolip_lib.core.storage import atomic_path, digest, read_json, sha256_file, write_json
 from phenolip_lib.models.weights import read_weights
 
 
@@ -42,7 +42,8 @@ class Checkpoints:
         with spared(self.folder):
             with atomic_path(path) as temporary:
                 save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary)
-            write_json(path.with_suffix(".json"), {"sha256": sha256_file(path), "step": step, **state})
+            whole = {"sha256": sha256_file(path), "step": step, **state}
+            write_json(path.with_suffix(".json"), {"state": whole, "hash": digest(whole)})
             for old in self.steps()[: -1 if last else -self.keep]:
                 for suffix in (".json", ".safetensors"):
                     (self.folder / f"{old:09d}{suffix}").unlink(missing_ok=True)
@@ -63,8 +64,9 @@ class Checkpoints:
         for step in reversed(self.steps()):
             path = self.folder / f"{step:09d}.safetensors"
             try:
-                state = read_json(path.with_suffix(".json"), ("sha256", "step"))
-                if sha256_file(path) == state["sha256"]:
+                found = read_json(path.with_suffix(".json"), ("state", "hash"))
+                state = found["state"]
+                if digest(state) == found["hash"] and sha256_file(path) == state["sha256"]:
                     return read_weights(path), state
             except (OSError, PhenoLIPError):
                 pass

@@ -10,5 +10,6 @@ The rules:
 * Probabilities are a softmax over the candidates listed, at a scale fitted on validation pictures, and the page says
   on how many. Without a source they are uncalibrated, and the page says that.
 * Of a source only pictures whose licence allows passing them on are shown; the others are counted.
-* An uploaded file is deleted as soon as it is read. The page asks nothing of any other host.
+* An uploaded file is deleted as soon as it is read, one whose request was refused after two minutes.
+* The page asks nothing of any other host.
 """

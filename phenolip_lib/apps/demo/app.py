@@ -3,7 +3,7 @@
 What leaves and stays: the server listens on this computer alone unless told otherwise, makes no public link, and
 Gradio's analytics and the browser's run history are off. A content security policy lets the page load from its own
 address only. Pictures go to the browser within HTML, so no file is served; uploads lie in a folder of this process,
-are deleted when read, and the folder with it at the end.
+are deleted when read, those that were refused or never asked for after two minutes, and the folder at the end.
 """
 
 from __future__ import annotations
@@ -12,27 +12,33 @@ import os
 import signal
 import sys
 import tempfile
+import threading
+import time
+import traceback
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio can ask for it
 
 import gradio as gr
+import gradio.queueing
+import gradio.routes
+import gradio.utils
 from gradio.themes import Base
 from starlette.middleware import Middleware
 
 from phenolip_lib.apps.demo import page
 from phenolip_lib.apps.demo.assistant import Assistant, View
 from phenolip_lib.apps.demo.overlay import overlay
-from phenolip_lib.apps.demo.uploads import MAX_BYTES, megabytes, read_upload, split_words
-from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.apps.demo.uploads import MAX_BYTES, megabytes, read_upload, split_words, sweep
+from phenolip_lib.core.errors import PhenoLIPError, brief
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.runtime import configure, log
 from phenolip_lib.data.images import PICTURE_SUFFIXES
 
 HOST, PORT = "127.0.0.1", 7860
-FORGET_AFTER = 600
-"""Seconds after which uploads that no request followed are deleted."""
-WAITING, SESSIONS = 16, 32
+FORGET_AFTER, SWEEP = 120, 10
+"""Seconds after which an upload that was not read is deleted, longer than any waits; and between two looks for such."""
+WAITING, SESSIONS = 64, 32
 """Requests that may wait, further ones are refused; pages remembered, the oldest is forgotten for a new one."""
 NO_MAP = "off"
 UNLIKE = "This picture is unlike the training pictures: take the ranking for a guess in the dark."
@@ -82,6 +88,17 @@ def uploads_only(file: gr.File) -> gr.File:
 
     file.async_move_resource_to_block_cache = guarded
     return file
+
+
+class OneLine:
+    """In place of `traceback` in Gradio's modules: a request that no page would send is a line in the log."""
+
+    def __getattr__(self, name: str):
+        return getattr(traceback, name)
+
+    def print_exc(self, *_, **__) -> None:
+        error = sys.exc_info()[1]
+        log.info("demo: a request failed (%s: %s)", type(error).__name__, brief(error, 160))
 
 
 class Session:
@@ -185,6 +202,12 @@ def build(assistant: Assistant, max_bytes: int = MAX_BYTES) -> gr.Blocks:
     return blocks.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
 
 
+def _sweep(folder: Path) -> None:
+    while folder.is_dir():
+        sweep(folder, FORGET_AFTER)
+        time.sleep(SWEEP)
+
+
 def serve(
     assistant: Assistant, host: str = HOST, port: int = PORT, max_bytes: int = MAX_BYTES
 ) -> tuple[gr.Blocks, str]:
@@ -203,6 +226,9 @@ def serve(
     """
     folder = tempfile.TemporaryDirectory(prefix="phenolip-demo-")
     os.environ["GRADIO_TEMP_DIR"] = folder.name
+    for module in (gradio.queueing, gradio.routes, gradio.utils):
+        module.traceback = OneLine()
+    threading.Thread(target=_sweep, args=(Path(folder.name),), daemon=True).start()
     blocks = build(assistant, max_bytes)
     blocks.uploads = folder  # lives as long as the page
     try:

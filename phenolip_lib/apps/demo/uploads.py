@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -10,6 +13,8 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.images import FORMATS, read_image
 
 MAX_BYTES = 10 << 20
+UPLOAD_PIXELS = 100_000_000
+"""Of an upload: a small file may hold many, and each of several people's takes memory."""
 MAX_WORDS, MAX_LENGTH = 8, 200
 """Texts one may ask for at once, and characters of each."""
 
@@ -25,13 +30,28 @@ def read_upload(path: Path, max_bytes: int = MAX_BYTES) -> Image.Image:
         size = path.stat().st_size
         if size > max_bytes:
             raise PhenoLIPError(f"it has {megabytes(size)}, and at most {megabytes(max_bytes)} are read")
-        return read_image(path.parent, path.name)
+        return read_image(path.parent, path.name, max_pixels=UPLOAD_PIXELS)
     except FileNotFoundError:
         raise PhenoLIPError("The upload is gone; please upload the picture again") from None
     except PhenoLIPError as error:
         raise PhenoLIPError(f"{path.name} was not read: {error}. Pictures may be {', '.join(FORMATS)}") from None
     finally:
         path.unlink(missing_ok=True)
+        if path.parent.parent == Path(os.environ.get("GRADIO_TEMP_DIR", "")):
+            with suppress(OSError):  # another upload of the same content is in it
+                path.parent.rmdir()
+
+
+def sweep(folder: Path, age: float) -> None:
+    """Delete uploads that lie in `folder` for more than `age` seconds, and folders that are empty as long.
+
+    Such are those whose request was refused or never came.
+    """
+    before = time.time() - age
+    for path in sorted(Path(folder).rglob("*"), reverse=True):  # what is inside goes first
+        with suppress(OSError):  # read and deleted meanwhile, or not empty
+            if path.lstat().st_mtime < before:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def split_words(text: str) -> list[str]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError, brief
 from phenolip_lib.data.records import Record, Reject
+from phenolip_lib.data.sources.workbook import workbook_rows
 
 
 def need(root: Path, relative: str, dataset: str) -> Path:
@@ -72,46 +73,76 @@ def place(root: Path, dataset: str, what: str) -> Path:
 
 
 def read_table(path: Path, columns: Sequence[str], bad: list[Reject] | None = None) -> pd.DataFrame:
-    """A CSV file as text, empty where a field is empty or a row ends early; the index is the row in the file.
+    """A table as text, empty where a cell is empty or a row ends early; the index is the row in the file.
 
-    pandas alone would take the surplus fields of a row for an index, or drop them.
+    Text files are UTF-8, or UTF-16 with its mark, with commas, or where the header needs it tabs or semicolons between
+    fields; workbooks (``.xlsx``) need openpyxl. pandas alone would take the surplus fields of a row for an index, or
+    drop them.
 
     Args:
         bad: takes up rows with more fields than the header, which are else an error.
 
     Raises:
-        PhenoLIPError: it is absent or no table, or lacks one of the `columns`.
+        PhenoLIPError: it is absent or no table, or lacks one of the `columns`, in whatever case it writes them.
     """
     if not path.is_file():
         raise PhenoLIPError(f"{path} is missing")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [column.strip() for column in next(reader, [])]
-            rows, numbers = [], []
-            for number, row in enumerate(reader, start=2):
-                if any(row[len(header) :]):
-                    if bad is None:
-                        raise PhenoLIPError(f"{path}: row {number} has more fields than the header")
-                    name = f"{path.parent.name}/{path.name}:{number}"
-                    bad.append(Reject(name, "source", "more fields than the header"))
-                elif row:
-                    rows.append((row + [""] * len(header))[: len(header)])
-                    numbers.append(number)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise PhenoLIPError(f"{path}: not a table ({error})") from None
+    lines = (workbook_rows if path.suffix.lower() == ".xlsx" else _text_rows)(path, columns)
+    first = next(lines, None)
+    wanted = {column.lower(): column for column in columns}
+    header = [wanted.get(cell.strip().lower(), cell.strip()) for cell in first[1]] if first else []
+    rows, numbers = [], []
+    for number, row in lines:
+        if any(row[len(header) :]):
+            if bad is None:
+                raise PhenoLIPError(f"{path}: row {number} has more fields than the header")
+            bad.append(Reject(f"{path.parent.name}/{path.name}:{number}", "source", "more fields than the header"))
+        elif row:
+            rows.append((row + [""] * len(header))[: len(header)])
+            numbers.append(number)
     if not header or len(set(header)) < len(header):
         raise PhenoLIPError(f"{path}: not a table (its columns have no names of their own)")
     if missing := [column for column in columns if column not in header]:
-        raise PhenoLIPError(f"{path}: lacks the column {missing[0]!r}; it has {', '.join(header)}")
+        raise PhenoLIPError(f"{path}: lacks the column {missing[0]!r}; it has {brief(', '.join(header), 300)}")
     return pd.DataFrame(rows, index=numbers, columns=header, dtype=str)
 
 
-def split_labels(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """HPO ids and names of phenotypes, each sorted, of labels that may be either."""
-    labels = {text.strip() for text in texts if text.strip()}
-    ids = {label for label in labels if re.fullmatch(r"HP[:_]\d{7}", label, re.IGNORECASE)}
-    return tuple(sorted({i.upper().replace("_", ":") for i in ids})), tuple(sorted(labels - ids))
+def _text_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """(row in the file, fields) of a table in a text file, the header first."""
+    csv.field_size_limit(2**31 - 1)  # else one long text refuses the whole table
+    line = 1
+    try:
+        with open(path, encoding=encoding_of(path), newline="") as file:
+            header = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, strict=True, delimiter=_delimiter(header, columns))
+            for number, row in enumerate(reader, start=1):
+                line = reader.line_num + 1
+                yield number, row
+    except csv.Error as error:
+        raise PhenoLIPError(f"{path}: not a table (line {line}: {error})") from None
+    except UnicodeError as error:
+        raise PhenoLIPError(f"{path}: not a table ({error}); save it as UTF-8") from None
+
+
+def _delimiter(header: str, columns: Sequence[str]) -> str:
+    """What separates fields: the first mark under which the header has the columns, and most of them."""
+
+    def found(mark: str) -> tuple[bool, int]:
+        try:
+            cells = {cell.strip().lower() for cell in next(csv.reader([header], delimiter=mark), [])}
+        except csv.Error:
+            cells = set()
+        return {column.lower() for column in columns} <= cells, len(cells)
+
+    return max(",\t;", key=found)
+
+
+def encoding_of(path: Path) -> str:
+    """UTF-8, unless the file begins with the mark of UTF-16, as spreadsheets write it."""
+    with open(path, "rb") as file:
+        start = file.read(2)
+    return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def read_json(path: Path) -> Any:

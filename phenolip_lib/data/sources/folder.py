@@ -6,27 +6,46 @@ Layout::
     folder/scan/a.png                paths in the table start here; an archive's member is archive::member
     folder/scan/a.txt                without a table: the caption of a.png; ``scan`` is its class
 
-Only ``image`` is required. Labels are HPO ids or names of phenotypes, separated by ``;`` or ``|``. Pictures
-that share a group or a patient are never on both sides of a split. Hidden files are not looked at.
+Only ``image`` is required. The table may be ``.csv``, ``.tsv`` or ``.xlsx``. Labels are phenotypes' ids or names in any
+of the ways of `data.labels`. Pictures that share a group or a patient are never on both sides of a split; ``NA``,
+``unknown`` and the like are neither. Hidden files are not looked at.
 """
 
 from __future__ import annotations
 
 import difflib
 import posixpath
-import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError, brief
+from phenolip_lib.core.runtime import log
 from phenolip_lib.data.archives import inside, members, split_container
 from phenolip_lib.data.images import PICTURE_SUFFIXES
+from phenolip_lib.data.labels import split_labels, stated
 from phenolip_lib.data.licences import UNKNOWN, spdx
 from phenolip_lib.data.records import MODALITIES, Record, Reject
-from phenolip_lib.data.sources.files import place, read_table, split_labels
+from phenolip_lib.data.sources.files import encoding_of, place, read_table
 
 NAME = "folder"
 COLUMNS = ("image", "caption", "labels", "group", "patient", "licence", "modality", "class", "url")
+TABLES = (".csv", ".tsv", ".tab", ".xlsx")
+OTHER_TABLES = (
+    ".xls",
+    ".xlsm",
+    ".xlsb",
+    ".ods",
+    ".numbers",
+    ".parquet",
+    ".feather",
+    ".jsonl",
+    ".ndjson",
+    ".sav",
+    ".dta",
+)
+"""Tables that are not read; pictures beside one are not taken without it."""
 ABSENT = "is not there"
 MAX_HINTS = 20
 """Absent pictures of one table that a name is suggested for: each is compared to every file."""
@@ -38,14 +57,20 @@ def records(root: Path) -> Iterator[Record | Reject]:
     A picture without a group is its own; groups of the user are prefixed with ``folder/``.
 
     Raises:
-        PhenoLIPError: the folder is not there, holds several tables, or its table has unknown columns.
+        PhenoLIPError: the folder is not there, holds several tables or one of a kind that is not read, or its table
+            has unknown columns.
     """
-    base = place(root, NAME, "your pictures, with a table (*.csv) or captions beside them (a.png, a.txt),")
+    base = place(
+        root, NAME, f"your pictures, with a table ({', '.join(TABLES)}) or captions beside them (a.png, a.txt),"
+    )
     names = [p.relative_to(base).as_posix() for p in sorted(base.rglob("*")) if p.is_file()]
-    names = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
-    tables = [name for name in names if "/" not in name and name.lower().endswith(".csv")]
+    names = [name for name in names if not any(part.startswith((".", "~$")) for part in name.split("/"))]
+    top = [name for name in names if "/" not in name]
+    tables = [name for name in top if name.lower().endswith(TABLES)]
     if len(tables) > 1:
         raise PhenoLIPError(f"{base}: holds several tables ({', '.join(tables)}); leave one")
+    if not tables and (other := [name for name in top if name.lower().endswith(OTHER_TABLES)]):
+        raise PhenoLIPError(f"{base / other[0]}: tables of this kind are not read; save it as .csv, or take it away")
     yield from _listed(base, tables[0], names) if tables else _found(base, names)
 
 
@@ -53,56 +78,78 @@ def _listed(base: Path, table_name: str, names: list[str]) -> Iterator[Record | 
     bad: list[Reject] = []
     table = read_table(base / table_name, ["image"], bad)
     yield from bad
+    table.columns = table.columns.str.lower()
     if strange := [column for column in table.columns if column not in COLUMNS]:
-        near = difflib.get_close_matches(strange[0].lower(), COLUMNS, n=1)
+        near = difflib.get_close_matches(strange[0], COLUMNS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COLUMNS)}"
-        raise PhenoLIPError(f"{base / table_name}: unknown column {strange[0]!r}; {hint}")
+        raise PhenoLIPError(f"{base / table_name}: unknown column {brief(strange[0])!r}; {hint}")
     seen: set[str] = set()
     archives: dict[Path, set[str] | str] = {}
-    n_hints = 0
+    spelled = {_nfc(name): name for name in names}
+    n_hints, alone = 0, 0
     for number, row in zip(table.index, table.to_dict("records"), strict=True):
-        image = _plain(row["image"].strip())
+        image = _plain(row["image"].strip(), base, spelled)
         key = f"{NAME}/{image}" if image else f"{NAME}/{table_name}:{number}"
-        modality = row.get("modality", "").strip().lower() or "other"
+        own = {name: stated(row.get(name, "")) for name in ("caption", "group", "patient", "modality", "url")}
+        modality = own["modality"].lower() or "other"
         if image in seen:
             reason = "picture is listed before"
         elif modality not in MODALITIES:
-            reason = f"unknown modality {modality!r}; there are {', '.join(MODALITIES)}"
+            reason = f"unknown modality {brief(modality)!r}; there are {', '.join(MODALITIES)}"
         else:
             reason = _missing(base, image, archives)
             if reason == ABSENT:
                 n_hints += 1
                 near = difflib.get_close_matches(image, names, n=1) if n_hints <= MAX_HINTS else []
-                reason = f"image {image!r} {ABSENT}" + (f"; did you mean {near[0]!r}?" if near else "")
+                reason = f"image {brief(image, 300)!r} {ABSENT}" + (f"; did you mean {near[0]!r}?" if near else "")
         seen.add(image)
         if reason:
             yield Reject(key, "source", f"{table_name}, row {number}: {reason}")
             continue
-        labels, label_names = split_labels(re.split(r"[;|]", row.get("labels", "")))
-        group, patient = row.get("group", "").strip(), row.get("patient", "").strip()
+        labels, label_names = split_labels([row.get("labels", "")])
+        alone += not (own["group"] or own["patient"]) and bool(row.get("group", "") or row.get("patient", ""))
         yield Record(
             record_id=key,
             dataset=NAME,
             image=f"{NAME}/{image}",
             modality=modality,
-            group=f"{NAME}/{group or patient or image}",
+            group=f"{NAME}/{own['group'] or own['patient'] or image}",
             licence=spdx(row.get("licence", "")),
-            url=row.get("url", "").strip(),
-            caption=row.get("caption", "").strip(),
+            url=own["url"],
+            caption=own["caption"],
             labels=labels,
             label_names=label_names,
             class_name=row.get("class", "").strip(),
-            patient=patient,
+            patient=own["patient"],
         )
+    if alone:
+        log.info("%s: %d rows say that group and patient are unknown; each is a group of its own", table_name, alone)
     for name in names:
         if name.lower().endswith(PICTURE_SUFFIXES) and name not in seen:
             yield Reject(f"{NAME}/{name}", "source", f"picture is not in {table_name}")
 
 
-def _plain(image: str) -> str:
-    """One spelling of a path, so that ``./a.png`` is ``a.png``; the name within an archive stays as it is."""
+def _nfc(name: str) -> str:
+    """One spelling of letters with accents, of which file systems and tables have two."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _plain(image: str, base: Path, spelled: dict[str, str]) -> str:
+    """A path as the folder spells it: ``./a.png``, ``<folder>/a.png`` and another spelling of an accent are ``a.png``.
+
+    The name within an archive stays as it is. What leads out of the folder comes back as it is.
+    """
     container, member = split_container(image)
-    plain = posixpath.normpath(container) if container else ""
+    if not container:
+        return ""
+    if "\\" in container and not (base / container).exists():
+        container = container.replace("\\", "/")  # of a table that was written on Windows
+    plain = posixpath.normpath(container)
+    if plain.startswith("/"):
+        for folder in (base, base.absolute(), base.resolve()):
+            if Path(plain).is_relative_to(folder):
+                plain = Path(plain).relative_to(folder).as_posix()
+    plain = spelled.get(_nfc(plain), plain)
     return f"{plain}::{member}" if member else plain
 
 
@@ -137,19 +184,19 @@ def _missing(base: Path, image: str, archives: dict[Path, set[str] | str]) -> st
 
 
 def _found(base: Path, names: list[str]) -> Iterator[Record | Reject]:
-    pictures = {name for name in names if name.lower().endswith(PICTURE_SUFFIXES)}
-    texts = {name.removesuffix(".txt"): name for name in names if name.endswith(".txt")}
-    used = {name.rpartition(".")[0] for name in pictures}
+    pictures = [name for name in names if name.lower().endswith(PICTURE_SUFFIXES)]
+    texts = [name for name in names if name.lower().endswith(".txt")]
+    captions = _beside(pictures, texts)
+    used = set(captions.values())
     for name in names:
         key = f"{NAME}/{name}"
-        stem = name.rpartition(".")[0]
-        if name not in pictures:
-            if not (name.endswith(".txt") and stem in used):
-                yield Reject(key, "source", "text without a picture" if name.endswith(".txt") else "no picture")
+        if name not in captions:
+            if name not in used:
+                yield Reject(key, "source", "text without a picture" if name in texts else "no picture")
             continue
         try:
-            caption = (base / texts[stem]).read_text(encoding="utf-8-sig") if stem in texts else ""
-        except UnicodeDecodeError:
+            text = captions[name] and (base / captions[name]).read_text(encoding=encoding_of(base / captions[name]))
+        except UnicodeError:
             yield Reject(key, "source", "caption is not UTF-8")
             continue
         yield Record(
@@ -160,6 +207,20 @@ def _found(base: Path, names: list[str]) -> Iterator[Record | Reject]:
             group=key,
             licence=UNKNOWN,
             url="",
-            caption=caption.strip(),
+            caption=text.strip(),
             class_name=Path(name).parent.name,
         )
+
+
+def _beside(pictures: list[str], texts: list[str]) -> dict[str, str]:
+    """The text of each picture, or ``""``: of the same name, else the only one whose name differs in case alone."""
+    exact = {_nfc(text.rpartition(".")[0]): text for text in texts}
+    folded = Counter(stem.casefold() for stem in exact)
+    stems = {picture: _nfc(picture.rpartition(".")[0]) for picture in pictures}
+    alike = Counter(stem.casefold() for stem in set(stems.values()))
+    loose = {stem.casefold(): text for stem, text in exact.items()}
+    found = {}
+    for picture, stem in stems.items():
+        only = folded[stem.casefold()] == alike[stem.casefold()] == 1
+        found[picture] = exact.get(stem) or (loose[stem.casefold()] if only else "")
+    return found

@@ -20,9 +20,10 @@ from typing import Any
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.archives import inside
+from phenolip_lib.data.labels import split_labels
 from phenolip_lib.data.licences import UNKNOWN
 from phenolip_lib.data.records import Record, Reject
-from phenolip_lib.data.sources.files import place, read_table, split_labels
+from phenolip_lib.data.sources.files import place, read_table
 
 NAME = "phenobench"
 TABLE = "testdata.csv"

@@ -5,10 +5,13 @@ Layout, at any depth below ``webdataset`` (https://github.com/webdataset/webdata
     webdataset/train-000000.tar        0001.jpg  0001.txt  0001.json
                                        0002.png  0002.json
 
-Members of one sample share their key, the name up to the first dot after the last ``/``. The text is
-the caption. The JSON may hold ``caption``, ``context``, ``labels`` or ``phenotypes`` (HPO ids or names), ``group``,
-``licence`` or ``license``, ``modality``, ``class`` or ``class_name``, ``article``, ``patient``, ``figure`` and
-``url``; other entries are not looked at. Shards that this project exports are read back with the labels that were
+Members of one sample share their key, the name up to the first dot after the last ``/``; the last suffix tells what a
+member is, so ``0001.input.jpg`` is a picture too. Where that throws pictures together that have names of their own
+(``1.2.840.1.jpg``, ``1.2.840.1.txt``, ``1.2.840.2.jpg``, ...), the key goes up to the last dot.
+
+The text is the caption. The JSON may hold ``caption``, ``context``, ``labels`` or ``phenotypes`` (HPO ids or names),
+``group``, ``licence`` or ``license``, ``modality``, ``class`` or ``class_name``, ``article``, ``patient``, ``figure``
+and ``url``; other entries are not looked at. Shards that this project exports are read back with the labels that were
 asserted.
 """
 
@@ -22,13 +25,16 @@ from typing import Any
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.archives import members, read_member
 from phenolip_lib.data.images import PICTURE_SUFFIXES
+from phenolip_lib.data.labels import split_labels, stated
 from phenolip_lib.data.licences import spdx
 from phenolip_lib.data.records import MODALITIES, Record, Reject
-from phenolip_lib.data.sources.files import place, split_labels
+from phenolip_lib.data.sources.files import place
 
 NAME = "webdataset"
 NUMBERS = ("group", "class", "article", "patient", "figure")
 """Entries that may be whole numbers as well."""
+INDEX = "index.json"
+"""Which shards an export of this project has."""
 SYNONYMS = {"license": "licence", "class_name": "class"}
 TEXTS = ("caption", "context", "group", "licence", "modality", "class", "article", "patient", "figure", "url")
 
@@ -40,40 +46,82 @@ def records(root: Path) -> Iterator[Record | Reject]:
         PhenoLIPError: the folder is not there.
     """
     base = place(root, NAME, "shards (*.tar)")
-    for path in sorted(p for p in base.rglob("*") if p.is_file() and p.name.endswith((".tar", ".tar.gz", ".tgz"))):
+    for path in sorted(p for p in base.rglob("*") if p.is_file() and not p.name.startswith(".") and p.name != INDEX):
         shard = path.relative_to(base).as_posix()
-        if path.suffix != ".tar":
+        if not path.name.lower().endswith((".tar", ".tar.gz", ".tgz")):
+            yield Reject(f"{NAME}/{shard}", "source", "no shard (*.tar)")
+            continue
+        if path.suffix.lower() != ".tar":
             yield Reject(f"{NAME}/{shard}", "source", "a compressed shard has no random access; gunzip it")
             continue
+        odd: list[str] = []
         try:
-            names = list(members(path))
+            names = list(members(path, odd))
         except PhenoLIPError as error:
             yield Reject(f"{NAME}/{shard}", "source", str(error).removeprefix(f"{path}: "))
             continue
-        samples: dict[str, dict[str, str]] = {}
-        for name in names:
-            folder, slash, last = name.rpartition("/")
-            key, _, suffix = last.partition(".")
-            samples.setdefault(f"{folder}{slash}{key}", {})[f".{suffix.lower()}"] = name
-        for key, parts in samples.items():
-            record_id = f"{NAME}/{shard.removesuffix('.tar')}/{key}"
+        for name in odd:
+            yield Reject(f"{NAME}/{shard}::{name}", "source", "a link or device, not a file")
+        if not names and not odd:
+            yield Reject(f"{NAME}/{shard}", "source", "the archive holds no file")
+        for key, own in _samples(names):
+            record_id = f"{NAME}/{shard[:-4]}/{key}"
             try:
-                yield _record(record_id, path, f"{NAME}/{shard}", parts)
+                picture, text, described = (_only(kind, own) for kind in ("picture", "text", "facts"))
+                yield _record(record_id, path, f"{NAME}/{shard}", picture, text, described)
             except PhenoLIPError as error:
                 yield Reject(record_id, "source", str(error))
+                continue
+            for name in own:
+                if _kind(name) and name not in (picture, text, described):
+                    yield Reject(f"{NAME}/{shard}::{name}", "source", f"a further {_kind(name)} of {key}")
 
 
-def _record(record_id: str, path: Path, container: str, parts: dict[str, str]) -> Record:
-    pictures = [parts[suffix] for suffix in PICTURE_SUFFIXES if suffix in parts]
-    if len(pictures) != 1:
-        raise PhenoLIPError(f"sample has {len(pictures)} pictures")
-    facts = _facts(path, parts[".json"]) if ".json" in parts else {}
-    if ".txt" in parts:
+def _samples(names: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """(key, members) of each sample, in the shard's order."""
+    together: dict[str, list[str]] = {}
+    for name in names:
+        folder, slash, last = name.rpartition("/")
+        together.setdefault(f"{folder}{slash}{last.partition('.')[0]}", []).append(name)
+    for key, own in together.items():
+        apart: dict[str, list[str]] = {}
+        for name in own:
+            apart.setdefault(name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name, []).append(name)
+        kinds = [{_kind(name) for name in part} for part in apart.values()]
+        pictured = [kind for kind in kinds if "picture" in kind]
+        # Beside x.jpg and x.json, x.mask.png has no text of its own and belongs to x.
+        own_names = key not in apart or all(kind & {"text", "facts"} for kind in pictured)
+        yield from apart.items() if len(pictured) > 1 and own_names else [(key, own)]
+
+
+def _kind(name: str) -> str:
+    suffix = f".{name.rpartition('.')[2].lower()}"
+    return "picture" if suffix in PICTURE_SUFFIXES else {".txt": "text", ".json": "facts"}.get(suffix, "")
+
+
+def _only(kind: str, names: list[str]) -> str:
+    """The member of a kind, of several the one with fewest suffixes; empty if there is none.
+
+    Raises:
+        PhenoLIPError: no picture, or several members that are equally near.
+    """
+    found = [name for name in names if _kind(name) == kind]
+    least = min((name.count(".") for name in found), default=0)
+    nearest = [name for name in found if name.count(".") == least]
+    if len(nearest) > 1 or (kind == "picture" and not nearest):
+        raise PhenoLIPError(f"sample has {len(nearest)} {kind}{'' if kind == 'facts' else 's'}")
+    return nearest[0] if nearest else ""
+
+
+def _record(record_id: str, path: Path, container: str, picture: str, text: str, described: str) -> Record:
+    facts = _facts(path, described) if described else {}
+    if text:
         try:
-            facts["caption"] = read_member(path, parts[".txt"]).decode("utf-8-sig")
+            facts["caption"] = read_member(path, text).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise PhenoLIPError("text is not UTF-8") from None
     texts = {name: " ".join(facts.get(name, "").split()) for name in TEXTS}
+    texts |= {name: stated(texts[name]) for name in TEXTS if name != "class"}
     modality = texts["modality"].lower() or "other"
     if modality not in MODALITIES:
         raise PhenoLIPError(f"unknown modality {modality!r}; there are {', '.join(MODALITIES)}")
@@ -81,7 +129,7 @@ def _record(record_id: str, path: Path, container: str, parts: dict[str, str]) -
     return Record(
         record_id=record_id,
         dataset=NAME,
-        image=f"{container}::{pictures[0]}",
+        image=f"{container}::{picture}",
         modality=modality,
         group=texts["group"] or texts["article"] or (f"{NAME}/{texts['patient']}" if texts["patient"] else record_id),
         licence=spdx(texts["licence"]),

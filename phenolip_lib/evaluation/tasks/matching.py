@@ -17,7 +17,6 @@ A folder of one's own is read by `load_folder`.
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from scipy.sparse import csr_matrix
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.runtime import log
 from phenolip_lib.data.images import read_image
+from phenolip_lib.data.labels import read_labels, split_labels, stated
 from phenolip_lib.data.records import MODALITIES
 from phenolip_lib.data.sources.files import read_table
 from phenolip_lib.data.splits import check_no_leakage, whole_groups
@@ -36,6 +36,7 @@ from phenolip_lib.evaluation.results import Result, outcomes
 from phenolip_lib.evaluation.tasks.unseen import ranks_alone
 from phenolip_lib.models.embedded import Embedded
 from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.ontology.wordings import by_name
 
 TOP_K = (5, 10, 50)
 NEAR = "HP:0000152"
@@ -166,9 +167,10 @@ def load_folder(folder: Path, table: Path, onto: Ontology, modality: str = "face
 
     Args:
         folder: holds the images.
-        table: CSV with columns ``image`` (path below `folder`) and ``hpo_ids`` (separated by ``;`` or
-            ``|``); optional are ``group`` and ``patient`` (images that share either stay together; an image with
-            neither is its own) and ``split`` (``val`` or ``test``; else a fifth of the groups, by hash, is ``val``).
+        table: CSV, TSV or XLSX with columns ``image`` (path below `folder`) and ``hpo_ids`` (ids or names, see
+            `data.labels`); optional are ``group`` and ``patient`` (images that share either stay together; an image
+            with neither is its own) and ``split`` (``val`` or ``test``; else a fifth of the groups, by hash, is
+            ``val``).
         onto: old ids are replaced by their live ones.
 
     Returns:
@@ -192,7 +194,7 @@ def load_folder(folder: Path, table: Path, onto: Ontology, modality: str = "face
             read_image(folder, image)
         except PhenoLIPError as error:
             raise PhenoLIPError(f"{table}: {image}: {error}") from None
-    own = found[[column for column in ("group", "patient") if column in found]]
+    own = found[[column for column in ("group", "patient") if column in found]].map(stated)
     named = own.assign(image=found["image"])
     group = named.where(named != "").bfill(axis=1).iloc[:, 0]
     group = whole_groups(own.assign(group=group))
@@ -206,7 +208,8 @@ def load_folder(folder: Path, table: Path, onto: Ontology, modality: str = "face
         check_no_leakage(own.assign(split=split))
     except PhenoLIPError as error:
         raise PhenoLIPError(f"{table}: {error}") from None
-    ids = [_ids(text, onto, f"{table}: {image}") for image, text in zip(found["image"], found["hpo_ids"], strict=True)]
+    cells, named = zip(found["image"], found["hpo_ids"], strict=True), by_name(onto)
+    ids = [_ids(text, onto, named, f"{table}: {image}") for image, text in cells]
     return pd.DataFrame(
         {
             "pair_id": folder.name + "/" + found["image"],
@@ -227,11 +230,11 @@ def load_folder(folder: Path, table: Path, onto: Ontology, modality: str = "face
     )
 
 
-def _ids(text: str, onto: Ontology, where: str) -> list[str]:
-    own = [part.strip().upper().replace("_", ":") for part in re.split(r"[;|]", text) if part.strip()]
-    if not own:
+def _ids(text: str, onto: Ontology, named: dict[str, str], where: str) -> list[str]:
+    labels, names = split_labels([text])
+    found = [one for label in (*labels, *names) for one in read_labels(label, onto, named)]
+    if wrong := [reason for _, reason in found if reason]:
+        raise PhenoLIPError(f"{where}: {wrong[0]}")
+    if not found:
         raise PhenoLIPError(f"{where}: has no HPO id")
-    for hpo_id in own:
-        if hpo_id not in onto:
-            raise PhenoLIPError(f"{where}: {hpo_id} is unknown to HPO {onto.release}, or obsolete without a successor")
-    return sorted({onto.resolve(hpo_id) for hpo_id in own})
+    return sorted({hpo_id for hpo_id, _ in found})

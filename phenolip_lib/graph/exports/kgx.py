@@ -9,11 +9,13 @@ agent Biolink gives to text mining.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import repeat
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -74,6 +76,12 @@ def _multivalued(column: pd.Series) -> pd.Series:
     return column.map(lambda values: "|".join(" ".join(v.replace("|", "/").split()) for v in values))
 
 
+def _infores(source: str) -> str:
+    """The id of a data set as an information resource: Biolink wants ``infores:`` with small letters and hyphens."""
+    name = unquote(source).removeprefix("phenolip:dataset/").lower()
+    return f"infores:{re.sub(r'[^a-z0-9]+', '-', name).strip('-') or 'phenolip'}"
+
+
 def _nodes(graph: Graph) -> list[pd.DataFrame]:
     tables = graph.nodes
     sources = graph.edges["from_source"].set_index("subject")["object"]
@@ -89,7 +97,7 @@ def _nodes(graph: Graph) -> list[pd.DataFrame]:
         "disease": {"name": _plain(tables["disease"]["name"]), "provided_by": "infores:hpo-annotations"},
         "image": {
             "name": _plain(images["name"]),
-            "provided_by": images["node_id"].map(sources),
+            "provided_by": images["node_id"].map(sources).map(_infores),
             "license": images["licence"],
             "xref": _plain(images["url"]),
         },
@@ -122,7 +130,7 @@ def _edges(name: str, edges: pd.DataFrame, source_of: pd.Series) -> pd.DataFrame
         original_predicate=f"phenolip:{name}",
         knowledge_level=level,
         agent_type=agent,
-        primary_knowledge_source=source or edges["subject"].map(source_of),
+        primary_knowledge_source=source or edges["subject"].map(source_of).map(_infores),
     )
     if name == "shows":
         recognised = edges["evidence"] == "recognised"
