@@ -1,7 +1,7 @@
 """Scores and speed of phenotype recognition on gold sets.
 
-`python -m benchmarks.recognition FOLDER...`: the dictionary beside fenominal and FastHPOCR if they are installed, on the
-same ontology in the same run. FastHPOCR's index of HPO takes minutes to make and is kept in `--index`.
+`python -m benchmarks.recognition FOLDER...`: the dictionary beside fenominal and FastHPOCR if they are installed, on
+the same ontology in the same run. FastHPOCR's index of HPO takes minutes to make and is kept in `--index`.
 """
 
 import argparse
