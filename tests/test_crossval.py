@@ -22,7 +22,7 @@ def mentions():
 
 
 def test_folds_test_every_image_once_and_keep_groups_whole(params, pairs, mentions, full):
-    wanted = params.with_overrides({"evaluation.folds": {"phantom": 4}, "evaluation.unseen_share": {}})
+    wanted = params.with_overrides({"evaluation.folds": {"phantom": 4}, "evaluation.unseen_share": {"phantom": 0}})
     found, held = crossval.splits_of(pairs, mentions, full, wanted, "phantom")
     assert held == []
     assert list(found) == ["fold0", "fold1", "fold2", "fold3"]
@@ -34,7 +34,7 @@ def test_folds_test_every_image_once_and_keep_groups_whole(params, pairs, mentio
 
 
 @pytest.mark.parametrize("kind", ["article", "patient"])
-@pytest.mark.parametrize("other", [{"evaluation.unseen_share": {}}, {"evaluation.folds": {}}])
+@pytest.mark.parametrize("other", [{"evaluation.unseen_share": {"phantom": 0}}, {"evaluation.folds": {"phantom": 0}}])
 def test_a_patient_whose_groups_were_not_joined_is_refused(params, pairs, mentions, full, kind, other):
     folds = {"evaluation.folds": {"phantom": 4}, "evaluation.unseen_share": {"phantom": 0.4}}
     apart = pairs.assign(dataset="d", **{kind: [f"p{i % 3}" for i in range(len(pairs))]})
@@ -43,7 +43,7 @@ def test_a_patient_whose_groups_were_not_joined_is_refused(params, pairs, mentio
 
 
 def test_held_out_phenotypes_are_in_test_only(params, pairs, mentions, full):
-    wanted = params.with_overrides({"evaluation.folds": {}, "evaluation.unseen_share": {"phantom": 0.4}})
+    wanted = params.with_overrides({"evaluation.folds": {"phantom": 0}, "evaluation.unseen_share": {"phantom": 0.4}})
     splits, held = crossval.splits_of(pairs, mentions, full, wanted, "phantom")
     (found,) = splits.values()
     shown = {split: {h for own in part["phenotypes"] for h in own} for split, part in found.groupby("split")}

@@ -19,7 +19,7 @@ from phenolip_lib.models.knowledge_encoder import KnowledgeEncoder, make_project
 from phenolip_lib.models.student import load_student
 from phenolip_lib.models.towers import load_text_tower
 from phenolip_lib.models.weights import read_weights
-from phenolip_lib.training import subset
+from phenolip_lib.training import inputs, subset
 from tests.conftest import ROOT
 from tests.test_encoders import make_pairs, tiny_checkpoint
 from tests.training_case import BASE
@@ -37,9 +37,8 @@ def content(ontology: str = "a", pictures: str = "", **changes) -> str:
             "url": ["", ""],
         }
     )
-    features = np.zeros((2, 3), np.float32)
-    names = ("images", "texts", "teacher", "onto_texts", "onto_teacher")
-    data, onto = SimpleNamespace(**dict.fromkeys(names, features), pictures=pictures), SimpleNamespace(content=ontology)
+    features, onto = np.zeros((2, 3), np.float32), SimpleNamespace(content=ontology)
+    data = inputs.TrainingData(pairs, None, *[features] * 3, np.array(["x"] * 2), *[features] * 2, None, pictures)
     return Experiment.content.func(
         SimpleNamespace(pairs=pairs.assign(**changes), data=data, onto=onto, _same_features=False)
     )

@@ -101,9 +101,9 @@ def test_all_parts_on_a_cpu_leave_tables_with_provenance(project, prepared, tmp_
         "encoders.student": f"local-dir:{project / 'tower'}",
         "stage2.epochs": 2,
         "stage2.frozen_epochs": 1,
-        "evaluation.unseen_share": {"open": 0.25},
+        "evaluation.unseen_share": {"open": 0.25, "phantom": 0},
         "training.loader_workers": 0,
-        "evaluation.folds": {},
+        "evaluation.folds": {"phantom": 0},
         "runtime.threads": 2,
     }
     out = tmp_path / "out"
