@@ -48,6 +48,11 @@ def params() -> Params:
     return load_params(ROOT / "params.yaml", check_ablations=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The pipeline first: it takes longest, and beside it a second process gets through all the rest."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The pipeline first: it takes longest, and beside it a second process gets through all the rest.
+
+    What is marked ``long`` runs only where it is asked for.
+    """
+    if "long" not in config.option.markexpr:
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
     items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
