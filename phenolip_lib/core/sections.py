@@ -65,6 +65,7 @@ class Open(Section):
     """Which public data sets of the folder ``data/open`` are used."""
 
     datasets: Annotated[list[str], Field(min_length=1)]
+    caption_language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] = "en"
 
 
 class Splits(Section):
