@@ -23,7 +23,6 @@ OWNERS = (
     "pandas",
     "matplotlib",
     "dvc",
-    "pronto",
 )
 LOCKS = ("requirements.lock", "requirements-test.lock")
 OPTIONAL = {

@@ -419,8 +419,10 @@ def test_a_document_type_with_pictures_and_entities_of_its_own_is_put_aside(tmp_
         lambda text: text[text.index("<article") :].encode(),
         lambda text: text.replace("xlink:", "xl:").replace("xmlns:xlink", "xmlns:xl").encode(),
         lambda text: text.replace("<article ", '<article xmlns="http://jats.nlm.nih.gov/ns" ').encode(),
+        lambda text: text.replace('xmlns:xlink="http://www.w3.org/1999/xlink"', "").encode(),
+        lambda text: text.replace("UTF-8", "UTF-16").encode(),
     ],
-    ids=["UTF-16", "mark", "Latin-1", "packed", "XML 1.1", "bare", "prefix", "namespace"],
+    ids=["UTF-16", "mark", "Latin-1", "packed", "XML 1.1", "bare", "prefix", "namespace", "undeclared", "converted"],
 )
 def test_encodings_and_namespaces(change):
     caption = "<caption><p>M\u00e9ni\u00e8re&nbsp;x</p></caption>"

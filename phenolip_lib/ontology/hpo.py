@@ -6,6 +6,7 @@ The files are those of `release_files`; their formats are read by `obo`, `obogra
 from __future__ import annotations
 
 import graphlib
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def parse_release(path: Path) -> dict[str, pd.DataFrame]:
     path = Path(path)
     text = read_text(path)
     start = text.lstrip()
-    if start.startswith("<"):
+    if re.match(r"<[?!\w]", start):
         raise DamagedError(f"{path}: not a valid OBO file, it is XML or HTML; take hp.obo or hp.json of a release")
     found = (read_obographs if start.startswith("{") else read_obo)(text, path.name)
     if found.cut:

@@ -23,6 +23,7 @@ _ESCAPES = {"n": "\n", "W": " ", "t": "\t"}
 GRAPH = {"id", "is_a", "is_obsolete"}
 """Statements that decide which terms there are and how they hang together."""
 _LISTS = {"is_a": "parents", "alt_id": "alternative_ids", "replaced_by": "replaced_by", "consider": "consider"}
+_NO_STATEMENT = "no statement of the form `tag: value`"
 _OLD_SYNONYMS = {f"{scope.lower()}_synonym": scope for scope in SCOPES}
 _UNUSED = {
     *("namespace", "is_anonymous", "subset", "intersection_of", "union_of", "equivalent_to", "disjoint_from"),
@@ -59,7 +60,9 @@ def read_obo(text: str, name: str) -> Entries:
         tag, value = _statement(line)
         if term is None:
             complete = True
-            if not stanza and tag == "data-version":
+            if not stanza and not tag:
+                found.reports.append(Report(where, line, _NO_STATEMENT))
+            elif not stanza and tag == "data-version":
                 found.release = _plain(value) or "unknown"
             elif not stanza and tag == "synonymtypedef" and value.split():
                 kinds.add(curie(value.split()[0]))
@@ -103,7 +106,7 @@ def _statement(line: str) -> tuple[str, str]:
 def _take(term: Entry, tag: str, value: str, kinds: set[str]) -> str:
     """Add one statement to its term; returns why it could not be, or could not as it stands."""
     if not tag:
-        return "no statement of the form `tag: value`"
+        return _NO_STATEMENT
     if tag in _UNUSED:
         return ""
     if tag in ("def", "synonym", *_OLD_SYNONYMS):

@@ -104,4 +104,4 @@ def read_text(path: Path) -> str:
         raise DamagedError(
             f"{path}: line {line} holds bytes that are not UTF-8; convert it to UTF-8 or fetch it again"
         ) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\x1a")  # the end of file of DOS

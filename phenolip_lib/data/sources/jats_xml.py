@@ -23,6 +23,8 @@ _NAMED = {name.removesuffix(";"): text for name, text in html5.items() if name.e
 """The characters that JATS' document type declares by name, such as ``&nbsp;`` and ``&alpha;``."""
 _DECLARED = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([\w.:-]+)["']""")
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_PREFIX = re.compile(r"(?:</?|\s)([A-Za-z_][\w.-]{0,30}):[A-Za-z_][\w.-]*\s*[=>\s/]")
+_NAMESPACE = re.compile(r"\sxmlns:([A-Za-z_][\w.-]*)\s*=")
 _PROLOG = re.compile(r"\s+|<\?.*?\?>|<!--.*?-->", re.DOTALL)
 _SUBSET = re.compile(r"""[^\]"'<]+|"[^"]*"|'[^']*'|<!--.*?-->|<\?.*?\?>|<""", re.DOTALL)
 _PICTURE = re.compile(r"""<!ENTITY\s+([^\s%]+)\s+(?:SYSTEM|PUBLIC\s+(?:"[^"]*"|'[^']*'))\s+["']([^"']*)["']\s+NDATA""")
@@ -44,7 +46,7 @@ def parse_xml(content: bytes) -> tuple[Element, dict[str, str]]:
         text, pictures = _without_doctype(_decoded(content))
         parser = DefusedXMLParser(forbid_dtd=False, forbid_entities=True, forbid_external=True)
         parser.entity.update(_NAMED)
-        parser.feed(text)
+        parser.feed(_declared(text))
         root = parser.close()
         for element in root.iter():
             element.tag = element.tag.rpartition("}")[2]
@@ -76,6 +78,16 @@ def _decoded(content: bytes) -> str:
     encoding = declared[1].decode().lower() if declared else "utf-8"
     # A declaration that can be read as ASCII is not in UTF-16, whatever it says; such files were converted later.
     return content.decode("utf-8" if encoding.startswith(("utf-16", "utf-32", "ucs")) else encoding)
+
+
+def _declared(text: str) -> str:
+    """The document with a namespace for each prefix that it uses and does not declare, such as ``xlink``."""
+    missing = set(_PREFIX.findall(text)) - set(_NAMESPACE.findall(text)) - {"xml", "xmlns"}
+    root = re.search(r"<[A-Za-z_][\w.:-]*", text) if missing else None
+    if root is None:
+        return text
+    added = "".join(f' xmlns:{prefix}="urn:{prefix}"' for prefix in sorted(missing))
+    return text[: root.end()] + added + text[root.end() :]
 
 
 def _without_doctype(text: str) -> tuple[str, dict[str, str]]:

@@ -103,7 +103,7 @@ def records(root: Path, language: str = "en") -> Iterator[Record | Reject]:
                 yield Reject(name, "source", str(article))
                 continue
             identity = _identity(article, source)
-            newest = older.get((source.name, identity)) or seen.get(identity)
+            newest = seen.get(identity) or older.get((source.name, identity))
             if newest and newest != name:
                 yield Reject(name, "source", f"{identity} is read from {newest}, which is newer or the same")
                 continue
@@ -161,8 +161,8 @@ def _older(sources: list[_Source]) -> dict[tuple[str, str], str]:
         number = re.search(r"PMC(\d+)", source.name)
         by_number.setdefault(number[1] if number else "", []).append(source)
     found: dict[str, list[tuple[int, str]]] = {}
-    for number, several in by_number.items():
-        for source in several if len(several) > 1 or not number else ():
+    for number, several in sorted(by_number.items()):  # those without a number first
+        for source in several if len(several) > 1 or not number or f"PMC{number}" in found else ():
             for article in source.articles("en"):
                 if isinstance(article, jats.Article):
                     told = re.search(r"PMC\d+\.(\d{1,6})(?!\d)", source.name)
