@@ -14,7 +14,7 @@ from PIL import Image
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.images import read_image
 from phenolip_lib.data.records import Record, Reject
-from phenolip_lib.data.sources import jats, open_records, pmc_oa
+from phenolip_lib.data.sources import jats, jats_text, open_records, pmc_oa
 from phenolip_lib.data.sources.jats_text import text_of
 
 HEAD = """<?xml version="1.0" encoding="UTF-8"?>
@@ -324,6 +324,14 @@ def test_a_translation_gives_the_captions(same):
     assert (portuguese.caption, portuguese.graphics) == ("Coluna", (("x.g001",),))
 
 
+@pytest.mark.parametrize(("language", "expected"), [("en", "Spine"), ("pt", "Coluna"), ("fr", "Coluna")])
+def test_a_group_of_one_figure_in_two_languages_is_one(language, expected):
+    body = """<fig-group id="g"><fig id="p" xml:lang="pt"><caption><p>Coluna</p></caption></fig>
+    <fig id="e" xml:lang="en"><caption><p>Spine</p></caption><graphic xlink:href="x.g001"/></fig></fig-group>"""
+    (figure,) = jats.parse(article(body), language)[0].figures
+    assert (figure.caption, figure.graphics) == (expected, (("x.g001",),))
+
+
 def test_articles_of_a_set_are_read_one_by_one(tmp_path):
     one, two = (article(f"<body>{fig('')}</body>", pmc=f"PMC{n}").decode().partition("?>")[2] for n in (1, 2))
     one, two = (text[text.index("<article") :] for text in (one, two))
@@ -336,6 +344,19 @@ def test_articles_of_a_set_are_read_one_by_one(tmp_path):
         records, rejects = read(folder)
         assert set(records) == {"pmc-oa/PMC1/f1", "pmc-oa/PMC2/f1"}
         assert rejects == {"pmc-oa/set/a.xml (2)": "no JATS article"}
+
+
+def test_articles_of_a_set_without_ids_and_versions_within_one_are_told_apart(tmp_path):
+    def part(text: str, pmc: str = "", version: str = "") -> str:
+        ids = f'<article-id pub-id-type="pmc">{pmc}</article-id>' if pmc else ""
+        head = f"<front><article-meta>{ids}{version}</article-meta></front>"
+        return f"<article>{head}<body>{fig(f'<caption><p>{text}</p></caption>').replace('xlink:', '')}</body></article>"
+
+    parts = part("a") + part("b") + part("old", "7", VERSION.format(1)) + part("new", "7", VERSION.format(2))
+    unpacked(tmp_path, {"a.xml": f"<pmc-articleset>{parts}</pmc-articleset>".encode(), **FILES}, "PMC9")
+    records, rejects = read(tmp_path)
+    assert sorted(record.caption for record in records.values()) == ["a", "b", "new"]
+    assert list(rejects) == ["pmc-oa/PMC9/a.xml (3)"]
 
 
 VERSION = "<article-version>{}</article-version>"
@@ -453,9 +474,9 @@ def test_licences_of_articles_before_jats(place, expected):
 
 @pytest.mark.parametrize("kind", ["references", "ranges"])
 def test_references_cost_a_step_each(monkeypatch, kind):
-    """Texts of paragraphs are made once, however many references they hold."""
+    """A text is made once for each paragraph and each reference in it."""
     made = []
-    monkeypatch.setattr(jats, "text_of", lambda element: made.append(element) or text_of(element))
+    monkeypatch.setattr(jats_text, "text_of", lambda element: made.append(element) or text_of(element))
     drawn = "".join(fig("", f"f{i}", f"g{i}") for i in range(2000))
     one = '<xref ref-type="fig" rid="f{0}">{0}</xref>{1} '
     refs = "".join(one.format(i, "") for i in range(2000))

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from phenolip_lib.core.errors import DamagedError
 from phenolip_lib.ontology.entries import SCOPES, Entries, Entry, Report, curie, is_hpo, shown
+from phenolip_lib.ontology.ontology import ROOT
 
 _HEADER = re.compile(r"\[\s*(\w+)\s*\]\s*(?:!.*)?")
 _QUOTED = re.compile(r'\s*"((?:[^"\\]|\\.)*)"(.*)', re.DOTALL)
@@ -76,9 +77,9 @@ def read_obo(text: str, name: str) -> Entries:
     found.reports += [Report(t.where, t.name, "a term without an id") for t in found.terms if not t.hpo_id]
     last = found.terms[-1] if stanza == "term" else None
     found.terms = [t for t in found.terms if is_hpo(t.hpo_id)]
-    # Without typedefs after them, the last term of a whole file has a parent, is obsolete or stands alone.
-    hangs = last is None or last.parents or last.obsolete or len(found.terms) < 2
-    found.cut = not (hangs and (complete or text.endswith("\n")) and (last is None or last.name))
+    # Without typedefs after them, the last term of a whole file has a name and a parent, unless it needs none.
+    whole = last is None or last.obsolete or (last.name and (last.parents or last.hpo_id == ROOT))
+    found.cut = not (whole and (complete or text.endswith("\n")))
     return found
 
 

@@ -6,14 +6,13 @@ Supplements and sub-articles other than translations are not read; their figures
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.licences import UNKNOWN, spdx
-from phenolip_lib.data.sources.jats_text import caption_of, language_of, text_of
+from phenolip_lib.data.sources.jats_text import caption_of, contexts_of, language_of, text_of
 from phenolip_lib.data.sources.jats_xml import parse_xml
 
 _SKIPPED = {
@@ -21,7 +20,6 @@ _SKIPPED = {
     "sub-article": "in a sub-article, which is not read",
     "response": "in a response, which is not read",
 }
-_RANGE = re.compile(r"\s*[)\]]?\s*(?:[-–—‒−]|to|through)\s*[(\[]?\s*")
 
 
 @dataclass(frozen=True)
@@ -110,6 +108,8 @@ def _article(root: Element, pictures: dict[str, str], language: str) -> Article:
         r"()(\d{1,6})$", text_of(meta.find("article-version")) or ids.get("pmc-version", "")
     )
     licence = _licence([*meta.findall("permissions"), meta])
+    for group in root.iter("fig-group"):
+        _one_language(group, language)
     reader = _Reader(pictures, licence)
     figures = _translated(reader.figures(root, language_of(root, "en"), language), root, reader, language)
     return Article(
@@ -133,7 +133,7 @@ class _Reader:
 
     def figures(self, root: Element, around: str, language: str) -> list[tuple[Figure, str]]:
         """Figures of an article or translation in the order of the text, and the language of each caption."""
-        contexts = _contexts(root)
+        contexts = contexts_of(root)
         found = []
         for figure, groups, code in self._walk(root, (), around):
             name = figure.get("id") or f"figure-{len(self.names) + 1}"
@@ -200,6 +200,19 @@ class _Reader:
         return tuple(dict.fromkeys(n for name in names for n in (name, self.declared.get(name, "")) if n.strip()))
 
 
+def _one_language(group: Element, language: str) -> None:
+    """Of a group that is one figure in several languages, leave the one in `language`, else the first."""
+    figures = group.findall("fig")
+    if len({language_of(figure, "") for figure in figures} - {""}) < 2:
+        return
+    taken = next((figure for figure in figures if language_of(figure, "") == language), figures[0])
+    for other in figures:
+        if other is not taken:
+            group.remove(other)
+            if taken.find(".//graphic") is None:
+                taken.extend(part for part in other if part.tag in ("graphic", "alternatives"))
+
+
 def _is_translation(element: Element) -> bool:
     return element.tag == "sub-article" and element.get("article-type") == "translation"
 
@@ -239,38 +252,6 @@ def _translated(
             result.append((figure, code))
         figures = result + [(f, language) for f in theirs if f.name not in used and f.graphics]
     return figures
-
-
-def _contexts(article: Element) -> dict[str, list[str]]:
-    """Paragraphs by the id of the figure (or group) they refer to, those inside a range ("Figs 1-3") too."""
-    order = [name for figure in article.iter("fig") if (name := figure.get("id"))]
-    position = {name: at for at, name in reversed(list(enumerate(order)))}
-    named: dict[Element, tuple[dict[str, None], list[tuple[int, int]]]] = {}
-
-    def visit(element: Element, paragraph: Element | None) -> None:
-        opened = ""  # the figure a range begins with
-        for child in element:
-            if child.tag in _SKIPPED or child.tag in ("fig", "fig-group"):
-                continue
-            if child.tag == "xref" and child.get("ref-type", "fig").lower().startswith("fig") and paragraph is not None:
-                names = child.get("rid", "").split()
-                explicit, ranges = named.setdefault(paragraph, ({}, []))
-                explicit.update(dict.fromkeys(names))
-                if opened in position and names and names[0] in position:
-                    ranges.append((position[opened] + 1, position[names[0]]))
-                opened = names[-1] if names and _RANGE.fullmatch(child.tail or "") else ""
-            visit(child, child if child.tag == "p" else paragraph)
-
-    visit(article, None)
-    found: dict[str, list[str]] = defaultdict(list)
-    for paragraph, (explicit, ranges) in named.items():
-        text, reached = text_of(paragraph), 0
-        for start, end in sorted(ranges):  # overlapping ranges are walked once
-            explicit.update(dict.fromkeys(order[max(start, reached) : end]))
-            reached = max(reached, end)
-        for name in explicit:
-            found[name].append(text)
-    return found
 
 
 def _licence(holders: list[Element]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
-_ASIDE = {
-    *("supplementary-material", "sub-article", "response", "fig", "fig-group", "table-wrap", "table-wrap-group"),
-    *("tex-math", "annotation", "annotation-xml", "object-id", "alt-text", "long-desc", "index-term", "permissions"),
-    *("attrib", "graphic", "media"),
+_APART = {"supplementary-material", "sub-article", "response", "fig", "fig-group"}
+"""What holds no paragraph about a figure of the text."""
+_ASIDE = _APART | {
+    *("table-wrap", "table-wrap-group", "tex-math", "annotation", "annotation-xml", "object-id", "alt-text"),
+    *("long-desc", "index-term", "permissions", "attrib", "graphic", "media"),
 }
 """What stands within a paragraph and is not its text; a formula's TeX repeats its MathML."""
 _BLOCKS = {
@@ -21,6 +23,7 @@ _CALLS = {"bibr", "fn", "table-fn", "author-notes", "corresp", "contrib", "other
 """Values of ``ref-type`` of what refers to a note or to the literature."""
 _WORD = re.compile(r"[^\W\d_]{4,}[)\]]?$")
 _NUMBERS = re.compile(r"\d{1,3}(?:\s*[,;–−‒-]\s*\d{1,3})*|[a-z*†‡§](?:\s*,\s*[a-z*†‡§])*")
+_RANGE = re.compile(r"\s*[)\]]?\s*(?:[-–—‒−]|to|through)\s*[(\[]?\s*")
 _POWER = re.compile(r"[-−–+]?\d+(?:[.,]\d+)?")
 
 
@@ -127,6 +130,38 @@ def caption_of(captions: list[tuple[Element, str]], language: str) -> tuple[str,
     parts = [text for code, text in blocks if code == taken and text]
     ended = [part if part[-1] in ".:;!?" else f"{part}." for part in parts[:-1]]
     return " ".join([*ended, *parts[-1:]]), taken
+
+
+def contexts_of(article: Element) -> dict[str, list[str]]:
+    """Paragraphs by the id of the figure (or group) they refer to, those inside a range ("Figs 1-3") too."""
+    order = [name for figure in article.iter("fig") if (name := figure.get("id"))]
+    position = {name: at for at, name in reversed(list(enumerate(order)))}
+    named: dict[Element, tuple[dict[str, None], list[tuple[int, int]]]] = {}
+
+    def visit(element: Element, paragraph: Element | None) -> None:
+        opened = ""  # the figure a range begins with
+        for child in element:
+            if child.tag in _APART:
+                continue
+            if child.tag == "xref" and child.get("ref-type", "fig").lower().startswith("fig") and paragraph is not None:
+                names = child.get("rid", "").split()
+                explicit, ranges = named.setdefault(paragraph, ({}, []))
+                explicit.update(dict.fromkeys(names))
+                if opened in position and names and names[0] in position:
+                    ranges.append((position[opened] + 1, position[names[0]]))
+                opened = names[-1] if names and _RANGE.fullmatch(child.tail or "") else ""
+            visit(child, child if child.tag == "p" else paragraph)
+
+    visit(article, None)
+    found: dict[str, list[str]] = defaultdict(list)
+    for paragraph, (explicit, ranges) in named.items():
+        text, reached = text_of(paragraph), 0
+        for start, end in sorted(ranges):  # overlapping ranges are walked once
+            explicit.update(dict.fromkeys(order[max(start, reached) : end]))
+            reached = max(reached, end)
+        for name in explicit:
+            found[name].append(text)
+    return found
 
 
 def language_of(element: Element, around: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -46,6 +46,8 @@ _OTHER_GRAPHICS = (
     ".pct",
 )
 """Suffixes that articles name and for which a package has a picture of the same name."""
+_Named = tuple[str, str, "jats.Article | PhenoLIPError"]
+"""Name within the source, identity, and the article or why there is none."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,13 @@ def records(root: Path, language: str = "en") -> Iterator[Record | Reject]:
     older = _older(sources)
     seen: dict[str, str] = {}
     for source in sources:
-        for at, article in enumerate(source.articles(language)):
-            name = source.name + f" ({at + 1})" * (at > 0)
+        named = list(_named(source, source.articles(language)))
+        older |= _superseded(_versions(source, named)) if len(named) > 1 else {}
+        for name, identity, article in named:
             if isinstance(article, PhenoLIPError):
                 yield Reject(name, "source", str(article))
                 continue
-            identity = _identity(article, source)
-            newest = seen.get(identity) or older.get((source.name, identity))
-            if newest and newest != name:
+            if newest := seen.get(identity) or older.get(name):
                 yield Reject(name, "source", f"{identity} is read from {newest}, which is newer or the same")
                 continue
             seen[identity] = name
@@ -151,33 +152,52 @@ def _package(path: Path, relative: str) -> Iterator[_Source | Reject]:
         yield _Source(f"{relative}::{name}", path, name, pictures)
 
 
-def _older(sources: list[_Source]) -> dict[tuple[str, str], str]:
-    """For files of an article of which another is newer: the newest, by file and article.
+def _named(source: _Source, articles: list[jats.Article | PhenoLIPError]) -> Iterator[_Named]:
+    """Each article of a file with its name there and its identity: PMCID, else PMID, DOI or that name.
+
+    Where it does not state its PMCID, the path may, unless the file is a set.
+    """
+    for at, article in enumerate(articles):
+        name, identity = source.name + f" ({at + 1})" * (at > 0), ""
+        if isinstance(article, jats.Article):
+            stated = f"PMC{article.pmcid}" if article.pmcid else source.name if len(articles) == 1 else ""
+            number = re.search(r"PMC\d+", stated)
+            identity = number[0] if number else f"PMID{article.pmid}" if article.pmid else article.doi or name
+        yield name, identity, article
+
+
+def _older(sources: list[_Source]) -> dict[str, str]:
+    """For articles of which there is another, the newest of them, both by name.
 
     Only files whose path gives the same PMCID as another's, or none, are looked into for it.
     """
     by_number: dict[str, list[_Source]] = {}
     for source in sources:
-        number = re.search(r"PMC(\d+)", source.name)
-        by_number.setdefault(number[1] if number else "", []).append(source)
-    found: dict[str, list[tuple[int, str]]] = {}
-    for number, several in sorted(by_number.items()):  # those without a number first
-        for source in several if len(several) > 1 or not number or f"PMC{number}" in found else ():
-            for article in source.articles("en"):
-                if isinstance(article, jats.Article):
-                    told = re.search(r"PMC\d+\.(\d{1,6})(?!\d)", source.name)
-                    version = article.version or (int(told[1]) if told else 0)
-                    found.setdefault(_identity(article, source), []).append((version, source.name))
-    older = {}
-    for identity, versions in found.items():
-        newest = max(versions, key=lambda one: one[0])[1]  # of equal ones the first
-        older |= {(name, identity): newest for _, name in versions if name != newest}
-    return older
+        number = re.search(r"PMC\d+", source.name)
+        by_number.setdefault(number[0] if number else "", []).append(source)
+    found: list[tuple[str, str, int]] = []
+    known: set[str] | None = None  # identities of those without a number, which come first
+    for number, several in sorted(by_number.items()):
+        if len(several) > 1 or not number or number in (known or ()):
+            found += [one for source in several for one in _versions(source, _named(source, source.articles("en")))]
+        known = {identity for _, identity, _ in found} if known is None else known
+    return _superseded(found)
 
 
-def _identity(article: jats.Article, source: _Source) -> str:
-    number = re.search(r"(?<=PMC)\d+", f"PMC{article.pmcid} {source.name}")
-    return f"PMC{number[0]}" if number else f"PMID{article.pmid}" if article.pmid else article.doi or source.name
+def _versions(source: _Source, named: Iterable[_Named]) -> list[tuple[str, str, int]]:
+    """Name, identity and version of each article of a file; the path may state the version."""
+    told = re.search(r"PMC\d+\.(\d{1,6})(?!\d)", source.name)
+    stated = int(told[1]) if told else 0
+    return [(name, identity, a.version or stated) for name, identity, a in named if isinstance(a, jats.Article)]
+
+
+def _superseded(found: list[tuple[str, str, int]]) -> dict[str, str]:
+    """The newest of each article by the names of all others, of equal ones the first."""
+    newest: dict[str, tuple[int, str]] = {}
+    for name, identity, version in found:
+        if identity not in newest or version > newest[identity][0]:
+            newest[identity] = version, name
+    return {name: newest[identity][1] for name, identity, _ in found if newest[identity][1] != name}
 
 
 def _figures(article: jats.Article, identity: str, pictures: Mapping[str, str]) -> Iterator[Record | Reject]:
