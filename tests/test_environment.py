@@ -23,6 +23,7 @@ OWNERS = (
     "pandas",
     "matplotlib",
     "dvc",
+    "pronto",
 )
 LOCKS = ("requirements.lock", "requirements-test.lock")
 OPTIONAL = {

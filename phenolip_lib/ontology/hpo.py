@@ -1,6 +1,7 @@
 """Read an HPO release into tables, once.
 
-The files are those of `release_files`; their formats are read by `obo`, `obographs` and `annotations`.
+The files are those of `release_files`; their formats are read by `standard_obo` and
+`obo`, `obographs` and `annotations`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from phenolip_lib.ontology.obo import read_obo
 from phenolip_lib.ontology.obographs import read_obographs
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, ROOT, Ontology
 from phenolip_lib.ontology.release_files import fingerprints, locate, read_text
+from phenolip_lib.ontology.standard_obo import read_standard_obo
 
 COLUMNS = {
     "terms": ["hpo_id", "name", "definition", "comment"],
@@ -54,7 +56,10 @@ def parse_release(path: Path) -> dict[str, pd.DataFrame]:
     start = text.lstrip()
     if re.match(r"<[?!\w]", start):
         raise DamagedError(f"{path}: not a valid OBO file, it is XML or HTML; take hp.obo or hp.json of a release")
-    found = (read_obographs if start.startswith("{") else read_obo)(text, path.name)
+    if start.startswith("{"):
+        found = read_obographs(text, path.name)
+    else:
+        found = read_standard_obo(text, path.name) or read_obo(text, path.name)
     if found.cut:
         raise DamagedError(f"{path}: the file ends in the middle of a term; it is truncated, fetch it again")
     rows: dict[str, list[tuple]] = {name: [] for name in COLUMNS}

@@ -1,4 +1,4 @@
-"""Read OBO (format 1.0 to 1.4), line by line.
+"""Read OBO (format 1.0 to 1.4) that is not standard, line by line; `standard_obo` says why there are two readers.
 
 https://owlcollab.github.io/oboformat/doc/GO.format.obo-1_4.html
 
@@ -77,10 +77,13 @@ def read_obo(text: str, name: str) -> Entries:
     found.reports += [Report(t.where, t.name, "a term without an id") for t in found.terms if not t.hpo_id]
     last = found.terms[-1] if stanza == "term" else None
     found.terms = [t for t in found.terms if is_hpo(t.hpo_id)]
-    # Without typedefs after them, the last term of a whole file has a name and a parent, unless it needs none.
-    whole = last is None or last.obsolete or (last.name and (last.parents or last.hpo_id == ROOT))
-    found.cut = not (whole and (complete or text.endswith("\n")))
+    found.cut = not ((last is None or may_end(last)) and (complete or text.endswith("\n")))
     return found
+
+
+def may_end(last: Entry) -> bool:
+    """Whether a file can end with this term: without typedefs after it, it has a name and a parent or needs none."""
+    return last.obsolete or bool(last.name and (last.parents or last.hpo_id == ROOT))
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -142,7 +145,7 @@ def _take(term: Entry, tag: str, value: str, kinds: set[str]) -> str:
             return "neither true nor false"
         term.obsolete = word.lower() in ("true", "1")
     elif tag == "xref" or tag.startswith("xref_"):
-        term.xrefs.append(_unescaped(word))
+        term.xrefs.append(word)
     elif tag in _LISTS:
         getattr(term, _LISTS[tag]).append(curie(word))
     else:
@@ -165,8 +168,7 @@ def _add_synonym(term: Entry, text: str, rest: str, scope: str | None, kinds: se
 
 def _word(value: str) -> str:
     """The first word, without a remark or qualifiers."""
-    words = re.match(r"[^\s!{]*", value.replace("\\:", ":"))
-    return words[0]
+    return _unescaped(re.match(r"(?:\\.|[^\s!{])*", value)[0])
 
 
 def _plain(value: str) -> str:
