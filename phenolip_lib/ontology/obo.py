@@ -117,7 +117,7 @@ def _take(term: Entry, tag: str, value: str, kinds: set[str]) -> str:
         quoted = _QUOTED.match(value)
         if quoted is None:
             return "a text that is not between two quotation marks"
-        said = _unescaped(quoted[1]).strip()
+        said = unescaped(quoted[1]).strip()
         if tag != "def":
             return _add_synonym(term, said, quoted[2], _OLD_SYNONYMS.get(tag), kinds)
         if term.definition:
@@ -168,7 +168,7 @@ def _add_synonym(term: Entry, text: str, rest: str, scope: str | None, kinds: se
 
 def _word(value: str) -> str:
     """The first word, without a remark or qualifiers."""
-    return _unescaped(re.match(r"(?:\\.|[^\s!{])*", value)[0])
+    return unescaped(re.match(r"(?:\\.|[^\s!{])*", value)[0])
 
 
 def _plain(value: str) -> str:
@@ -177,8 +177,9 @@ def _plain(value: str) -> str:
     start = value.rfind("{")
     if start >= 0 and _QUALIFIERS.fullmatch(value, start):
         value = value[:start]
-    return _unescaped(value).strip()
+    return unescaped(value).strip()
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
+    """A text or an id with each escaped character as that character."""
     return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), text) if "\\" in text else text

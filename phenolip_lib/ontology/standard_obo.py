@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from phenolip_lib.core.runtime import log
 from phenolip_lib.ontology.entries import Entries, Entry, curie, is_hpo
-from phenolip_lib.ontology.obo import may_end
+from phenolip_lib.ontology.obo import may_end, unescaped
 
 if TYPE_CHECKING:
     from pronto import Term
@@ -29,8 +29,9 @@ _FIELDS = {
     **{"consider": "consider"},
 }
 """Statements that tables hold, and where an `Entry` has them."""
-_OTHERWISE = re.compile(r"^(?:name|comment|data-version):.*[^\s\\]!|\\$", re.MULTILINE)
-"""fastobo ends a text at an exclamation mark without a space before it, too, and makes a space of a line carried on."""
+_OTHERWISE = re.compile(r"^(?:name|comment|data-version):.*[^\s\\]!|\\$|\\W", re.MULTILINE)
+"""fastobo ends a text at an exclamation mark without a space before it, too, makes a space of a line carried on, and
+of an escaped space the letter W."""
 
 
 def read_standard_obo(text: str, name: str) -> Entries | None:
@@ -76,24 +77,29 @@ def _parse(text: str) -> tuple[str, list[Term]]:
         # fastobo 0.14.2 panics at a line of remarks inside a stanza, and prints that past Python.
         path.write_text(re.sub(r"(?m)^[ \t]*!.*\n", "", text), encoding="utf-8", newline="\n")
         onto = Ontology(str(path), import_depth=0, encoding="utf-8", threads=1)
-        return onto.metadata.data_version or "unknown", list(onto.terms())
+        return (onto.metadata.data_version or "").strip() or "unknown", list(onto.terms())
+
+
+def _id(written: str) -> str:
+    """An id of pronto's, which has it as a file would."""
+    return curie(unescaped(written))
 
 
 def _entry(term: Term, where: str) -> Entry:
     return Entry(
-        curie(term.id),
+        _id(term.id),
         where,
         name=" ".join((term.name or "").split()),
         definition=str(term.definition or "").strip(),
         comment=(term.comment or "").strip(),
         synonyms=[
-            (" ".join(said.description.split()), said.scope, curie(said.type.id) if said.type else "")
+            (" ".join(said.description.split()), said.scope, _id(said.type.id) if said.type else "")
             for said in term.synonyms
         ],
-        xrefs=[xref.id for xref in term.xrefs],
-        parents=[curie(parent.id) for parent in term.superclasses(distance=1, with_self=False)],
-        alternative_ids=[curie(old) for old in term.alternate_ids],
+        xrefs=[unescaped(xref.id) for xref in term.xrefs],
+        parents=[_id(parent.id) for parent in term.superclasses(distance=1, with_self=False)],
+        alternative_ids=[_id(old) for old in term.alternate_ids],
         obsolete=term.obsolete,
-        replaced_by=[curie(new) for new in term.replaced_by.ids],
-        consider=[curie(new) for new in term.consider.ids],
+        replaced_by=[_id(new) for new in term.replaced_by.ids],
+        consider=[_id(new) for new in term.consider.ids],
     )
