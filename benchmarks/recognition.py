@@ -16,7 +16,7 @@ from benchmarks.table import Row, write
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.ontology.hpo import locate
+from phenolip_lib.ontology.release_files import locate
 from phenolip_lib.recognition import gold
 from phenolip_lib.recognition.annotate import ontology
 from phenolip_lib.recognition.recognizer import Recognizer

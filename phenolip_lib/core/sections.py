@@ -88,6 +88,7 @@ class Open(Section):
     """Which public data sets of the folder ``data/open`` are used."""
 
     datasets: Annotated[list[Text], Field(min_length=1), Unique]
+    caption_language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
 class Splits(Section):

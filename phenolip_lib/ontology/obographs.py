@@ -1,14 +1,18 @@
-"""Write the ontology as OBO Graphs JSON, the format fenominal and hpo-toolkit read.
+"""OBO Graphs JSON (https://github.com/geneontology/obographs): read ``hp.json``, and write what others read.
 
-https://github.com/geneontology/obographs; only what the ontology tables hold is written: live terms
-with label, definition, comment, synonyms and alternative ids, and ``is_a`` edges.
+HPO publishes each release in this format too, and fenominal and hpo-toolkit read no other. Written is what the
+tables hold: live terms with label, definition, comment, synonyms and alternative ids, and ``is_a`` edges.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+from phenolip_lib.core.errors import DamagedError
 from phenolip_lib.core.storage import write_json
+from phenolip_lib.ontology.entries import Entries, Entry, Report, curie, is_hpo, shown
 from phenolip_lib.ontology.ontology import Ontology
 
 PURL = "http://purl.obolibrary.org/obo/"
@@ -18,7 +22,12 @@ PREDICATES = {
     "BROAD": "hasBroadSynonym",
     "RELATED": "hasRelatedSynonym",
 }
-ALTERNATIVE_ID = "http://www.geneontology.org/formats/oboInOwl#hasAlternativeId"
+OBO_IN_OWL = "http://www.geneontology.org/formats/oboInOwl#"
+ALTERNATIVE_ID = OBO_IN_OWL + "hasAlternativeId"
+REPLACED_BY, REASON, MERGED = PURL + "IAO_0100001", PURL + "IAO_0000231", PURL + "IAO_0000227"
+YES = (True, "true")
+"""A node that is obsolete because it was merged is in OBO no term, only an alternative id of its successor."""
+IS_A = ("is_a", "subClassOf", "http://www.w3.org/2000/01/rdf-schema#subClassOf")
 
 
 def purl(curie: str) -> str:
@@ -56,3 +65,121 @@ def write_obographs(onto: Ontology, path: Path) -> Path:
     }
     write_json(path, {"graphs": [graph]})
     return path
+
+
+def read_obographs(text: str, name: str) -> Entries:
+    """The terms of ``hp.json``, as `obo.read_obo` gives those of the same release in OBO.
+
+    Args:
+        text: of the file.
+        name: of the file, for reports and messages.
+
+    Raises:
+        DamagedError: cut, no JSON, or no OBO Graphs document.
+    """
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+            raise DamagedError(f"{name}: the file ends in the middle; it is truncated, fetch it again") from None
+        raise DamagedError(f"{name}: no valid JSON, line {error.lineno} ({error.msg})") from None
+    except (RecursionError, ValueError):  # a number of thousands of digits is a ValueError
+        raise DamagedError(f"{name}: no JSON that can be read") from None
+    graphs = [graph for graph in _list(document, "graphs") if isinstance(graph, dict)]
+    if not graphs:
+        raise DamagedError(f"{name}: is JSON but no OBO Graphs document; take hp.json or hp.obo of a release")
+    found = Entries("unknown", [], [])
+    terms: dict[str, Entry] = {}
+    merged: list[tuple[str, str]] = []
+    for graph in graphs:
+        if found.release == "unknown":
+            found.release = _release(_dict(graph, "meta"))
+        for node in _list(graph, "nodes"):
+            identifier = curie(_text(node, "id"))
+            if not is_hpo(identifier) or _text(node, "type") not in ("", "CLASS"):
+                continue
+            where = f"{name}, {shown(identifier)}"
+            facts = _facts(_dict(node, "meta"))
+            if _dict(node, "meta").get("deprecated") in YES and MERGED in facts.get(REASON, ()):
+                merged += [(identifier, curie(new)) for new in facts.get(REPLACED_BY, ())]
+                continue
+            entry = _entry(node, identifier, where, facts, found.reports)
+            if identifier in terms and len(graphs) > 1:
+                continue
+            found.terms.append(entry)
+            terms[identifier] = entry
+    for graph in graphs:
+        for edge in _list(graph, "edges"):
+            child, parent = curie(_text(edge, "sub")), curie(_text(edge, "obj"))
+            if _text(edge, "pred") in IS_A and child in terms:
+                if not parent:
+                    raise DamagedError(
+                        f"{name}, {shown(child)}: an is_a edge to nothing, and the graph would be wrong without it"
+                    )
+                terms[child].parents.append(parent)
+    for old, new in merged:
+        if new in terms:
+            terms[new].alternative_ids.append(old)
+        else:
+            found.terms.append(Entry(old, f"{name}, {old}", obsolete=True, replaced_by=[new]))
+    return found
+
+
+def _entry(node: dict, identifier: str, where: str, facts: dict[str, list[str]], reports: list[Report]) -> Entry:
+    meta = _dict(node, "meta")
+    comments = [c for c in _list(meta, "comments") if isinstance(c, str)]
+    entry = Entry(
+        identifier,
+        where,
+        name=" ".join(_text(node, "lbl").split()),
+        definition=_text(_dict(meta, "definition"), "val").strip(),
+        comment=" ".join(filter(None, map(str.strip, comments))),
+        xrefs=[xref for x in _list(meta, "xrefs") if (xref := _text(x, "val").split(" ")[0])],
+        obsolete=meta.get("deprecated") in YES,
+        alternative_ids=[curie(i) for i in facts.get(ALTERNATIVE_ID, ())],
+        replaced_by=[curie(i) for i in facts.get(REPLACED_BY, ())],
+        consider=[curie(i) for i in facts.get(OBO_IN_OWL + "consider", ())],
+    )
+    scopes = {predicate: scope for scope, predicate in PREDICATES.items()}
+    for synonym in _list(meta, "synonyms"):
+        text, predicate = " ".join(_text(synonym, "val").split()), _text(synonym, "pred").rpartition("#")[2]
+        if not text:
+            reports.append(Report(where, json.dumps(synonym, ensure_ascii=False), "an empty synonym"))
+            continue
+        if predicate not in scopes:
+            reports.append(Report(where, text, f"{predicate or 'nothing'} is no scope; the synonym is kept as related"))
+        kind = _text(synonym, "synonymType")
+        kind = kind.rpartition("#")[2] if "#" in kind else curie(kind)
+        entry.synonyms.append((text, scopes.get(predicate, "RELATED"), kind))
+    return entry
+
+
+def _facts(meta: dict) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for value in _list(meta, "basicPropertyValues"):
+        if text := _text(value, "val"):
+            found.setdefault(_text(value, "pred"), []).append(text)
+    return found
+
+
+def _release(meta: dict) -> str:
+    """``hp/releases/2025-01-16``, as OBO has it, of the address of a version."""
+    version = _text(meta, "version").removeprefix(PURL)
+    stated = _facts(meta).get("http://www.w3.org/2002/07/owl#versionInfo", ["unknown"])[0]
+    head, _, last = version.rpartition("/")
+    return (head if last.startswith("hp") and head else version) or stated
+
+
+def _text(thing: Any, key: str) -> str:
+    value = thing.get(key) if isinstance(thing, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _list(thing: Any, key: str) -> list:
+    value = thing.get(key) if isinstance(thing, dict) else None
+    return value if isinstance(value, list) else []
+
+
+def _dict(thing: Any, key: str) -> dict:
+    value = thing.get(key) if isinstance(thing, dict) else None
+    return value if isinstance(value, dict) else {}

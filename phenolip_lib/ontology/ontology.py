@@ -35,7 +35,7 @@ from phenolip_lib.core.storage import (
 
 ROOT = "HP:0000001"
 PHENOTYPIC_ABNORMALITY = "HP:0000118"
-TABLES = ("terms", "synonyms", "xrefs", "edges", "replaced", "obsolete", "annotations")
+TABLES = ("terms", "synonyms", "xrefs", "edges", "replaced", "obsolete", "annotations", "reports")
 
 
 class Synonym(NamedTuple):
@@ -113,9 +113,9 @@ class Ontology:
 
     @cached_property
     def content(self) -> str:
-        """A hash of all tables, for keys of what is made from them: two builds of one release may differ."""
-        hashes = {name: pd.util.hash_pandas_object(self.tables[name].astype(str)).to_numpy() for name in TABLES}
-        return digest(self.release, {name: digest_arrays(rows) for name, rows in hashes.items()})
+        """A hash of what was taken of a release, for keys of what is made from it: two builds of one may differ."""
+        rows = {n: pd.util.hash_pandas_object(self.tables[n].astype(str)) for n in TABLES if n != "reports"}
+        return digest(self.release, {name: digest_arrays(hashes.to_numpy()) for name, hashes in rows.items()})
 
     # --- mapping --------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.names import ONTOLOGY, check_source
 from phenolip_lib.core.params import load_params
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.core.storage import atomic_folder, write_text
+from phenolip_lib.core.storage import atomic_folder, write_json, write_text
 
 NOTEBOOK_STAGES = {
     "hpo": "01_hpo_parsing",
@@ -54,6 +54,13 @@ def run_notebooks(source: str, name: str, paths: Paths) -> None:
     from phenolip_lib.pipeline import notebooks
 
     notebooks.strip_folder(paths.notebooks, paths.build / "notebooks")
+
+
+def run_release(source: str, name: str, paths: Paths) -> None:
+    """Write the checksums of the ontology's files, which DVC cannot follow: params may name any path, or a package."""
+    from phenolip_lib.ontology.release_files import fingerprints
+
+    write_json(paths.build / "release.json", fingerprints(load_params(paths.params).hpo, paths.cache))
 
 
 def run_atlas(source: str, name: str, paths: Paths) -> None:
@@ -147,6 +154,7 @@ def run_book(source: str, name: str, paths: Paths) -> None:
 
 SPECIAL: dict[str, Callable[[str, str, Paths], None]] = {
     "notebooks": run_notebooks,
+    "release": run_release,
     "atlas": run_atlas,
     "ablate": run_ablate,
     "crossval": run_crossval,

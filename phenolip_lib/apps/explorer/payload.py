@@ -16,7 +16,7 @@ from phenolip_lib.apps.explorer import images as pictures
 from phenolip_lib.apps.explorer import neighbours as near
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.graph.graph import Graph
-from phenolip_lib.ontology.hpo import SCOPES
+from phenolip_lib.ontology.entries import SCOPES
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, Ontology
 
 K = 8

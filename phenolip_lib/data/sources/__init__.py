@@ -25,7 +25,7 @@ from phenolip_lib.data.sources import (
     webdataset,
 )
 
-DATASETS: dict[str, Callable[[Path], Iterator[Record | Reject]]] = {
+DATASETS: dict[str, Callable[..., Iterator[Record | Reject]]] = {
     "medpix-2.0": medpix.records,
     "ham10000": ham10000.records,
     "idrid": idrid.records,
@@ -40,8 +40,10 @@ DATASETS: dict[str, Callable[[Path], Iterator[Record | Reject]]] = {
 }
 
 
-def open_records(root: Path, datasets: Sequence[str]) -> Iterator[Record | Reject]:
+def open_records(root: Path, datasets: Sequence[str], language: str = "en") -> Iterator[Record | Reject]:
     """Records of the named data sets, in the given order, and what of them cannot be one.
+
+    `language` is that of captions, where a source has several.
 
     Raises:
         PhenoLIPError: no such folder, or a name that is not in `DATASETS`.
@@ -56,7 +58,8 @@ def open_records(root: Path, datasets: Sequence[str]) -> Iterator[Record | Rejec
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DATASETS)}"
             raise PhenoLIPError(f"open.datasets: no data set {name!r}; {hint}")
     for name in datasets:
-        for item in DATASETS[name](Path(root)):
+        options = {"language": language} if name == pmc_oa.NAME else {}
+        for item in DATASETS[name](Path(root), **options):
             if isinstance(item, Record) and item.image != storable(item.image):
                 yield Reject(item.record_id, "source", "the image's path cannot be written as UTF-8")
             else:
@@ -66,4 +69,6 @@ def open_records(root: Path, datasets: Sequence[str]) -> Iterator[Record | Rejec
 def source_records(source: str, root: Path, params: Params) -> Iterator[Record | Reject]:
     """Records of a source of the pipeline, ``phantom`` or ``open``."""
     check_source(source)
-    return phantom.records(root) if source == "phantom" else open_records(root, params.open.datasets)
+    if source == "phantom":
+        return phantom.records(root)
+    return open_records(root, params.open.datasets, params.open.caption_language)

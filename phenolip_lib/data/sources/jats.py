@@ -1,30 +1,25 @@
-"""Figures of an article in JATS XML (https://jats.nlm.nih.gov), with the texts that belong to them.
+"""Figures of articles in JATS XML (https://jats.nlm.nih.gov) and its forerunners, with the texts that belong to them.
 
-Supplements, sub-articles and responses are not read. XML is parsed without entities of the article's own
-and without anything fetched.
+Supplements and sub-articles other than translations are not read; their figures are counted as such.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from html.entities import html5
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import DefusedXMLParser
+from dataclasses import dataclass, replace
+from xml.etree.ElementTree import Element
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.licences import UNKNOWN, spdx
+from phenolip_lib.data.sources.jats_text import caption_of, contexts_of, language_of, text_of
+from phenolip_lib.data.sources.jats_xml import parse_xml
 
-_SKIPPED = {"supplementary-material", "sub-article", "response"}
-_ASIDE = _SKIPPED | {"fig", "fig-group", "table-wrap", "tex-math", "object-id"}
-"""What stands within a paragraph and is not its text; a formula's TeX repeats its MathML."""
-_BLOCKS = {"p", "title", "list-item", "break", "disp-formula", "td", "th", "sec"}
-_XLINK = "{http://www.w3.org/1999/xlink}href"
-_RANGE = re.compile(r"\s*(?:[-–—‒−]|to|through)\s*")
-_ENTITIES = {name.removesuffix(";"): text for name, text in html5.items() if name.endswith(";")}
+_SKIPPED = {
+    "supplementary-material": "in supplementary material, which is not read",
+    "sub-article": "in a sub-article, which is not read",
+    "response": "in a response, which is not read",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Figure:
     Attributes:
         name: its id, unique within the article.
         label: such as ``Figure 2``.
-        caption: title and paragraphs, those of the group it belongs to first.
+        caption: title and paragraphs, those of the figure or group it belongs to first.
         context: the paragraphs that refer to it or its group, one a line.
         licence: SPDX id. A figure with a copyright line of its own and no licence has none stated: it was
             reprinted by permission.
@@ -51,125 +46,224 @@ class Figure:
 
 @dataclass(frozen=True)
 class Article:
-    """An article; ids that it does not give are empty, `pmcid` is without ``PMC``."""
+    """An article; ids that it does not give are empty, `pmcid` is without ``PMC``, `version` is 0 if not given.
+
+    `unread` has a name and a reason for each picture that is no figure of the article.
+    """
 
     pmcid: str
+    version: int
     pmid: str
     doi: str
     figures: tuple[Figure, ...]
+    unread: tuple[tuple[str, str], ...]
 
 
-def parse(content: bytes) -> Article:
-    """The article of a file.
+def parse(content: bytes, language: str = "en") -> list[Article | PhenoLIPError]:
+    """The articles of a file: one, or those of a set as efetch and OAI-PMH give it.
+
+    Args:
+        content: of the file.
+        language: of the captions that are taken where there are several, as ISO 639 code.
+
+    Returns:
+        the articles in their order; of a set, what is no JATS article is the error that says so.
 
     Raises:
         PhenoLIPError: malformed or unsafe XML, or no article; the message is a reason for the quarantine table.
     """
+    root, pictures = parse_xml(content)
     try:
-        parser = DefusedXMLParser(forbid_dtd=False, forbid_entities=True, forbid_external=True)
-        parser.entity.update(_ENTITIES)
-        parser.feed(content)
-        root = parser.close()
-        for element in root.iter():
-            element.tag = element.tag.rpartition("}")[2]
-        if root.tag == "pmc-articleset" and len(root.findall("article")) == 1:  # as efetch gives it
-            root = root.find("article")
-        meta = root.find("front/article-meta")
-        if root.tag != "article" or meta is None:
-            raise PhenoLIPError("no JATS article")
-        ids = {i.get("pub-id-type", ""): _text(i) for i in meta.findall("article-id")}
-        number = re.search(r"\d+", ids.get("pmc") or ids.get("pmcid") or "")
-        figures = tuple(_figures(root, _licence(meta.find("permissions"))))
-        return Article(number[0] if number else "", ids.get("pmid", ""), ids.get("doi", ""), figures)
-    except (ParseError, DefusedXmlException, ValueError, LookupError, RecursionError) as error:
-        raise PhenoLIPError(f"article is not valid XML: {type(error).__name__}") from None
-
-
-def _figures(root: Element, licence: str) -> Iterator[Figure]:
-    contexts = _contexts(root)
-    seen: dict[str, int] = {}
-    for figure, groups in _walk(root):
-        name = figure.get("id") or f"figure-{len(seen) + 1}"
-        seen[name] = seen.get(name, 0) + 1
-        referring = [p for part in (figure, *groups) for p in contexts.get(part.get("id", ""), [])]
-        captions = [text for part in (*groups, figure) if (text := _caption(part.find("caption")))]
-        permissions = figure.find("permissions")
-        yield Figure(
-            name=name + f"-{seen[name]}" * (seen[name] > 1),
-            label=_text(figure.find("label")),
-            caption=" ".join(captions),
-            context="\n".join(dict.fromkeys(referring)),
-            licence=licence if permissions is None else _licence(permissions),
-            graphics=tuple(_graphics(figure)),
-        )
-
-
-def _walk(element: Element, groups: tuple[Element, ...] = ()) -> Iterator[tuple[Element, tuple[Element, ...]]]:
-    """Figures in the order of the text, each with the groups it belongs to, whose caption is also its own."""
-    for child in element:
-        if child.tag == "fig":
-            yield child, groups
-        elif child.tag not in _SKIPPED:
-            yield from _walk(child, (*groups, child) if child.tag == "fig-group" else groups)
-
-
-def _graphics(figure: Element) -> list[tuple[str, ...]]:
-    same = [tuple(g.get(_XLINK, "") for g in a.iter("graphic")) for a in figure.iter("alternatives")]
-    single = [
-        (g.get(_XLINK, ""),) for g in figure.iter("graphic") if not any(g.get(_XLINK, "") in names for names in same)
-    ]
-    return [names for names in (*same, *single) if any(names)]
-
-
-def _contexts(article: Element) -> dict[str, list[str]]:
-    """Paragraphs by the id of the figure (or group) they refer to, those inside a range ("Figs 1-3") too."""
-    found: dict[str, list[str]] = {}
-    order = [figure.get("id", "") for figure in article.iter("fig")]
-
-    def visit(element: Element, paragraph: Element | None) -> None:
-        opened = ""  # the figure a range begins with
-        for child in element:
-            if child.tag in _SKIPPED or child.tag in ("fig", "fig-group"):
-                continue
-            if child.tag == "xref" and child.get("ref-type") == "fig" and paragraph is not None:
-                names = child.get("rid", "").split()
-                if opened in order and names and names[0] in order:
-                    names = [*order[order.index(opened) + 1 : order.index(names[0])], *names]
-                for name in names:
-                    found.setdefault(name, []).append(_text(paragraph))
-                opened = names[-1] if names and _RANGE.fullmatch(child.tail or "") else ""
-            visit(child, child if child.tag == "p" else paragraph)
-
-    visit(article, None)
+        found: list[Article | PhenoLIPError] = []
+        for element in [root] if root.tag == "article" else list(_outermost(root, "article")):
+            if _meta(element) is None:
+                found.append(PhenoLIPError("no JATS article"))
+            else:
+                found.append(_article(element, pictures, language))
+    except RecursionError:
+        raise PhenoLIPError("article is not valid XML: RecursionError") from None
+    if not found or (len(found) == 1 and isinstance(found[0], PhenoLIPError)):
+        raise PhenoLIPError("no JATS article")
     return found
 
 
-def _licence(permissions: Element | None) -> str:
-    for licence in permissions.findall("license") if permissions is not None else []:
-        texts = [licence.get(_XLINK, ""), *(_text(r) for r in licence.iter("license_ref"))]
-        texts += [link.get(_XLINK, "") for link in licence.iter() if link.tag in ("ext-link", "uri")]
-        for text in (*texts, _text(licence)):
+def _outermost(element: Element, tag: str) -> Iterator[Element]:
+    for child in element:
+        if child.tag == tag:
+            yield child
+        else:
+            yield from _outermost(child, tag)
+
+
+def _meta(article: Element) -> Element | None:
+    return article.find("front/article-meta")
+
+
+def _article(root: Element, pictures: dict[str, str], language: str) -> Article:
+    meta = _meta(root)
+    ids = {i.get("pub-id-type", ""): text_of(i) for i in meta.findall("article-id")}
+    stated = " ".join(ids.get(kind, "") for kind in ("pmc", "pmcid", "pmcaid", "pmcid-ver", "pmc-version"))
+    number = re.search(r"\d+", ids.get("pmc") or ids.get("pmcid") or ids.get("pmcid-ver") or "")
+    version = re.search(r"PMC\d+\.(\d{1,6})\b", stated) or re.match(
+        r"()(\d{1,6})$", text_of(meta.find("article-version")) or ids.get("pmc-version", "")
+    )
+    licence = _licence([*meta.findall("permissions"), meta])
+    for group in root.iter("fig-group"):
+        _one_language(group, language)
+    reader = _Reader(pictures, licence)
+    figures = _translated(reader.figures(root, language_of(root, "en"), language), root, reader, language)
+    return Article(
+        number[0] if number else "",
+        int(version[version.re.groups]) if version else 0,
+        ids.get("pmid", ""),
+        ids.get("doi", ""),
+        tuple(figure for figure, _ in figures),
+        tuple(reader.unread),
+    )
+
+
+class _Reader:
+    """Reads the figures of one article, and notes the pictures that belong to none."""
+
+    def __init__(self, pictures: dict[str, str], licence: str) -> None:
+        self.declared, self.licence = pictures, licence
+        self.unread: list[tuple[str, str]] = []
+        self.loose = 0
+        self.names: dict[str, int] = {}
+
+    def figures(self, root: Element, around: str, language: str) -> list[tuple[Figure, str]]:
+        """Figures of an article or translation in the order of the text, and the language of each caption."""
+        contexts = contexts_of(root)
+        found = []
+        for figure, groups, code in self._walk(root, (), around):
+            name = figure.get("id") or f"figure-{len(self.names) + 1}"
+            self.names[name] = self.names.get(name, 0) + 1
+            parts = [*groups, (figure, code)]
+            captions = [caption_of([(c, around) for c in e.findall("caption")], language) for e, around in parts]
+            referring = [p for e, _ in reversed(parts) for p in contexts.get(e.get("id", ""), ())]
+            permissions = figure.findall("permissions")
+            found.append(
+                (
+                    Figure(
+                        name=name + f"-{self.names[name]}" * (self.names[name] > 1),
+                        label=text_of(figure.find("label")) or text_of(figure.find("caption/label")),
+                        caption=" ".join(text for text, _ in captions if text),
+                        context="\n".join(dict.fromkeys(referring)),
+                        licence=_licence(permissions) if permissions else self.licence,
+                        graphics=tuple(self._graphics(figure)),
+                    ),
+                    next((code for text, code in reversed(captions) if text), ""),
+                )
+            )
+        return found
+
+    def _walk(
+        self, element: Element, groups: tuple[tuple[Element, str], ...], around: str, inside: bool = False
+    ) -> Iterator[tuple[Element, tuple[tuple[Element, str], ...], str]]:
+        """Figures with the groups or figures around them, whose caption is also theirs, and the language there."""
+        for child in element:
+            code = language_of(child, around)
+            if child.tag in _SKIPPED:
+                if not _is_translation(child):
+                    self.unread += [
+                        (f.get("id") or "figure", f"figure {_SKIPPED[child.tag]}") for f in child.iter("fig")
+                    ]
+            elif child.tag == "fig" or (child.tag == "graphic" and child.find("caption") is not None and not inside):
+                if self._graphics(child) or child.find(".//fig") is None:
+                    yield child, groups, code
+                yield from self._walk(child, (*groups, (child, code)), code, inside=True)
+            elif child.tag == "graphic" and not inside:
+                self.loose += 1
+                self.unread.append((f"graphic-{self.loose}", f"graphic outside of a figure, in {element.tag}"))
+            else:
+                deeper = (*groups, (child, code)) if child.tag == "fig-group" else groups
+                yield from self._walk(child, deeper, code, inside)
+
+    def _graphics(self, figure: Element) -> list[tuple[str, ...]]:
+        """Names of the figure's pictures, not of those of a figure within it; alternatives are one picture."""
+        if figure.tag == "graphic":
+            return [names] if (names := self._files(figure)) else []
+        found, open_parts = [], list(reversed(figure))
+        while open_parts:
+            part = open_parts.pop()
+            if part.tag == "graphic":
+                found.append(self._files(part))
+            elif part.tag == "alternatives":
+                found.append(tuple(name for graphic in part.iter("graphic") for name in self._files(graphic)))
+            elif part.tag != "fig" and part.tag not in _SKIPPED:
+                open_parts += reversed(part)
+        return [names for names in found if names]
+
+    def _files(self, graphic: Element) -> tuple[str, ...]:
+        """What a graphic refers to; it can be an entity, which the document type ties to a file."""
+        names = [graphic.get("href", ""), graphic.get("entityname", "")]
+        return tuple(dict.fromkeys(n for name in names for n in (name, self.declared.get(name, "")) if n.strip()))
+
+
+def _one_language(group: Element, language: str) -> None:
+    """Of a group that is one figure in several languages, leave the one in `language`, else the first."""
+    figures = group.findall("fig")
+    if len({language_of(figure, "") for figure in figures} - {""}) < 2:
+        return
+    taken = next((figure for figure in figures if language_of(figure, "") == language), figures[0])
+    for other in figures:
+        if other is not taken:
+            group.remove(other)
+            if taken.find(".//graphic") is None:
+                taken.extend(part for part in other if part.tag in ("graphic", "alternatives"))
+
+
+def _is_translation(element: Element) -> bool:
+    return element.tag == "sub-article" and element.get("article-type") == "translation"
+
+
+def _translated(
+    figures: list[tuple[Figure, str]], root: Element, reader: _Reader, language: str
+) -> list[tuple[Figure, str]]:
+    """The figures with captions of a translation in `language`, where their own are in another.
+
+    A figure of a translation is that of the article with the same picture, else with the same number, else the one
+    at its place if there are as many; a picture that only the translation has is a figure more.
+    """
+    for part in root.findall("sub-article"):
+        if (
+            not _is_translation(part)
+            or language_of(part, "") != language
+            or (figures and all(c == language for _, c in figures))
+        ):
+            continue
+        theirs = [figure for figure, _ in reader.figures(part, language, language)]
+        by_picture = {name: f for f in reversed(theirs) for names in f.graphics for name in names}
+        by_number = {n[0]: f for f in reversed(theirs) if (n := re.findall(r"\d+\w?", f.label))}
+        used, result = set(), []
+        for at, (figure, code) in enumerate(figures):
+            same = next((by_picture[n] for names in figure.graphics for n in names if n in by_picture), None)
+            number = re.findall(r"\d+\w?", figure.label)
+            same = same or (by_number.get(number[0]) if number else None)
+            same = same or (theirs[at] if len(theirs) == len(figures) else None)
+            if same is not None:
+                used.add(same.name)
+                if code != language and same.caption:
+                    context = same.context or figure.context
+                    figure, code = (
+                        replace(figure, label=same.label or figure.label, caption=same.caption, context=context),
+                        language,
+                    )
+            result.append((figure, code))
+        figures = result + [(f, language) for f in theirs if f.name not in used and f.graphics]
+    return figures
+
+
+def _licence(holders: list[Element]) -> str:
+    """What the first of them says that is understood; articles before JATS state it without a ``permissions``."""
+    for holder in holders:
+        texts: list[str | None] = []
+        for licence in holder.findall("license"):
+            texts += [licence.get("href"), *(text_of(r) for r in licence.iter("license_ref"))]
+            texts += [link.get("href") for link in licence.iter() if link.tag in ("ext-link", "uri")]
+            texts += [text_of(licence), licence.get("license-type")]
+        texts += [text_of(statement) for statement in holder.findall("copyright-statement")]
+        for text in texts:
             if (found := spdx(text)) != UNKNOWN:
                 return found
     return UNKNOWN
-
-
-def _caption(caption: Element | None) -> str:
-    """Title and paragraphs as sentences."""
-    parts = [text for part in caption if (text := _text(part))] if caption is not None else []
-    return " ".join(p if p[-1] in ".:;!?" or p is parts[-1] else f"{p}." for p in parts)
-
-
-def _text(element: Element | None) -> str:
-    return " ".join("".join(_pieces(element)).split()) if element is not None else ""
-
-
-def _pieces(element: Element) -> Iterator[str]:
-    yield element.text or ""
-    for child in element:
-        if child.tag not in _ASIDE:
-            gap = " " if child.tag in _BLOCKS else ""
-            yield gap
-            yield from _pieces(child)
-            yield gap
-        yield child.tail or ""
