@@ -146,12 +146,12 @@ def prepare(
         onto_taught,
         affinity.build(pairs["phenotypes"].tolist(), captions, onto),
         pictures,
-        None if onto is None else _wordings(params, pairs, attributes.iloc[chosen], onto_texts, onto_taught, onto, both),
+        None if onto is None else _worded(params, pairs, attributes.iloc[chosen], onto_texts, onto_taught, onto, both),
         views,
     )
 
 
-def _wordings(
+def _worded(
     params: Params,
     pairs: pd.DataFrame,
     table: pd.DataFrame,
