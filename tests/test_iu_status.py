@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.recognition.assertion import Status
+from phenolip_lib.recognition.assertion import Status, statuses
 from tests.conftest import ROOT
 from tests.gold import iu_status
 
@@ -105,3 +105,9 @@ def test_another_text_under_the_same_number_is_refused(tmp_path):
     (folder / f"{first.removeprefix('CXR')}.xml").write_text(REPORT.replace("CXR8", first))
     with pytest.raises(PhenoLIPError, match="not the one that was marked"):
         iu_status.read_reports(tmp_path)
+
+
+@needs_reports
+def test_status_in_reports_that_no_rule_was_written_on():
+    table = iu_status.score(iu_status.outcomes(statuses, DATA)).set_index(["sample", "half", "marks"])
+    assert table.loc[("random", "test", "all"), "accuracy"] >= 0.95

@@ -32,6 +32,8 @@ _BLOCKS = frozenset("br p li ul ol div tr td th table h1 h2 h3 h4 h5 h6".split()
 _TAGS = "|".join(sorted({*_BLOCKS, *"a b i em u strong span font sub sup small mark html body".split()}, key=len)[::-1])
 _OPEN_LINE = FUNCTION_WORDS | frozenset("and or nor no not without with including such than".split())
 """Words that no line of a list ends with."""
+_ASKS = ("", *":=?|-\t")
+"""What goes before an answer."""
 _odd = re.compile(
     rf"""(?P<hyphen>(?<=[A-Za-z])[-\u2010\u2011\u00ad][ \t]{{0,3}}\r?\n[ \t]*(?=[A-Za-z]))
     |(?P<gone>[\u00ad\u0300-\u036f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0f\ufeff]
@@ -117,7 +119,8 @@ def _wraps(text: str, start: int, end: int, widest: int) -> bool:
     begin = text.rfind("\n", 0, start) + 1
     last = _word_before.search(text, max(start - 30, begin), start)
     if last and last[0].lower() in _OPEN_LINE:
-        return True
+        # "Seizures: no" and a line that says no more than "No" are answers.
+        return not (last[0].lower() in ("no", "not") and text[begin : last.start()].rstrip(" ")[-1:] in _ASKS)
     full = start - begin >= max(WRAPPED, 0.75 * widest)
     return full and not text[end].isupper()
 
