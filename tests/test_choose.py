@@ -1,9 +1,13 @@
 """Nested validation: no image that a fold tests on has a part in its choice."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.params import load_params
 from phenolip_lib.data.folds import group_folds
 from phenolip_lib.evaluation.results import Result, outcomes, write_result
 from phenolip_lib.experiments import choose
@@ -66,3 +70,13 @@ def test_each_fold_chooses_the_setting_of_the_highest_mean(tmp_path):
     first, second = choose.summary(table).itertuples(index=False)
     assert (first.setting, first[-1], second.setting, second[-1]) == ("b", 2, "a", 1)
     assert first.score == pytest.approx(50)
+
+
+def test_a_setting_that_no_run_could_use_is_refused_by_name(params, tmp_path):
+    path = tmp_path / "params.yaml"
+    tree = params.model_dump(mode="json") | {"choice": {"seeds": [0], "inner_folds": 2, "settings": {"odd": {}}}}
+    for key, said in (("stage2.epoch", "unknown parameter"), ("phenokg.seed", "may not change")):
+        tree["choice"]["settings"]["odd"] = {key: 1}
+        path.write_text(json.dumps(tree), encoding="utf-8")
+        with pytest.raises(PhenoLIPError, match=rf"setting 'odd': .*{said}"):
+            load_params(path, check_ablations=True)

@@ -241,7 +241,7 @@ def load_params(path: Path, *, check_ablations: bool = False) -> Params:
     """Read a params file (YAML 1.2, so ``1e-4`` is a number).
 
     Args:
-        check_ablations: also check that methods and ablations name existing keys and allowed values.
+        check_ablations: also check methods, ablations and settings of the choice: existing keys, allowed values.
 
     Raises:
         PhenoLIPError: missing or unreadable file, broken YAML, unknown key, wrong value.
@@ -263,6 +263,7 @@ def load_params(path: Path, *, check_ablations: bool = False) -> Params:
         for kind, names, apply in (
             ("method", params.methods, params.method),
             ("ablation", params.ablations.overrides, params.ablated),
+            ("setting", params.choice.settings, params.setting),
         ):
             for name in names:
                 try:
