@@ -96,7 +96,7 @@ class Fixed(Pretraining):
 
     def __init__(self, pixels: torch.Tensor, ids: torch.Tensor, *rest) -> None:
         super().__init__(*rest)
-        self.ids = ids
+        self.pixels, self.ids = pixels, ids
         # Instead of files: the same pixels at every step.
         same = SimpleNamespace(batches=lambda batches, epoch: (pixels for _ in batches), close=lambda: None)
         self.batches.loading = same
