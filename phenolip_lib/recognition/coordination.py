@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, MODIFIER, OR, OTHER, SKIP
@@ -26,7 +26,7 @@ Chosen = tuple[tuple[int, ...], int]
 
 
 def shared(
-    families: str, at: int, is_key: Callable[[Sequence[int]], bool], attributive: frozenset[str]
+    families: str, at: int, keys: Container[tuple[int, ...]], attributive: frozenset[str]
 ) -> Iterator[Chosen]:
     """What findings there may be over the mark at `at`, shared words included; the dictionary decides.
 
@@ -35,7 +35,7 @@ def shared(
 
     Args:
         families: a text as characters of families.
-        is_key: whether words at some positions are a finding.
+        keys: positions of words that are a finding.
         attributive: characters of adjectives that a comma may part from their noun.
     """
     left, right = _members(families, at, -1), _members(families, at, 1)
@@ -47,7 +47,7 @@ def shared(
     if not listed and families[near.words[-1]] not in attributive:
         return
     for member in (near, *left) if listed else ():  # shares its beginning: "hypoplasia of the thumbs, toes and nails"
-        found = [i for i in range(len(member.words) - 1) if is_key(member.words[i:])]
+        found = [i for i in range(len(member.words) - 1) if tuple(member.words[i:]) in keys]
         for i in found:
             whole = member.words[i:]
             for keep in range(1, len(whole)):
@@ -58,7 +58,7 @@ def shared(
         if found or len(member.words) > BETWEEN:
             break
     for member in right:  # shares its end: "sensorineural, conductive or mixed hearing loss"
-        ends = [end for end in range(2, len(member.words) + 1) if is_key(member.words[:end])]
+        ends = [end for end in range(2, len(member.words) + 1) if tuple(member.words[:end]) in keys]
         for end in ends:
             for take in range(1, end):
                 for keep in range(1, min(len(near.words), take + 1 if listed else 1) + 1):

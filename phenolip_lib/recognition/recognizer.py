@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from itertools import accumulate, compress, repeat
 from operator import contains, ne
 from typing import NamedTuple
@@ -41,6 +41,12 @@ MAX_WORDS = 8
 _ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
 _MARKS = BREAK + LINE + COMMA + AND + OR
 _mark = re.compile(f"[{_MARKS}]")
+_end = re.compile(f"[{BREAK}{LINE}]|\\Z")
+_between = re.compile(
+    f"([^{_MARKS}{SKIP}{MODIFIER}])[{SKIP}{MODIFIER}]*([{COMMA}{AND}{OR}]{{1,3}})"
+    f"(?=[{SKIP}{MODIFIER}]*([^{_MARKS}{SKIP}{MODIFIER}]))"
+)
+"""The words on both sides of the marks of a list, and the marks."""
 _LIST = 24
 """Words behind a comma in which the "and" of its list stands."""
 
@@ -144,37 +150,54 @@ class Recognizer:
         families = symbols.translate(self.lexicon.to_family)
         single = self.lexicon.single
         matches = [_Match((m.start(),), 0, single[m.group()]) for m in self._single.finditer(symbols)]
-        self._windows(families, matches)
-        entries = self.lexicon.entries
-
-        def is_key(chosen: Sequence[int]) -> bool:
-            return _key(families, chosen) in entries
-
+        windows = self._windows(families)
+        matches += windows
         for mark in _mark.finditer(families):
             at = mark.start()
             for sequence, before, entry in self._exact.get(families[at - 1 : at + 2], ()):
                 if before <= at and families.startswith(sequence, at - before):
                     matches.append(_Match(tuple(range(at - before, at - before + len(sequence))), 0, (entry,)))
-            if self._lists(families, at):
-                for chosen, n_shared in coordination.shared(families, at, is_key, self._sizes):
-                    key = _key(families, chosen)
-                    if len(key) == len(chosen) and (found := self.lexicon.entries.get(key)):
-                        matches.append(_Match(chosen, n_shared, found))
+        if windows:
+            matches += self._lists(families, windows)
         return self._mentions(text, chunks, pieces, symbols, matches) if matches else []
 
-    def _lists(self, families: str, at: int) -> bool:
+    def _lists(self, families: str, windows: list[_Match]) -> Iterator[_Match]:
+        """Matches that share words over the marks of a list: one member is in `windows`, in order of their starts."""
+        together, keys = self.lexicon.together, {match.positions for match in windows}
+        none, number, high = frozenset(), 0, 0
+        while number < len(windows):
+            start = windows[number].positions[0]
+            low, high = max(high, families.rfind(BREAK, high, start)), _end.search(families, start).start()
+            firsts, lasts = set(), set()
+            while number < len(windows) and windows[number].positions[0] < high:
+                firsts.add(families[windows[number].positions[0]])
+                lasts.add(families[windows[number].positions[-1]])
+                number += 1
+            # A word can only stand for another's end or beginning if some key has both.
+            for join in _between.finditer(families, low, high):
+                left, right = together.get(join[1], none), together.get(join[3], none)
+                if right.isdisjoint(firsts) and left.isdisjoint(lasts):
+                    continue
+                for at in filter(partial(self._joins, families), range(*join.span(2))):
+                    for chosen, n_shared in coordination.shared(families, at, keys, self._sizes):
+                        key = _key(families, chosen)
+                        if len(key) == len(chosen) and (found := self.lexicon.entries.get(key)):
+                            yield _Match(chosen, n_shared, found)
+
+    def _joins(self, families: str, at: int) -> bool:
         """Whether words may be shared over a mark: an "and", a comma of its list, a comma behind an adjective."""
         if families[at] != COMMA:
             return families[at] in (AND, OR)
         around = families[at : at + _LIST]
         return families[at - 1 : at] in self._sizes or AND in around or OR in around
 
-    def _windows(self, families: str, matches: list[_Match]) -> None:
-        """Matches of two content words or more that nothing but modifiers part, added to `matches`."""
+    def _windows(self, families: str) -> list[_Match]:
+        """Matches of two content words or more that nothing but modifiers part."""
+        matches: list[_Match] = []
         words = families.replace(SKIP, "")
         starts = list(compress(range(len(words)), map(contains, map(self._follows.__getitem__, words), words[1:])))
         if not starts:
-            return
+            return matches
         entries, together, skippable = self.lexicon.entries, self.lexicon.together, self._skippable
         places = range(len(words))
         if len(words) < len(families):
@@ -182,6 +205,10 @@ class Recognizer:
         for at in starts:
             first = words[at]
             partners = together[first]
+            if words[at + 2 : at + 3] not in self._follows[first]:  # two words, most often
+                if words[at + 1] in partners and (found := entries.get(_key(words, (at, at + 1)))):
+                    matches.append(_Match((places[at], places[at + 1]), 0, found))
+                continue
             # `core` leaves out what may be left out ("left", "mild"), `whole` only what no key has.
             whole, core = [at], None if first in skippable else [at]
             for j in range(at + 1, len(words)):
@@ -199,6 +226,7 @@ class Recognizer:
                     core.append(j)
                     if len(core) < len(whole) and (found := entries.get(_key(words, core))):
                         matches.append(_Match(tuple([places[k] for k in core]), 0, found))
+        return matches
 
     # --- choice ---------------------------------------------------------------------------------
 
