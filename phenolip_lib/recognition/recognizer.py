@@ -97,6 +97,7 @@ class Recognizer:
         self._skippable = {MODIFIER, *(symbol[of[w]] for w in MODIFIERS | FILLERS if w in of)}
         self._negations = {symbol[w] for w in NEVER if w in symbol}
         self._sizes = {symbol[w] for w in SIZES if w in symbol}
+        self._direct = {symbol[w] for w in VAGUE | ABNORMAL if w in symbol}
         self._lemma = {character: word for word, character in symbol.items()}
         # What may follow the first word of a window, for every character a text can hold.
         self._follows = dict.fromkeys((*_MARKS, SKIP, OTHER, MODIFIER, *self._lemma), frozenset())
@@ -168,13 +169,17 @@ class Recognizer:
         while number < len(windows):
             start = windows[number].positions[0]
             low, high = max(high, families.rfind(BREAK, high, start)), _end.search(families, start).start()
+            joins = list(_between.finditer(families, low, high))
+            before, behind = {join.start(1) for join in joins}, {join.start(3) for join in joins}
             firsts, lasts = set(), set()
-            while number < len(windows) and windows[number].positions[0] < high:
-                firsts.add(families[windows[number].positions[0]])
-                lasts.add(families[windows[number].positions[-1]])
+            while number < len(windows) and (positions := windows[number].positions)[0] < high:
+                if positions[-1] in before:
+                    firsts.add(families[positions[0]])
+                if positions[0] in behind:
+                    lasts.add(families[positions[-1]])
                 number += 1
             # A word can only stand for another's end or beginning if some key has both.
-            for join in _between.finditer(families, low, high):
+            for join in joins if firsts or lasts else ():
                 left, right = together.get(join[1], none), together.get(join[3], none)
                 if right.isdisjoint(firsts) and left.isdisjoint(lasts):
                     continue
@@ -279,6 +284,8 @@ class Recognizer:
 
     def _turned(self, match: _Match, entry: Entry, symbols: str) -> bool:
         """Whether a text says that something is abnormal and the name how, or in which direction."""
+        if self._direct.isdisjoint([symbols[i] for i in match.positions]):
+            return False
         said = {self._lemma.get(symbols[i], "") for i in match.positions}
         if not said.isdisjoint(VAGUE):
             return ABNORMAL.union(VAGUE).isdisjoint(entry.form.words) or not DEFORMED.isdisjoint(entry.form.words)
