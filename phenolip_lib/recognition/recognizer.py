@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate, compress, repeat
 from operator import contains, ne
 from typing import NamedTuple
@@ -41,14 +41,6 @@ MAX_WORDS = 8
 _ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
 _MARKS = BREAK + LINE + COMMA + AND + OR
 _mark = re.compile(f"[{_MARKS}]")
-_end = re.compile(f"[{BREAK}{LINE}]|\\Z")
-_between = re.compile(
-    f"([^{_MARKS}{SKIP}{MODIFIER}])[{SKIP}{MODIFIER}]*([{COMMA}{AND}{OR}]{{1,3}})"
-    f"(?=[{SKIP}{MODIFIER}]*([^{_MARKS}{SKIP}{MODIFIER}]))"
-)
-"""The words on both sides of the marks of a list, and the marks."""
-_LIST = 24
-"""Words behind a comma in which the "and" of its list stands."""
 
 
 class Mention(NamedTuple):
@@ -159,42 +151,12 @@ class Recognizer:
                 if before <= at and families.startswith(sequence, at - before):
                     matches.append(_Match(tuple(range(at - before, at - before + len(sequence))), 0, (entry,)))
         if windows:
-            matches += self._lists(families, windows)
+            positions = [match.positions for match in windows]
+            for chosen, n_shared in coordination.shared(families, positions, self.lexicon.together, self._sizes):
+                key = _key(families, chosen)
+                if len(key) == len(chosen) and (entries := self.lexicon.entries.get(key)):
+                    matches.append(_Match(chosen, n_shared, entries))
         return self._mentions(text, chunks, pieces, symbols, matches) if matches else []
-
-    def _lists(self, families: str, windows: list[_Match]) -> Iterator[_Match]:
-        """Matches that share words over the marks of a list: one member is in `windows`, in order of their starts."""
-        together, keys = self.lexicon.together, {match.positions for match in windows}
-        none, number, high = frozenset(), 0, 0
-        while number < len(windows):
-            start = windows[number].positions[0]
-            low, high = max(high, families.rfind(BREAK, high, start)), _end.search(families, start).start()
-            joins = list(_between.finditer(families, low, high))
-            before, behind = {join.start(1) for join in joins}, {join.start(3) for join in joins}
-            firsts, lasts = set(), set()
-            while number < len(windows) and (positions := windows[number].positions)[0] < high:
-                if positions[-1] in before:
-                    firsts.add(families[positions[0]])
-                if positions[0] in behind:
-                    lasts.add(families[positions[-1]])
-                number += 1
-            # A word can only stand for another's end or beginning if some key has both.
-            for join in joins if firsts or lasts else ():
-                left, right = together.get(join[1], none), together.get(join[3], none)
-                if right.isdisjoint(firsts) and left.isdisjoint(lasts):
-                    continue
-                for at in filter(partial(self._joins, families), range(*join.span(2))):
-                    for chosen, n_shared in coordination.shared(families, at, keys, self._sizes):
-                        key = _key(families, chosen)
-                        if len(key) == len(chosen) and (found := self.lexicon.entries.get(key)):
-                            yield _Match(chosen, n_shared, found)
-
-    def _joins(self, families: str, at: int) -> bool:
-        """Whether words may be shared over a mark: an "and", a comma of its list, a comma behind an adjective."""
-        if families[at] != COMMA:
-            return families[at] in (AND, OR)
-        around = families[at : at + _LIST]
-        return families[at - 1 : at] in self._sizes or AND in around or OR in around
 
     def _windows(self, families: str) -> list[_Match]:
         """Matches of two content words or more that nothing but modifiers part."""
@@ -251,7 +213,8 @@ class Recognizer:
         taken: set[int] = set()
         kept: dict[tuple[int, int, str], None] = {}
         for match in matches:
-            if not taken.isdisjoint(match.own):
+            own = match.own
+            if not taken.isdisjoint(own):
                 continue
             start, end = span(match.positions[0])
             if len(match.positions) > 1:
@@ -261,7 +224,7 @@ class Recognizer:
                 continue
             if not means(entry.form, text, start, end):
                 continue
-            taken.update(match.own)
+            taken.update(own)
             kept[start, end, entry.form.hpo_id] = None
         if "(" in text:
             kept = expand_abbreviations(text, kept)
