@@ -13,7 +13,7 @@ EXAMINATIONS = frozenset("CT MR MRI US XR CXR PET EEG ECG EKG EMG".split())
 """Examinations; in brackets behind a finding they say how it was seen: "pleural effusion (CT)"."""
 
 _bracket = re.compile(r"\((?:([A-Z][A-Za-z]{1,6})\)|(?=[a-z]))")
-_short = re.compile(r"\b[A-Z][A-Za-z]{1,6}\b")
+_short = re.compile(r"[A-Z](?<!\w[A-Z])[A-Za-z]{1,6}\b")
 _capitals = re.compile(r"\b([A-Z]{2,6}) \Z")
 
 

@@ -14,12 +14,13 @@ from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
 
-from phenolip_lib.recognition.cues import cues, folded, opening, telling
+from phenolip_lib.recognition.cues import OPENING, cues, folded, opening, telling
 from phenolip_lib.recognition.events import Event, State
 from phenolip_lib.recognition.scopes import Walk
 from phenolip_lib.recognition.structure import Segment, headings, segments
 
 _SIGNS = frozenset("?[☐☒☑✓✗✘+−")
+_NEUTRAL = frozenset(("mention", *",():|\t—"))
 
 _MARKS = re.compile(
     r"\(\s?[+\-–−]\s?\)|\[[ xX+\-–−]?\]|[☐☒☑✓✗✘]|[,():?|\t—]"
@@ -55,9 +56,10 @@ def statuses(text: str, spans: Sequence[tuple[int, int]]) -> list[Status]:
         heads = text[max(low, high - 3) : high].rstrip().endswith(":")
         if heads or (after > first and (carried or segment.section or _tells(text[low:high], plain[low:high]))):
             events = _events(text, plain, segment, spans, first, after, reached)
-            walk = Walk(text, segment, events, spans, states, carried)
-            walk.run()
-            carried = walk.left_open() if heads else carried
+            if carried or segment.section or any(map(_opens, events)):
+                walk = Walk(text, segment, events, spans, states, carried)
+                walk.run()
+                carried = walk.left_open() if heads else carried
         for _, end in spans[first:after]:
             reached = max(reached, end)
         first = after
@@ -76,6 +78,11 @@ def _tells(text: str, plain: str) -> bool:
         and _SIGNS.isdisjoint(text)
         and not any(minus in text for minus in ("(-", "( -", " -", ":-", "=-", "\t-"))
     )
+
+
+def _opens(event: Event) -> bool:
+    """Whether anything can begin at an event that changes a status; most marks and cues only end it."""
+    return not event.kinds.isdisjoint(OPENING) if event.kind == "cue" else event.kind not in _NEUTRAL
 
 
 def _events(

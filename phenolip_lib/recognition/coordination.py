@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import NamedTuple
 
-from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, MODIFIER, OR, OTHER, SKIP
+from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, LINE, MODIFIER, OR, OTHER, SKIP
 
 BETWEEN = 2
 """Words of a member that only lies between the two that share."""
@@ -13,6 +16,15 @@ CONJUNCTS = 6
 """Members of a list on each side of a mark that are looked at."""
 WORDS = 5
 """Words of a member that may be shared or share."""
+_LIST = 24
+"""Words behind a comma in which the "and" of its list stands."""
+_MARKS = BREAK + LINE + COMMA + AND + OR
+_end = re.compile(f"[{BREAK}{LINE}]|\\Z")
+_between = re.compile(
+    f"([^{_MARKS}{SKIP}{MODIFIER}])[{SKIP}{MODIFIER}]*([{COMMA}{AND}{OR}]{{1,3}})"
+    f"(?=[{SKIP}{MODIFIER}]*([^{_MARKS}{SKIP}{MODIFIER}]))"
+)
+"""The words on both sides of the marks of a list, and the marks."""
 
 
 class _Member(NamedTuple):
@@ -23,33 +35,72 @@ class _Member(NamedTuple):
 
 Chosen = tuple[tuple[int, ...], int]
 """Positions of a finding's words, and how many the neighbour has too: at their beginning (positive) or end."""
+Together = Mapping[str, AbstractSet[str]]
 
 
 def shared(
-    families: str, at: int, is_key: Callable[[Sequence[int]], bool], attributive: frozenset[str]
+    families: str, findings: Sequence[tuple[int, ...]], together: Together, attributive: AbstractSet[str]
 ) -> Iterator[Chosen]:
-    """What findings there may be over the mark at `at`, shared words included; the dictionary decides.
+    """What findings there may be over the marks of lists, shared words included; the dictionary decides.
 
     A member of the list must be a finding by itself; the others then have as many words in place of its end or
     beginning. A comma alone joins only words of size and shape, "short, broad thumbs", unless the list has an "and".
 
     Args:
         families: a text as characters of families.
-        is_key: whether words at some positions are a finding.
+        findings: positions of the words of each finding of two words or more, in order of the first.
+        together: character of a family -> those it can be of one finding with.
         attributive: characters of adjectives that a comma may part from their noun.
     """
+    keys, none, number, high = set(findings), frozenset(), 0, 0
+    while number < len(findings):
+        start = findings[number][0]
+        low, high = max(high, families.rfind(BREAK, high, start)), _end.search(families, start).start()
+        joins = list(_between.finditer(families, low, high))
+        before, behind = {join.start(1) for join in joins}, {join.start(3) for join in joins}
+        firsts, lasts = set(), set()
+        while number < len(findings) and (positions := findings[number])[0] < high:
+            if positions[-1] in before:
+                firsts.add(families[positions[0]])
+            if positions[0] in behind:
+                lasts.add(families[positions[-1]])
+            number += 1
+        # A word can only stand for another's end or beginning if some key has both.
+        for join in joins if firsts or lasts else ():
+            left, right = together.get(join[1], none), together.get(join[3], none)
+            if not (right.isdisjoint(firsts) and left.isdisjoint(lasts)):
+                for at in range(*join.span(2)):
+                    if _joins(families, at, attributive):
+                        yield from _over(families, at, keys, together, attributive)
+
+
+def _joins(families: str, at: int, attributive: AbstractSet[str]) -> bool:
+    """Whether words may be shared over a mark: an "and", a comma of its list, a comma behind an adjective."""
+    if families[at] != COMMA:
+        return families[at] in (AND, OR)
+    around = families[at : at + _LIST]
+    return families[at - 1 : at] in attributive or AND in around or OR in around
+
+
+def _over(
+    families: str, at: int, keys: AbstractSet[tuple[int, ...]], together: Together, attributive: AbstractSet[str]
+) -> Iterator[Chosen]:
+    """What findings there may be over the mark at `at`."""
     left, right = _members(families, at, -1), _members(families, at, 1)
     near, next_to = next(left, None), next(right, None)
     if near is None or next_to is None:
         return
-    right = [next_to, *right]
+    right = (next_to, *right)
     listed = families[at] != COMMA or right[-1].last
     if not listed and families[near.words[-1]] not in attributive:
         return
-    for member in (near, *left) if listed else ():  # shares its beginning: "hypoplasia of the thumbs, toes and nails"
-        found = [i for i in range(len(member.words) - 1) if is_key(member.words[i:])]
+    # One shares its beginning: "hypoplasia of the thumbs, toes and nails".
+    for member in chain((near,), left) if listed else ():
+        found = [i for i in range(len(member.words) - 1) if tuple(member.words[i:]) in keys]
         for i in found:
             whole = member.words[i:]
+            if families[next_to.words[0]] not in together[families[whole[0]]]:
+                continue
             for keep in range(1, len(whole)):
                 for take in range(1, min(len(next_to.words), len(whole) - keep + 1) + 1):
                     if families[at] == COMMA and take < len(next_to.words):
@@ -58,8 +109,10 @@ def shared(
         if found or len(member.words) > BETWEEN:
             break
     for member in right:  # shares its end: "sensorineural, conductive or mixed hearing loss"
-        ends = [end for end in range(2, len(member.words) + 1) if is_key(member.words[:end])]
+        ends = [end for end in range(2, len(member.words) + 1) if tuple(member.words[:end]) in keys]
         for end in ends:
+            if families[near.words[-1]] not in together[families[member.words[end - 1]]]:
+                continue
             for take in range(1, end):
                 for keep in range(1, min(len(near.words), take + 1 if listed else 1) + 1):
                     yield (*near.words[-keep:], *member.words[take:end]), take - end

@@ -16,7 +16,8 @@ import ahocorasick
 
 SCOPES = {"negated": 110, "uncertain": 110, "affirmed": 110, "family": 400, "withheld": 30}
 """Characters from a cue to the next finding at most, by category; a row may say otherwise."""
-_OPENING = ("negated", "uncertain", "withheld", "family", "relative")
+OPENING = frozenset(("negated", "uncertain", "withheld", "family", "relative"))
+"""Categories without one of which a sentence affirms."""
 _COMMON = frozenset(
     "a an and to for of the were is was been have has had be in on that with by are well patient his her their our this"
     " up than due out about as at it its he she there".split()
@@ -99,7 +100,7 @@ def _adverbs() -> frozenset[str]:
 
 def opening() -> list[str]:
     """Phrases without one of which a sentence affirms."""
-    return [phrase for phrase, (_, kinds) in table().items() if not kinds.isdisjoint(_OPENING)]
+    return [phrase for phrase, (_, kinds) in table().items() if not kinds.isdisjoint(OPENING)]
 
 
 def telling(phrases: Iterable[str]) -> frozenset[str]:

@@ -57,7 +57,9 @@ class Lexicon:
         self.symbol = {word: chr(FIRST_SYMBOL + i) for i, word in enumerate(self.families.vocabulary)}
         names = sorted(set(self.families.of.values()))
         self.kin = {name: chr(FIRST_SYMBOL + len(self.symbol) + i) for i, name in enumerate(names)}
-        self.to_family = {ord(self.symbol[w]): self.symbol[f] for w, f in self.families.of.items() if f != w}
+        # Characters without a family too: `str.translate` is slow where the table has none.
+        self.to_family = {code: chr(code) for code in range(FIRST_SYMBOL)}
+        self.to_family |= {ord(self.symbol[w]): self.symbol[f] for w, f in self.families.of.items()}
         self.to_family |= {ord(character): self.symbol[name] for name, character in self.kin.items()}
         keys: dict[str, dict[str, Entry]] = defaultdict(dict)
         single: dict[str, dict[str, Entry]] = defaultdict(dict)

@@ -34,17 +34,20 @@ _OPEN_LINE = FUNCTION_WORDS | frozenset("and or nor no not without with includin
 """Words that no line of a list ends with."""
 _ASKS = ("", *":=?|-\t")
 """What goes before an answer."""
+# Every alternative begins behind one character of few, which `re` finds fast.
 _odd = re.compile(
-    rf"""(?P<hyphen>(?<=[A-Za-z])[-\u2010\u2011\u00ad][ \t]{{0,3}}\r?\n[ \t]*(?=[A-Za-z]))
-    |(?P<gone>[\u00ad\u0300-\u036f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0f\ufeff]
-      |<su[pb]>[\d\s,*–-]{{1,20}}</su[pb]>
-      |(?<=[A-Za-z]{{4}})[\u00b9\u00b2\u00b3\u2070\u2074-\u2079][\u00b9\u00b2\u00b3\u2070\u2074-\u2079,\u207b–-]*)
-    |(?P<tag></?(?:{_TAGS})(?:\s[^<>]{{0,200}})?/?>)
-    |(?P<entity>&(?:\#\d{{1,6}}|\#[xX][0-9a-fA-F]{{1,5}}|[A-Za-z]\w{{1,24}});)
-    |(?P<wrap>(?<=[\w,;)])[ \t]{{0,3}}\r?\n[ \t]*(?=[\w(]))
-    |(?P<letter>[^\x00-\x7f]|[\f\v\x1c-\x1e])""",
+    rf"""[-<&\n\f\v\x1c-\x1e\x80-\U0010ffff](?:
+    (?P<hyphen>(?<=[A-Za-z][-\u2010\u2011\u00ad])[ \t]{{0,3}}\r?\n[ \t]*(?=[A-Za-z]))
+    |(?P<gone>(?<=[\u00ad\u0300-\u036f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0f\ufeff])
+      |(?<=<)su[pb]>[\d\s,*–-]{{1,20}}</su[pb]>
+      |(?<=[A-Za-z]{{4}}[\u00b9\u00b2\u00b3\u2070\u2074-\u2079])[\u00b9\u00b2\u00b3\u2070\u2074-\u2079,\u207b–-]*)
+    |(?P<tag>(?<=<)/?(?:{_TAGS})(?:\s[^<>]{{0,200}})?/?>)
+    |(?P<entity>(?<=&)(?:\#\d{{1,6}}|\#[xX][0-9a-fA-F]{{1,5}}|[A-Za-z]\w{{1,24}});)
+    |(?P<wrap>(?<=\n)[ \t]*(?=[\w(]))
+    |(?P<letter>(?<=[\f\v\x1c-\x1e\x80-\U0010ffff])))""",
     re.VERBOSE,
 )
+_line_end = re.compile(r"(?<=[\w,;)])[ \t]{0,3}\r?\Z")
 _word_before, _word_behind = re.compile(r"[A-Za-z]{1,30}\Z"), re.compile(r"[A-Za-z]{1,30}")
 
 
@@ -103,6 +106,10 @@ def _replacements(text: str, known: Callable[[str], bool]) -> Iterator[tuple[int
             named = first[0][-1].islower() and second[0][0].isupper()  # Dandy-Walker
             new = "-" if named or (all(map(known, halves)) and not known("".join(halves))) else ""
         elif match.lastgroup == "wrap":
+            # blanks before a line end
+            if not (before := _line_end.search(text, max(start - 5, 0), start)):
+                continue
+            start = before.start()
             new = " " if _wraps(text, start, end, widest) else piece
         elif match.lastgroup == "tag":
             new = "\n" if re.search(r"\w+", piece)[0] in _BLOCKS else ""

@@ -41,8 +41,6 @@ MAX_WORDS = 8
 _ADJECTIVAL = ("al", "ar", "ic", "ary", "ous", "ive", "oid")
 _MARKS = BREAK + LINE + COMMA + AND + OR
 _mark = re.compile(f"[{_MARKS}]")
-_LIST = 24
-"""Words behind a comma in which the "and" of its list stands."""
 
 
 class Mention(NamedTuple):
@@ -91,6 +89,7 @@ class Recognizer:
         self._skippable = {MODIFIER, *(symbol[of[w]] for w in MODIFIERS | FILLERS if w in of)}
         self._negations = {symbol[w] for w in NEVER if w in symbol}
         self._sizes = {symbol[w] for w in SIZES if w in symbol}
+        self._direct = {symbol[w] for w in VAGUE | ABNORMAL if w in symbol}
         self._lemma = {character: word for word, character in symbol.items()}
         # What may follow the first word of a window, for every character a text can hold.
         self._follows = dict.fromkeys((*_MARKS, SKIP, OTHER, MODIFIER, *self._lemma), frozenset())
@@ -144,37 +143,28 @@ class Recognizer:
         families = symbols.translate(self.lexicon.to_family)
         single = self.lexicon.single
         matches = [_Match((m.start(),), 0, single[m.group()]) for m in self._single.finditer(symbols)]
-        self._windows(families, matches)
-        entries = self.lexicon.entries
-
-        def is_key(chosen: Sequence[int]) -> bool:
-            return _key(families, chosen) in entries
-
+        windows = self._windows(families)
+        matches += windows
         for mark in _mark.finditer(families):
             at = mark.start()
             for sequence, before, entry in self._exact.get(families[at - 1 : at + 2], ()):
                 if before <= at and families.startswith(sequence, at - before):
                     matches.append(_Match(tuple(range(at - before, at - before + len(sequence))), 0, (entry,)))
-            if self._lists(families, at):
-                for chosen, n_shared in coordination.shared(families, at, is_key, self._sizes):
-                    key = _key(families, chosen)
-                    if len(key) == len(chosen) and (found := self.lexicon.entries.get(key)):
-                        matches.append(_Match(chosen, n_shared, found))
+        if windows:
+            positions = [match.positions for match in windows]
+            for chosen, n_shared in coordination.shared(families, positions, self.lexicon.together, self._sizes):
+                key = _key(families, chosen)
+                if len(key) == len(chosen) and (entries := self.lexicon.entries.get(key)):
+                    matches.append(_Match(chosen, n_shared, entries))
         return self._mentions(text, chunks, pieces, symbols, matches) if matches else []
 
-    def _lists(self, families: str, at: int) -> bool:
-        """Whether words may be shared over a mark: an "and", a comma of its list, a comma behind an adjective."""
-        if families[at] != COMMA:
-            return families[at] in (AND, OR)
-        around = families[at : at + _LIST]
-        return families[at - 1 : at] in self._sizes or AND in around or OR in around
-
-    def _windows(self, families: str, matches: list[_Match]) -> None:
-        """Matches of two content words or more that nothing but modifiers part, added to `matches`."""
+    def _windows(self, families: str) -> list[_Match]:
+        """Matches of two content words or more that nothing but modifiers part."""
+        matches: list[_Match] = []
         words = families.replace(SKIP, "")
         starts = list(compress(range(len(words)), map(contains, map(self._follows.__getitem__, words), words[1:])))
         if not starts:
-            return
+            return matches
         entries, together, skippable = self.lexicon.entries, self.lexicon.together, self._skippable
         places = range(len(words))
         if len(words) < len(families):
@@ -182,6 +172,10 @@ class Recognizer:
         for at in starts:
             first = words[at]
             partners = together[first]
+            if words[at + 2 : at + 3] not in self._follows[first]:  # two words, most often
+                if words[at + 1] in partners and (found := entries.get(_key(words, (at, at + 1)))):
+                    matches.append(_Match((places[at], places[at + 1]), 0, found))
+                continue
             # `core` leaves out what may be left out ("left", "mild"), `whole` only what no key has.
             whole, core = [at], None if first in skippable else [at]
             for j in range(at + 1, len(words)):
@@ -199,6 +193,7 @@ class Recognizer:
                     core.append(j)
                     if len(core) < len(whole) and (found := entries.get(_key(words, core))):
                         matches.append(_Match(tuple([places[k] for k in core]), 0, found))
+        return matches
 
     # --- choice ---------------------------------------------------------------------------------
 
@@ -218,7 +213,8 @@ class Recognizer:
         taken: set[int] = set()
         kept: dict[tuple[int, int, str], None] = {}
         for match in matches:
-            if not taken.isdisjoint(match.own):
+            own = match.own
+            if not taken.isdisjoint(own):
                 continue
             start, end = span(match.positions[0])
             if len(match.positions) > 1:
@@ -228,7 +224,7 @@ class Recognizer:
                 continue
             if not means(entry.form, text, start, end):
                 continue
-            taken.update(match.own)
+            taken.update(own)
             kept[start, end, entry.form.hpo_id] = None
         if "(" in text:
             kept = expand_abbreviations(text, kept)
@@ -251,6 +247,8 @@ class Recognizer:
 
     def _turned(self, match: _Match, entry: Entry, symbols: str) -> bool:
         """Whether a text says that something is abnormal and the name how, or in which direction."""
+        if self._direct.isdisjoint([symbols[i] for i in match.positions]):
+            return False
         said = {self._lemma.get(symbols[i], "") for i in match.positions}
         if not said.isdisjoint(VAGUE):
             return ABNORMAL.union(VAGUE).isdisjoint(entry.form.words) or not DEFORMED.isdisjoint(entry.form.words)

@@ -91,16 +91,16 @@ def panel_scores(root: Path) -> pd.DataFrame:
 
 
 def gold_counts(root: Path, onto: Ontology) -> pd.DataFrame:
-    """Sizes of the gold sets, and what became of ids that this release no longer has: followed, or lost."""
+    """Sizes of the gold sets, and what became of ids that this release no longer has, or that are no phenotypes."""
     rows = []
     for name, documents in gold_documents(root, onto).items():
         folder = root / "recognition" / name
         counts = gold.read_gold(folder, onto)[1] if folder.is_dir() else {}
         found = sum(len(document.annotations) for document in documents)
-        rows.append(
-            (name, len(documents), counts.get("annotations", found), counts.get("remapped", 0), counts.get("lost", 0))
-        )
-    return pd.DataFrame(rows, columns=["texts", "documents", "annotations", "old ids followed", "ids lost"])
+        fates = [counts.get(fate, 0) for fate in ("remapped", "lost", "outside")]
+        rows.append((name, len(documents), counts.get("annotations", found), *fates))
+    columns = ["texts", "documents", "annotations", "old ids followed", "ids lost", "no phenotypes"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def gold_documents(root: Path, onto: Ontology) -> dict[str, list[gold.Document]]:
