@@ -15,6 +15,8 @@ from phenolip_lib.core.errors import PhenoLIPError, brief
 from phenolip_lib.data.records import Record, Reject
 from phenolip_lib.data.sources.workbook import workbook_rows
 
+csv.field_size_limit(2**31 - 1)  # of the whole process: else one long text refuses a whole table
+
 
 def need(root: Path, relative: str, dataset: str) -> Path:
     """The file or folder `root / relative`.
@@ -109,7 +111,6 @@ def read_table(path: Path, columns: Sequence[str], bad: list[Reject] | None = No
 
 def _text_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """(row in the file, fields) of a table in a text file, the header first."""
-    csv.field_size_limit(2**31 - 1)  # else one long text refuses the whole table
     line = 1
     try:
         with open(path, encoding=encoding_of(path), newline="") as file:
