@@ -60,7 +60,7 @@ def test_each_fold_chooses_the_setting_of_the_highest_mean(tmp_path):
                 for task, dataset, metric in choose.NUMBERS.values():
                     rows = outcomes(metric, pd.Series(["q"]), pd.Series(["g"]), [value + shift], task, dataset or "x")
                     write_result(tmp_path / fold / metric.replace("@", "") / task, task, Result(rows), facts)
-    table = choose.judged(tmp_path, ["a", "b"])
+    table = choose.judged(tmp_path, list(values), ["a", "b"])
     assert table["seeds"].eq(2).all()
     assert set(table[table["chosen"]][["setting", "fold"]].itertuples(index=False, name=None)) == {
         ("b", "fold0"),

@@ -239,7 +239,7 @@ class Evaluation(Section):
     cross_validated: Annotated[list[str], Field(min_length=1), Names, Unique]
     split_seed: Seed
     resamples: Count
-    drift: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    drift: Weight
     probe_seeds: Annotated[list[Seed], Field(min_length=1), Unique]
     probe_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1), Unique]
     probe_min_per_class: Count

@@ -74,7 +74,7 @@ def run(params: Params, source: str, paths: Paths, out: Path) -> pd.DataFrame:
     state = partial(Splits, params, source, paths.root, splits)
     for _ in side_by_side.run(_one, jobs, state, workers, "settings"):
         pass
-    return judged(out, list(c.settings))
+    return judged(out, list(splits), list(c.settings))
 
 
 def _one(splits: Splits, job: tuple[Path, str, str, int]) -> None:
@@ -85,19 +85,17 @@ def _one(splits: Splits, job: tuple[Path, str, str, int]) -> None:
     evaluate(own, own.trained(setting, seed), setting, seed, out / name, TASKS)
 
 
-def judged(folder: Path, settings: list[str]) -> pd.DataFrame:
+def judged(folder: Path, folds: list[str], settings: list[str]) -> pd.DataFrame:
     """A row a setting and fold: `NUMBERS` as means over seeds, their mean `SCORE`, and whether the fold chooses it."""
     rows = []
-    for place in sorted(filter(Path.is_dir, folder.iterdir())):
-        found = load_results(place)
+    for fold in folds:
+        found = load_results(folder / fold)
         for setting in settings:
             own = found[found["method"] == setting]
-            row = {"setting": setting, "fold": place.name, "seeds": own["seed"].nunique()}
+            row = {"setting": setting, "fold": fold, "seeds": own["seed"].nunique()}
             for name, (task, dataset, metric) in NUMBERS.items():
-                asked = (own["task"] == task) & (own["metric"] == metric)
-                row[name] = own.loc[
-                    asked & ((own["dataset"] == dataset) if dataset is not None else True), "value"
-                ].mean()
+                asked = own[(own["task"] == task) & (own["metric"] == metric)]
+                row[name] = (asked if dataset is None else asked[asked["dataset"] == dataset])["value"].mean()
             rows.append(row)
     table = pd.DataFrame(rows)
     table[SCORE] = table[list(NUMBERS)].mean(axis=1)

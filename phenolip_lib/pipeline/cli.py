@@ -137,7 +137,10 @@ def choose(
     configure(params.runtime.threads)
     out = to or paths.build / source / "choice"
     table = choose.run(params, source, paths, out / "results")
-    caption = f"Settings of stage 2 by nested validation inside the training folds of {source}, percent."
+    n, seeds = table["fold"].nunique(), len(params.choice.seeds)
+    caption = (
+        f"Settings of stage 2 judged inside the training data of {source}, percent; {n} folds, {seeds} training seeds."
+    )
     typer.echo(tables.write_table(choose.summary(table), out, "choice", caption).to_string(index=False))
 
 
