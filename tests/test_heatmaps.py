@@ -59,6 +59,22 @@ def test_a_linear_head_takes_the_pictures_score_apart(student, maps, texts):
     np.testing.assert_allclose(parts.mean(dim=(2, 3)).numpy(), whole.numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_tower_that_pools_cells_lays_their_means_side_by_side_and_maps_a_cell_as_a_picture_of_its_own(pixels):
+    student = Student(load_towers("phenolip-tiny-cells", SIDE, 32), 0.07, 0.0)
+    towers, maps = student.towers, heatmaps.feature_maps(student.towers, pixels[:2].repeat(1, 1, 2, 2))
+    pooled = towers.image_trunk(pixels[:2].repeat(1, 1, 2, 2))
+    parts = [maps[:, :, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean(dim=(2, 3)) for y in (0, 1) for x in (0, 1)]
+    torch.testing.assert_close(pooled, torch.stack(parts, dim=2).flatten(1), rtol=1e-4, atol=1e-5)
+    assert pooled.shape[1] == towers.image_width == 4 * 1280
+    text = F.normalize(torch.randn(1, towers.embed_dim), dim=1)
+    cell = maps[:1, :, 1, 2]
+    with torch.no_grad():
+        whole = student.image(torch.stack([cell] * 4, dim=2).flatten(1)) @ text.T
+    found = heatmaps.all_maps(student, maps, text.numpy())
+    assert found["similarity"][0, 0, 1, 2] == pytest.approx(whole.item(), abs=1e-6)
+    assert "gradient" not in found
+
+
 def test_contrast_sums_to_nothing_over_the_texts(student, maps, texts):
     found = heatmaps.contrast(heatmaps.similarity(student, maps, texts))
     np.testing.assert_allclose(found.sum(axis=1), 0, atol=1e-5)

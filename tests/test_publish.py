@@ -266,6 +266,11 @@ def test_a_text_head_open_clip_does_not_have_is_refused(kind, other, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+def test_a_pooling_open_clip_does_not_have_is_refused(tmp_path):
+    with pytest.raises(PhenoLIPError, match="open_clip has no image tower that pools 2 x 2 cells"):
+        save_open_clip(make_student("phenolip-tiny-cells"), tmp_path / "model")
+
+
 def test_a_linear_text_head_is_published(other, tmp_path):
     other.text_head = other.towers.model.text.proj = make_projection("linear", 32, 16)
     save_open_clip(other, tmp_path / "model")

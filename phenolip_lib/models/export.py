@@ -59,9 +59,14 @@ def save_open_clip(student: Student, folder: Path, repo_id: str | None = None, c
         card: text of ``README.md``.
 
     Raises:
-        PhenoLIPError: open_clip has no text head like this student's.
+        PhenoLIPError: open_clip has no text head, or no pooling, like this student's.
     """
     towers, folder = student.towers, Path(folder)
+    if towers.image_cells > 1:
+        raise PhenoLIPError(
+            f"open_clip has no image tower that pools {towers.image_cells} x {towers.image_cells} cells; publish a "
+            "student of encoders.student phenolip-tiny"
+        )
     source, text = towers.config["model_cfg"], towers.text
     name = repo_id or "."
     text_cfg = {

@@ -76,7 +76,8 @@ def pools_by_mean(towers: TwoTowers) -> bool:
     """Whether the pooled features are the mean of the cells, with nothing after."""
     trunk = towers.model.visual.trunk
     pool = trunk.global_pool if isinstance(trunk.global_pool, str) else getattr(trunk.global_pool, "pool_type", "")
-    return pool == "avg" and isinstance(getattr(trunk, "fc_norm", None), nn.Identity | None)
+    whole = pool == "avg" and isinstance(getattr(trunk, "fc_norm", None), nn.Identity | None)
+    return whole and towers.image_cells == 1
 
 
 @torch.no_grad()
@@ -88,7 +89,9 @@ def similarity(student: Student, maps: torch.Tensor, texts: np.ndarray) -> np.nd
         texts: L2-normalised embeddings ``(n_texts, embed_dim)``.
     """
     device = student.logit_scale.device
-    cells = student.eval().image(maps.to(device).permute(0, 2, 3, 1))
+    # Of a tower that pools several cells, each cell fills them all.
+    cells = maps.to(device).permute(0, 2, 3, 1).repeat_interleave(student.towers.image_cells**2, dim=3)
+    cells = student.eval().image(cells)
     return torch.einsum("nrcd,td->ntrc", cells, torch.from_numpy(texts).to(device)).cpu().numpy()
 
 

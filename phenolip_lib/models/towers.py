@@ -91,6 +91,17 @@ class TwoTowers:
         return Fit.of(self.config["preprocess_cfg"])
 
     @property
+    def image_cells(self) -> int:
+        """Cells a side that the image tower pools its map into, one after the other in its features."""
+        pooling = getattr(self.model.visual.trunk, "global_pool", None)
+        return getattr(getattr(pooling, "pool", None), "output_size", 1)
+
+    @property
+    def image_width(self) -> int:
+        """Dimension of `image_trunk`'s output."""
+        return self.model.visual.trunk.num_features * self.image_cells**2
+
+    @property
     def image_head(self) -> nn.Module:
         return self.model.visual.head
 
@@ -196,6 +207,8 @@ def _load_config(name: str, image_size: int, context_length: int) -> TwoTowers:
     if weights.get("vision", "").startswith("package:"):
         file = _packaged(PACKAGED_VISION, weights["vision"].removeprefix("package:"))
         load_efficientnet_lite0(model.visual.trunk, file)
+    if config.get("image_cells", 1) > 1:
+        _pool_cells(model.visual, config["image_cells"])
     tokenizer = _tokenizer(text_cfg["hf_model_name"])
     model_cfg = {"embed_dim": config["embed_dim"], "vision_cfg": vision_cfg, "text_cfg": text_cfg}
     preprocess = open_clip.transform.merge_preprocess_dict(open_clip.transform.PreprocessCfg(), preprocess)
@@ -209,6 +222,15 @@ def _load_config(name: str, image_size: int, context_length: int) -> TwoTowers:
         digest(weights.get("text") or name),
         {"model_cfg": model_cfg, "preprocess_cfg": preprocess},
     )
+
+
+def _pool_cells(visual: nn.Module, cells: int) -> None:
+    """Let timm's trunk pool its map into ``cells x cells`` means; the head takes them side by side."""
+    from timm.layers import SelectAdaptivePool2d  # after `compat`, without which torchvision may not load
+
+    visual.trunk.global_pool = SelectAdaptivePool2d(output_size=cells, pool_type="avg", flatten=True)
+    first = visual.head.mlp.fc1
+    visual.head.mlp.fc1 = nn.Linear(first.in_features * cells**2, first.out_features)
 
 
 def _load_checkpoint(name: str, context_length: int) -> TwoTowers:

@@ -147,10 +147,10 @@ def choose(
 @contextmanager
 def _edited(path: Path) -> Iterator[dict]:
     """The tree of params.yaml to change in place; comments stay, and the result is checked."""
-    yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 120
+    yaml, written = YAML(), path.read_bytes()
+    yaml.preserve_quotes, yaml.width = True, max(map(len, written.splitlines()), default=0) + 1  # folds no line
     yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
-    tree = read_yaml(path.read_bytes(), path.name, yaml)
+    tree = read_yaml(written, path.name, yaml)
     yield tree
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         yaml.dump(tree, file, transform=_without_trailing_spaces)

@@ -132,7 +132,7 @@ def prepare(
         further = [image_features(towers, view(pairs, n), root, **options) for n in range(1, params.stage2.image_views)]
         views = np.stack([images, *further], axis=1) if further else None
     else:
-        images = np.zeros((len(pairs), towers.model.visual.trunk.num_features), dtype=np.float32)
+        images = np.zeros((len(pairs), towers.image_width), dtype=np.float32)
         shards = params.stage2.shards
         pictures = digest(contents_of(pairs, root, params.runtime.workers) if shards is None else hashes_of(shards))
     return TrainingData(
