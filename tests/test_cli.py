@@ -39,6 +39,36 @@ def test_the_grid_adds_every_ablation_once_and_changes_nothing_else(project):
     assert (project / "params.yaml").read_text() == text
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("sources: [phantom]   # which", "sources: [phantom, open] # which"),
+        ("sources: [phantom]                # which", "sources: [phantom, open]          # which"),
+        ("sources: [  'phantom'  ,  ]", "sources: [  'phantom', open  ,  ]"),
+        ("sources:   # which\n- phantom  # this\n", "sources:   # which\n- phantom  # this\n- open\n"),
+        ("sources:\n    - 'phantom'", "sources:\n    - 'phantom'\n    - open"),
+        ("sources: [\n  phantom  # this\n  ]", "sources: [\n  phantom, open  # this\n  ]"),
+        ('"sources": ["phantom"]\r', '"sources": ["phantom", open]\r'),
+    ],
+)
+def test_a_source_is_added_to_whatever_list_is_written_and_nothing_else_changes(before, after, project):
+    text = (ROOT / "params.yaml").read_text()
+    _, line, rest = text.partition(next(line for line in text.splitlines() if line.startswith("sources:")))
+    assert line
+    (project / "params.yaml").write_bytes((rest + "\n" + before).encode())
+    call("use", "open")
+    assert (project / "params.yaml").read_bytes().decode() == rest + "\n" + after
+
+
+def test_a_list_that_is_an_alias_is_not_added_to(project):
+    text = (ROOT / "params.yaml").read_text().replace("  peers: []", "  peers: &none []")
+    text = text.replace("run: [captions_only, untrained_teacher, all_negatives, share_25]", "run: *none")
+    (project / "params.yaml").write_text(text)
+    with pytest.raises(PhenoLIPError, match=r"params.yaml: ablations.run cannot be added to; write warm there by hand"):
+        call("grid", "warm")
+    assert (project / "params.yaml").read_text() == text
+
+
 def test_one_ablation_is_added_by_name_and_an_unknown_one_refused(project):
     assert "1 of them new" in call("grid", "warm")
     with pytest.raises(PhenoLIPError, match="no ablation 'wram'"):

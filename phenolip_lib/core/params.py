@@ -217,14 +217,14 @@ def parse_params(tree: Any, where: str = "params") -> Params:
     return params
 
 
-def read_yaml(content: bytes, where: str, yaml: YAML | None = None) -> Any:
+def read_yaml(content: bytes, where: str) -> Any:
     """The value of a YAML text in UTF-8.
 
     Raises:
         PhenoLIPError: it is no such text; one line that names `where` and the line.
     """
     try:
-        return (yaml or YAML(typ="safe", pure=True)).load(content.decode("utf-8-sig"))
+        return YAML(typ="safe", pure=True).load(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise PhenoLIPError(f"{where}: line {line} is not UTF-8; save the file as UTF-8") from None

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from ruamel.yaml import YAML
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.names import ONTOLOGY, check_source
 from phenolip_lib.core.params import load_params, read_yaml
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.core.storage import atomic_path, is_full
+from phenolip_lib.core.storage import is_full
 from phenolip_lib.pipeline import commands
+from phenolip_lib.pipeline.edit import append
 
 app = typer.Typer(
     help="PhenoLIP: phenotype-ontology-informed vision-language pretraining.",
@@ -74,8 +72,7 @@ def use(
     if data is not None:
         link_data(paths.data(source), data.expanduser())
     if source not in load_params(paths.params).sources:
-        with _edited(paths.params) as tree:
-            tree["sources"].append(source)
+        append(paths.params, "sources", [source])
         typer.echo(f"params.yaml: sources now names {source}")
 
 
@@ -116,8 +113,7 @@ def grid(
         if name not in known.overrides:
             raise PhenoLIPError(f"no ablation {name!r} in params.yaml; there are {', '.join(known.overrides)}")
     added = [name for name in names or known.overrides if name not in known.run]
-    with _edited(paths.params) as tree:
-        tree["ablations"]["run"].extend(added)
+    append(paths.params, "ablations.run", added)
     typer.echo(f"params.yaml: ablations.run names {len(known.run) + len(added)}, {len(added)} of them new")
 
 
@@ -142,24 +138,6 @@ def choose(
         f"Settings of stage 2 judged inside the training data of {source}, percent; {n} folds, {seeds} training seeds."
     )
     typer.echo(tables.write_table(choose.summary(table), out, "choice", caption).to_string(index=False))
-
-
-@contextmanager
-def _edited(path: Path) -> Iterator[dict]:
-    """The tree of params.yaml to change in place; comments stay, and the result is checked."""
-    yaml, written = YAML(), path.read_bytes()
-    yaml.preserve_quotes, yaml.width = True, max(map(len, written.splitlines()), default=0) + 1  # folds no line
-    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
-    tree = read_yaml(written, path.name, yaml)
-    yield tree
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        yaml.dump(tree, file, transform=_without_trailing_spaces)
-    load_params(path)
-
-
-def _without_trailing_spaces(text: str) -> str:
-    """ruamel.yaml leaves a space where it folds a line."""
-    return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
 def link_data(link: Path, target: Path) -> None:
