@@ -27,6 +27,7 @@ from phenolip_lib.core.sections import (
     Choice,
     Encoders,
     Evaluation,
+    Factors,
     Hpo,
     Names,
     Open,
@@ -67,6 +68,7 @@ class Params(Section):
     tour: Tour
     ablations: Ablations
     choice: Choice
+    factors: Factors
 
     @model_validator(mode="after")
     def _methods_exist(self):
@@ -132,6 +134,10 @@ class Params(Section):
     def setting(self, name: str) -> Params:
         """The parameters of one of ``choice.settings``; raises as `method` does."""
         return self._changed("choice.settings", self.choice.settings, name, OF_A_METHOD, "make it an ablation")
+
+    def combination(self, name: str) -> Params:
+        """The parameters of one of ``factors.combinations``; raises as `method` does."""
+        return self._changed("factors.axes", self.factors.combinations, name, OF_A_METHOD, "make it an ablation")
 
     def ablated(self, name: str) -> Params:
         """The parameters of one named ablation: those of the full model, ``evaluation.headline``, with its changes.
@@ -241,7 +247,7 @@ def load_params(path: Path, *, check_ablations: bool = False) -> Params:
     """Read a params file (YAML 1.2, so ``1e-4`` is a number).
 
     Args:
-        check_ablations: also check methods, ablations and settings of the choice: existing keys, allowed values.
+        check_ablations: also check methods, ablations, settings and combinations: existing keys, allowed values.
 
     Raises:
         PhenoLIPError: missing or unreadable file, broken YAML, unknown key, wrong value.
@@ -264,6 +270,7 @@ def load_params(path: Path, *, check_ablations: bool = False) -> Params:
             ("method", params.methods, params.method),
             ("ablation", params.ablations.overrides, params.ablated),
             ("setting", params.choice.settings, params.setting),
+            ("combination", params.factors.combinations, params.combination),
         ):
             for name in names:
                 try:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.names import ONTOLOGY, check_source
+from phenolip_lib.core.names import ONTOLOGY, SOURCES, check_source
 from phenolip_lib.core.params import load_params, read_yaml
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import is_full
@@ -132,12 +132,38 @@ def choose(
     params = load_params(paths.params)
     configure(params.runtime.threads)
     out = to or paths.build / source / "choice"
-    table = choose.run(params, source, paths, out / "results")
+    table = choose.run(params, source, paths, paths.build / source / "choice" / "results")
     n, seeds = table["fold"].nunique(), len(params.choice.seeds)
     caption = (
         f"Settings of stage 2 judged inside the training data of {source}, percent; {n} folds, {seeds} training seeds."
     )
     typer.echo(tables.write_table(choose.summary(table), out, "choice", caption).to_string(index=False))
+
+
+@app.command()
+def factors(
+    source: Annotated[str, typer.Argument(help="phantom or open.")],
+    to: Annotated[Path | None, typer.Option(help="Folder to write; build/<source>/factors by default.")] = None,
+) -> None:
+    """Cross the axes of `factors` in params.yaml and say what the first is worth; started again, it goes on."""
+    from phenolip_lib.core.runtime import configure
+    from phenolip_lib.experiments import factors
+    from phenolip_lib.reporting import factors as report
+    from phenolip_lib.reporting import figures, tables
+
+    check_source(source)
+    paths = Paths()
+    params = load_params(paths.params)
+    configure(params.runtime.threads)
+    out = to or paths.build / source / "factors"
+    results = paths.build / source / "factors" / "results"
+    factors.run(params, source, paths, results)
+    table = report.worth(factors.outcomes(results), params)
+    change, (without, with_it) = next((axis, list(levels)) for axis, levels in params.factors.axes.items())
+    caption = f"{change}: {with_it} minus {without}, percentage points, on {SOURCES[source]}."
+    figures.use_style()
+    figures.save(report.figure(table, params), out / "factors.png")
+    typer.echo(tables.write_table(table, out, "factors", caption).to_string(index=False))
 
 
 def link_data(link: Path, target: Path) -> None:
