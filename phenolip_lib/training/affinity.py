@@ -42,8 +42,15 @@ class Affinity:
 
     def shared(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         """Pairs that have a phenotype in common, boolean ``(len(rows), len(columns))``."""
-        identity = torch.eye(len(self.similarity), device=self.similarity.device)
-        return self._best(identity, rows, columns) > 0
+        own, theirs = self._shown(rows), self._shown(columns)
+        return own @ theirs.T > 0
+
+    def _shown(self, rows: torch.Tensor) -> torch.Tensor:
+        """1 for each phenotype of a pair, else 0, ``(len(rows), n_phenotypes)``."""
+        n = len(self.similarity)
+        # A last column takes the padding.
+        found = self.similarity.new_zeros(len(rows), n + 1)
+        return found.scatter_(1, self.members[rows] % (n + 1), 1.0)[:, :n]
 
     def semantic(self, rows: torch.Tensor, columns: torch.Tensor, near: bool) -> torch.Tensor:
         """MedFILIP's semantic similarity matrix, in 0..1, ``(len(rows), len(columns))``.

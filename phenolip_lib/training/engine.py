@@ -93,7 +93,7 @@ class Engine:
         self.total = epochs * task.steps_per_epoch
         groups = [group for group in task.groups() if group["params"]]
         self.trained = [parameter for group in groups for parameter in group["params"]]
-        self.optimizer = torch.optim.AdamW(groups, fused=device.type == "cuda")
+        self.optimizer = torch.optim.AdamW(groups, fused=True)
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.warmup = max(warmup, 1)
         self.stopping = EarlyStopping(patience)
