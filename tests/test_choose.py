@@ -8,10 +8,12 @@ import pytest
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
+from phenolip_lib.core.paths import Paths
 from phenolip_lib.data.folds import group_folds
 from phenolip_lib.evaluation.results import Result, outcomes, write_result
 from phenolip_lib.experiments import choose
 from phenolip_lib.training.subset import UNUSED
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -80,3 +82,8 @@ def test_a_setting_that_no_run_could_use_is_refused_by_name(params, tmp_path):
         path.write_text(json.dumps(tree), encoding="utf-8")
         with pytest.raises(PhenoLIPError, match=rf"setting 'odd': .*{said}"):
             load_params(path, check_ablations=True)
+
+
+def test_an_unknown_setting_is_refused_before_anything_is_read(params, tmp_path):
+    with pytest.raises(PhenoLIPError, match="unknown parameter 'choice.settings.plane'; did you mean 'plain'"):
+        choose.run(params, "open", Paths(ROOT), tmp_path, ["plane"])

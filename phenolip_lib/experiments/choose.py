@@ -7,6 +7,7 @@ the share of folds that agree says how firm the choice is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -61,20 +62,33 @@ def inner_splits(pairs: pd.DataFrame, folds: int, inner: int, seed: int) -> dict
     return found
 
 
-def run(params: Params, source: str, paths: Paths, out: Path) -> pd.DataFrame:
-    """Train and judge every setting of ``choice.settings`` in every fold; results under ``<out>/<fold>``.
+def run(
+    params: Params, source: str, paths: Paths, out: Path, settings: Sequence[str] = (), folds: int | None = None
+) -> pd.DataFrame:
+    """Train and judge settings in every fold; results under ``<out>/<fold>``.
+
+    Args:
+        settings: names of ``choice.settings``; all by default.
+        folds: only the first so many, for a first look at many settings.
 
     Returns:
-        `judged` of all.
+        `judged` of these.
+
+    Raises:
+        PhenoLIPError: no such setting.
     """
     c, e = params.choice, params.evaluation
+    settings = list(settings or c.settings)
+    for setting in settings:
+        params.setting(setting)
     splits = inner_splits(load_pairs(paths.phenokg(source)), e.folds.get(source, 0), c.inner_folds, e.split_seed)
-    jobs = [(out, name, setting, seed) for seed in c.seeds for name in splits for setting in c.settings]
+    splits = dict(list(splits.items())[:folds])
+    jobs = [(out, name, setting, seed) for seed in c.seeds for name in splits for setting in settings]
     workers = params.runtime.workers if pick_device(params.runtime.device).type == "cpu" else 1
     state = partial(Splits, params, source, paths.root, splits)
     for _ in side_by_side.run(_one, jobs, state, workers, "settings"):
         pass
-    return judged(out, list(splits), list(c.settings))
+    return judged(out, list(splits), settings)
 
 
 def _one(splits: Splits, job: tuple[Path, str, str, int]) -> None:

@@ -120,6 +120,8 @@ def grid(
 @app.command()
 def choose(
     source: Annotated[str, typer.Argument(help="phantom or open.")],
+    settings: Annotated[list[str] | None, typer.Argument(help="Settings of params.yaml; all by default.")] = None,
+    folds: Annotated[int | None, typer.Option(min=1, help="Only the first so many folds.")] = None,
     to: Annotated[Path | None, typer.Option(help="Folder to write; build/<source>/choice by default.")] = None,
 ) -> None:
     """Judge the settings of `choice` in params.yaml by nested validation; started again, it goes on."""
@@ -132,10 +134,11 @@ def choose(
     params = load_params(paths.params)
     configure(params.runtime.threads)
     out = to or paths.build / source / "choice"
-    table = choose.run(params, source, paths, paths.build / source / "choice" / "results")
+    table = choose.run(params, source, paths, paths.build / source / "choice" / "results", settings or (), folds)
     n, seeds = table["fold"].nunique(), len(params.choice.seeds)
     caption = (
-        f"Settings of stage 2 judged inside the training data of {source}, percent; {n} folds, {seeds} training seeds."
+        f"Settings of stage 2 judged inside the training data of {source}, percent; "
+        f"folds: {n}, training seeds: {seeds}."
     )
     typer.echo(tables.write_table(choose.summary(table), out, "choice", caption).to_string(index=False))
 
