@@ -46,7 +46,7 @@ endif
 	phenolip verify --source $(SOURCE) || true
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-test
 	ruff check phenolip_lib tests benchmarks

@@ -147,7 +147,7 @@ def test_a_batch_that_does_not_divide_is_said_so(folder, tmp_path):
 @pytest.mark.parametrize("towers", [{}, case.TOWERS | {"stage2.frozen_epochs": 1}], ids=["heads", "towers"])
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(folder, tmp_path, towers):
     over = {"training.checkpoint_steps": 1, "stage2.epochs": 3, "stage2.names_weight": 1.0} | towers
-    steps = [str(n) for n in (0, 1, 3, 5)]
+    steps = [str(n) for n in (0, 3)]
     for _ in steps:
         ended = program(folder, tmp_path / "killed", over, *steps)
         assert ended.returncode == -signal.SIGKILL, ended.stderr

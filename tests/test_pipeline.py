@@ -19,6 +19,8 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.pipeline
 
+METHODS = ("untrained", "clip", "clip_soft", "phenolip", "phenolip_soft")
+"""Enough for every report."""
 TINY = {
     "seeds": [0, 1],
     "runtime": {"workers": 1},
@@ -73,6 +75,7 @@ def make_project(folder: Path, full: Ontology) -> Path:
     tree["sources"] = ["phantom"]
     for section, values in TINY.items():
         tree[section] = values if not isinstance(values, dict) else tree[section] | values
+    tree["methods"] = {name: tree["methods"][name] for name in METHODS}
     write_params(folder, tree)
     small_ontology(folder / "hpo", full)
     call(folder, "dvc", "init", "--no-scm", "-q")

@@ -30,6 +30,9 @@ METHOD_COLORS = {
     "ssm_ontology": "#D55E00",
     "phenolip": "#0072B2",
     "phenolip_soft": "#56B4E9",
+    # From Tol's muted scheme, as safe as the others.
+    "clip_named": "#882255",
+    "phenolip_named": "#332288",
 }
 WIDTH = 8.0
 

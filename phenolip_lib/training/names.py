@@ -131,6 +131,7 @@ class NamesTerm:
             rows: of the pairs of the whole batch.
         """
         members, n = self.members[rows], len(drawn)
+        members = members[:, : max((members < len(self.names.used)).sum(axis=1).max(), 1)]  # the rest is padding
         column = np.full(len(self.names.used) + 1, n)  # of each used phenotype among the drawn; n: not drawn
         there = np.flatnonzero(self.place[drawn] < len(self.names.used))
         column[self.place[drawn[there]]] = there
@@ -176,5 +177,6 @@ def names_loss(
 def _against_negatives(logits: torch.Tensor, positive: torch.Tensor, discount: torch.Tensor) -> torch.Tensor:
     """Mean loss of each row's positives, each against the row's negatives; 0 for a row without one."""
     rest = torch.logsumexp(logits + discount, dim=1, keepdim=True)
-    losses = F.softplus(rest - logits) * positive
-    return losses.sum(dim=1) / positive.sum(dim=1).clamp(min=1)
+    row, column = positive.nonzero(as_tuple=True)  # few of all, so the others are not computed
+    losses = F.softplus(rest[row, 0] - logits[row, column])
+    return logits.new_zeros(len(logits)).index_add(0, row, losses) / positive.sum(dim=1).clamp(min=1)
