@@ -16,7 +16,7 @@ from phenolip_lib.recognition.cues import expand, folded, is_numero, read_table
 NARROW = 50
 """Characters; shorter lines are not taken for wrapped prose unless their words say so."""
 _NEAR = 80
-_STOP = re.compile(r"[.!?](?=[\s\"')\]”’A-Z\d]|$)|[;•\n]")
+_STOP = re.compile(r"[.!?;•\n](?:(?<=[;•\n])|(?=[\s\"')\]”’A-Z\d]|$))")
 _ABBREVIATIONS = (
     *(" al", " vs", "Fig", " fig", "Figs", " figs", "e.g", "i.e", " approx", " St", " ca", " cf", "(cf", " resp"),
     *("Dr", "Mr", "Mrs", "Ms", "Prof", " wt", " neg", " pos", " hx", " Hx", " var", " incl", " esp", "Pt", " pt"),

@@ -7,6 +7,7 @@ text costs one look-up a chunk and a join.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -59,7 +60,8 @@ class Reader(dict):
             self.clear()
             self._words.clear()
         words = self._words[chunk] = self.words(chunk)
-        self[chunk] = symbols = "".join(word.symbol for word in words)
+        # Interned, since most chunks are of few kinds: what is read again and again then stays near.
+        self[chunk] = symbols = sys.intern("".join(word.symbol for word in words))
         return symbols
 
     def span(self, chunk: str, position: int) -> tuple[int, int]:
