@@ -19,6 +19,8 @@ from phenolip_lib.recognition.events import Event, State
 from phenolip_lib.recognition.scopes import Walk
 from phenolip_lib.recognition.structure import Segment, headings, segments
 
+LONG = 500
+"""Characters of a text that nearly always has something to tell, so that its sentences alone are asked."""
 _NEUTRAL = frozenset(("mention", *",():|\t—"))
 # Every alternative begins behind one character of few, which `re` finds fast.
 _SIGNS = re.compile(r"[-?\[☐☒☑✓✗✘+−](?:(?<!-)|(?<=[( :=\t]-))")
@@ -46,7 +48,7 @@ def statuses(text: str, spans: Sequence[tuple[int, int]]) -> list[Status]:
     if not spans:
         return []
     plain, carried = folded(text), ()
-    if not _tells(text, plain, 0, len(text)):
+    if len(text) < LONG and not _tells(text, plain, 0, len(text)):
         return [_PLAIN] * len(spans)
     states = [State() for _ in spans]
     colons = ":" in text

@@ -7,8 +7,9 @@ A text is read as characters, one a word (`tokens`). Windows of content words ar
 from __future__ import annotations
 
 import re
+import sys
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from functools import cached_property
 from itertools import accumulate, compress, repeat
 from operator import contains, ne
@@ -78,9 +79,11 @@ class Recognizer:
         self._sizes = {symbol[w] for w in SIZES if w in symbol}
         self._direct = {symbol[w] for w in VAGUE | ABNORMAL if w in symbol}
         self._lemma = {character: word for word, character in symbol.items()}
-        # What may follow the first word of a window, for every character a text can hold.
-        self._follows = dict.fromkeys((*_MARKS, SKIP, OTHER, MODIFIER, *self._lemma), frozenset())
-        self._follows |= {first: partners | self._skippable for first, partners in together.items()}
+        # What may follow the first word of a window, by code, for every character a text can hold.
+        codes, skippable = {character: ord(character) for character in self._lemma}, set(map(ord, self._skippable))
+        self._follows: list[Set[int]] = [frozenset()] * len(self.lexicon.to_family)
+        for first, partners in together.items():
+            self._follows[ord(first)] = skippable.union(map(codes.__getitem__, partners))
         self._single = re.compile(f"[{''.join(self.lexicon.single)}]" if self.lexicon.single else r"(?!)")
         self._exact = self._names_with_punctuation()
         before, after = ("".join(sorted({around[i] for around in self._exact})) for i in (0, 2))
@@ -151,7 +154,8 @@ class Recognizer:
         """Matches of two content words or more that nothing but modifiers part."""
         matches: list[_Match] = []
         words = families.replace(SKIP, "")
-        starts = list(compress(range(len(words)), map(contains, map(self._follows.__getitem__, words), words[1:])))
+        codes = memoryview(words.encode(f"utf-32-{sys.byteorder[0]}e", "surrogatepass")).cast("I").tolist()
+        starts = list(compress(range(len(words)), map(contains, map(self._follows.__getitem__, codes), codes[1:])))
         if not starts:
             return matches
         entries, together, skippable = self.lexicon.entries, self.lexicon.together, self._skippable
@@ -159,12 +163,12 @@ class Recognizer:
         if len(words) < len(families):
             places = list(compress(range(len(families)), map(ne, families, repeat(SKIP))))
         follows, end = self._follows, len(words)
-        words += BREAK
+        codes.append(ord(BREAK))
         for at in starts:
             first, second = words[at], words[at + 1]
             partners = together[first]
-            if words[at + 2] not in follows[first]:  # two words, most often
-                if second in partners and (found := entries.get(_key_of_two(first, second))):
+            if codes[at + 2] not in follows[codes[at]]:  # two words, most often
+                if second in partners and (found := entries.get(first + second if first < second else second + first)):
                     matches.append(((places[at], places[at + 1]), 0, found))
                 continue
             # `core` leaves out what may be left out ("left", "mild"), `whole` only what no key has.
@@ -212,7 +216,9 @@ class Recognizer:
             start, end = span(first)
             if last != first:
                 end = span(last)[1]
-            entry = entries[0] if len(entries) == 1 else self._best(entries, positions, symbols, text[start:end].lower())
+            entry = (
+                entries[0] if len(entries) == 1 else self._best(entries, positions, symbols, text[start:end].lower())
+            )
             if self._dangling(positions, entry, symbols) or self._turned(positions, entry, symbols):
                 continue
             if not means(entry.form, text, start, end):
@@ -267,12 +273,9 @@ class Recognizer:
 def _key(families: str, chosen: Sequence[int]) -> str:
     """The dictionary's key of some words."""
     if len(chosen) == 2:  # most often, and twice as fast
-        return _key_of_two(families[chosen[0]], families[chosen[1]])
+        first, second = families[chosen[0]], families[chosen[1]]
+        return first + second if first < second else second + first if second < first else first
     return "".join(sorted({families[k] for k in chosen}))
-
-
-def _key_of_two(first: str, second: str) -> str:
-    return first + second if first < second else second + first if second < first else first
 
 
 def asserted(mentions: Iterable[Mention]) -> list[str]:

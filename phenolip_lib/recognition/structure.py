@@ -62,13 +62,16 @@ def headings() -> dict[str, str]:
 def segments(text: str) -> list[Segment]:
     """The sentences and list items of `text`, in order, without gaps."""
     found: list[Segment] = []
+    colons = ":" in text
     low, section, inline, blank, line = 0, "", False, True, True
     for end, blank_next, line_next in _breaks(text):
         if section and ((inline and line) or (blank and section != "family")):
             section = ""
         if section and inline and section != "family" and text[low - 1] != ";":
             section = ""
-        kind, alone = _heading(text, low, end, line and line_next, blank, section)
+        kind, alone = "", False
+        if (colons and text.find(":", low, low + _NEAR) >= 0) or (line and line_next and end - low < _NEAR):
+            kind, alone = _heading(text, low, end, line and line_next, blank, section)
         if kind:
             section, inline = kind.replace("patient", ""), not alone
         found.append(Segment(low, end, section, blank or bool(kind), inline and not kind))
