@@ -14,6 +14,7 @@ from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
 
+from phenolip_lib.recognition.choices import ANSWERS, choices
 from phenolip_lib.recognition.cues import OPENING, cues, folded, opening, telling
 from phenolip_lib.recognition.events import Event, State
 from phenolip_lib.recognition.scopes import Walk
@@ -23,9 +24,9 @@ LONG = 500
 """Characters of a text that nearly always has something to tell, so that its sentences alone are asked."""
 _NEUTRAL = frozenset(("mention", *",():|\t—"))
 # Every alternative begins behind one character of few, which `re` finds fast.
-_SIGNS = re.compile(r"[-?\[☐☒☑✓✗✘+−](?:(?<!-)|(?<=[( :=\t]-))")
+_SIGNS = re.compile(r"[-?(\[☐☒☑✓✗✘+−](?:(?<![-(])|(?<=[( :=\t]-)|(?<=\()[ xX]\))")
 _MARKS = re.compile(
-    r"""[-☐☒☑✓✗✘,():?|\t—\[+–−](?:(?<=\()\s?[-+–−]\s?\)|(?<=\[)[- xX+–−]?\]|(?<=[☐☒☑✓✗✘,():?|\t—])
+    r"""[-☐☒☑✓✗✘,():?|\t—\[+–−](?:(?<=\()(?:\s?[-+–−]\s?|[ xX])\)|(?<=\[)[- xX+–−]?\]|(?<=[☐☒☑✓✗✘,():?|\t—])
     |(?<=[\s:=][-+–−])(?:ve\b|(?=\s*(?:$|[,;.\n|]))))""",
     re.VERBOSE,
 )
@@ -97,6 +98,12 @@ def _events(
     others = [(start, end, "cue", -1, cue, cue.kinds) for start, end, cue in cues(text, plain, *segment[:2])]
     others += [(*m.span(), m.group(), -1, None, frozenset()) for m in _MARKS.finditer(text, *segment[:2])]
     others.sort(key=itemgetter(0))
+    answers = sum(event[2] == "cue" and event[4].phrase in ANSWERS for event in others)
+    if answers > 1 or (answers and any(event[2][0] in "([☐☒☑✓✗✘" for event in others)):
+        for start, end, cue in choices(text, *segment[:2]):
+            others = [event for event in others if not start <= event[0] < end]
+            others.append((start, end, "cue", -1, cue, cue.kinds))
+        others.sort(key=itemgetter(0))
     for event in others:
         while first < after and spans[first][0] <= event[0]:
             reached = max(reached, spans[first][1])

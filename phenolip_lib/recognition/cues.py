@@ -22,7 +22,7 @@ _COMMON = frozenset(
     "a an and to for of the were is was been have has had be in on that with by are well patient his her their our this"
     " up than due out about as at it its he she there".split()
 )
-_NUMERO = re.compile(r"(?:o\.|o|os\.)\s?\d+(?![\w%])", re.IGNORECASE)
+_NUMERO = re.compile(r"(?:o\.|o|os\.)[^\S\n]?\d+(?![\w%])", re.IGNORECASE)
 _ANSWERS = re.compile(r"[:=?]\s*$")
 _GAP = re.compile(
     r"(?P<blanks>[^\S\n]{2,}(?:\n[^\S\n]*)?|\n[^\S\n]+|[^\S\n]\n[^\S\n]*)|(?<=\s)(?P<word>also|ever|[a-z]{3,14}ly)\s"
