@@ -9,6 +9,7 @@ nothing.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache
 from operator import itemgetter
@@ -100,10 +101,10 @@ def _events(
     others.sort(key=itemgetter(0))
     answers = sum(event[2] == "cue" and event[4].phrase in ANSWERS for event in others)
     if answers > 1 or (answers and any(event[2][0] in "([☐☒☑✓✗✘" for event in others)):
-        for start, end, cue in choices(text, *segment[:2]):
-            others = [event for event in others if not start <= event[0] < end]
-            others.append((start, end, "cue", -1, cue, cue.kinds))
-        others.sort(key=itemgetter(0))
+        chosen = [(start, end, "cue", -1, cue, cue.kinds) for start, end, cue in choices(text, *segment[:2])]
+        inside = [bisect_right(chosen, event[0], key=itemgetter(0)) - 1 for event in others]
+        kept = [event for event, at in zip(others, inside, strict=True) if at < 0 or event[0] >= chosen[at][1]]
+        others = sorted(kept + chosen, key=itemgetter(0))
     for event in others:
         while first < after and spans[first][0] <= event[0]:
             reached = max(reached, spans[first][1])

@@ -167,8 +167,10 @@ def sign(walk, i: int) -> None:
     )
     if _BOX.match(event.kind) and not walk.signs_first:
         # A row of boxes begins with one or ends with one.
-        ends = next(other.kind for other in reversed(walk.events) if other.kind == "mention" or _BOX.match(other.kind))
-        walk.signs_first = ends == "mention"
+        if not walk.row_ends:
+            kinds = (other.kind for other in reversed(walk.events))
+            walk.row_ends = next(kind for kind in kinds if kind == "mention" or _BOX.match(kind))
+        walk.signs_first = walk.row_ends == "mention"
     if walk.signs_first or not walk.mentions:
         walk.signs_first = True
         walk.signed, walk.sign = event.end, said
