@@ -25,13 +25,14 @@ from phenolip_lib.recognition.families import NEVER
 from phenolip_lib.recognition.lexicon import Entry, Lexicon
 from phenolip_lib.recognition.plain import plain
 from phenolip_lib.recognition.senses import means
-from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, LINE, MODIFIER, OR, OTHER, SKIP, Reader
+from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, HALF, LINE, MODIFIER, OR, OTHER, SKIP, Reader
 from phenolip_lib.recognition.vocabulary import (
     ABNORMAL,
     DEFORMED,
     DIRECTIONS,
     FILLERS,
     MODIFIERS,
+    PREFIXES,
     SIZES,
     STOP_FORMS,
     VAGUE,
@@ -103,7 +104,7 @@ class Recognizer:
         for form in self.lexicon.forms:
             symbols = "".join(map(self._reader.__getitem__, form.original.split(" ")))
             sequence = symbols.translate(self.lexicon.to_family).strip(_MARKS + SKIP)
-            if _mark.search(sequence) and OTHER not in sequence:
+            if _mark.search(sequence) and OTHER not in sequence and HALF not in sequence:
                 held = best.get(sequence)
                 if held is None or (form.rank, form.hpo_id) < (held.form.rank, held.form.hpo_id):
                     best[sequence] = Entry(0.0, form)
@@ -132,6 +133,10 @@ class Recognizer:
         chunks = text.split(" ")
         pieces = list(map(self._reader.__getitem__, chunks))
         symbols = "".join(pieces)
+        if HALF in symbols or not PREFIXES.isdisjoint(chunks):
+            chunks = self._reader.joined(chunks)
+            pieces = list(map(self._reader.__getitem__, chunks))
+            symbols = "".join(pieces)
         families = symbols.translate(self.lexicon.to_family)
         single = self.lexicon.single
         matches: list[_Match] = [((m.start(),), 0, single[m.group()]) for m in self._single.finditer(symbols)]
@@ -216,9 +221,9 @@ class Recognizer:
             start, end = span(first)
             if last != first:
                 end = span(last)[1]
-            entry = (
-                entries[0] if len(entries) == 1 else self._best(entries, positions, symbols, text[start:end].lower())
-            )
+            entry = entries[0]
+            if len(entries) > 1:
+                entry = self._best(entries, positions, symbols, text[start:end].lower())
             if self._dangling(positions, entry, symbols) or self._turned(positions, entry, symbols):
                 continue
             if not means(entry.form, text, start, end):
