@@ -94,6 +94,29 @@ def test_made_plain_every_span_leads_back(text):
     assert spans == sorted(spans)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hypo- and hyperpigmentation", "Hypopigmentation and hyperpigmentation"),
+        ("no brady-/tachycardia", "no bradycardia/tachycardia"),
+        ("syn-, poly-, or brachydactyly", "syndactyly, polydactyly, or brachydactyly"),
+        ("micro\u2013 as well as macrocephaly", "microcephaly as well as macrocephaly"),
+        ("hypo- & areflexia", "hyporeflexia & areflexia"),
+        ("pre- and post-natal", "prenatal and post-natal"),
+        ("hypo-\nand hyperpigmentation", "hypopigmentation\nand hyperpigmentation"),
+        ("hypertelorism and -tropia", "hypertelorism and hypertropia"),
+        ("upper- and lower-limb", "upper- and lower-limb"),
+        ("micro- and telangiectasia, -ataxia", "micro- and telangiectasia, -ataxia"),
+    ],
+)
+def test_a_part_left_to_the_neighbour_is_said_in_full(text, expected):
+    known = """hypopigmentation hyperpigmentation bradycardia tachycardia syndactyly polydactyly brachydactyly prenatal
+    postnatal microcephaly macrocephaly hyporeflexia areflexia hypertelorism hypertropia telangiectasia ataxia"""
+    read = plain(text, known.split().__contains__)
+    assert read.text == expected
+    assert text[slice(*read.given(0, len(read.text)))] == text
+
+
 WORDS = "short fingers and toes , no enlarged spleen heart of the left . possible ataxia hearing loss ( ) was".split()
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from phenolip_lib.recognition.choices import BOX
+
 REACH = 64
 """Characters from a finding to what is said of it."""
 _JOIN = re.compile(r"\s*(?:,?\s*(?P<word>and/or|and|or|nor)\b|(?P<mark>[,/]))\s*(?:[\w-]+\s){0,2}", re.IGNORECASE)
 """Between two findings of one list; up to two words may go before the second: "and frank hypertelorism"."""
 _PLURAL = re.compile(r"(?:is|was|has)\b", re.IGNORECASE)
-_BESIDE = re.compile(r"[\s:=|(\[\-–—−?,…>.*\"]{0,16}|\s?\?\s*(?:a|answer|response|reply)\s?:\s*", re.IGNORECASE)
+_BESIDE = re.compile(
+    r"[\s:=|(\[\-–—−?,…>.*\"]{0,16}|\s?[.…_·]{3,60}\s?|\s?\?\s*(?:a|answer|response|reply)\s?[:.]\s*", re.IGNORECASE
+)
 _VALUE = re.compile(r"\s*:[^,;:|\n]{1,30}")
 _DONE = re.compile(r"\s*(?:$|[.,;:!?)\](/\n\t•|]|[-–—]\s|(?:and|but|or|in|at|on|since|until|to date|so far|now)\b)")
 _FREE = re.compile(r"\s*(?:$|[.,;)]|(?:since|for|until|after|on|at|during|and|now|period|interval|with)\b)")
@@ -26,8 +30,8 @@ _OTHER = re.compile(
 _ONWARD = re.compile(r"\s+(?:with|to\s+(?:have|be|show))\b")
 _NOT = re.compile(r"\b(?:no|not|never|t)\b")
 _AUXILIARY = frozenset("is was are were be been has have had being".split())
-_MINUS = re.compile(r"[-–−☐✗✘]|\[ ?\]")
-_BOX = re.compile(r"\[[ xX]?\]|[☐☒☑✓✗✘]")
+_MINUS = re.compile(r"[-–−☐✗✘]|\[ ?\]|\( \)")
+_BOX = re.compile(BOX)
 _MAX = 60
 """Findings of a list that are told together."""
 
@@ -161,9 +165,15 @@ def sign(walk, i: int) -> None:
     before = walk.mentions and _BESIDE.fullmatch(
         text[max(walk.spans[walk.mentions[-1]][1], event.start - 20) : event.start]
     )
-    if _BOX.match(event.kind) or walk.signs_first or not walk.mentions:
+    if _BOX.match(event.kind) and not walk.signs_first:
+        # A row of boxes begins with one or ends with one.
+        if not walk.row_ends:
+            kinds = (other.kind for other in reversed(walk.events))
+            walk.row_ends = next(kind for kind in kinds if kind == "mention" or _BOX.match(kind))
+        walk.signs_first = walk.row_ends == "mention"
+    if walk.signs_first or not walk.mentions:
         walk.signs_first = True
         walk.signed, walk.sign = event.end, said
     elif before:
-        for number in listed(walk, walk.mentions[-1]):
+        for number in [walk.mentions[-1]] if _BOX.match(event.kind) else listed(walk, walk.mentions[-1]):
             _say(walk.states[number], said)

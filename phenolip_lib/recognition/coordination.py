@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
-from typing import NamedTuple
 
 from phenolip_lib.recognition.tokens import AND, BREAK, COMMA, LINE, MODIFIER, OR, OTHER, SKIP
 
@@ -27,12 +26,8 @@ _between = re.compile(
 """The words on both sides of the marks of a list, and the marks."""
 
 
-class _Member(NamedTuple):
-    words: list[int]
-    last: bool
-    """Whether an "and" goes before it."""
-
-
+_Member = tuple[list[int], bool]
+"""The words of a member of a list, and whether an "and" goes before it."""
 Chosen = tuple[tuple[int, ...], int]
 """Positions of a finding's words, and how many the neighbour has too: at their beginning (positive) or end."""
 Together = Mapping[str, AbstractSet[str]]
@@ -91,32 +86,33 @@ def _over(
     if near is None or next_to is None:
         return
     right = (next_to, *right)
-    listed = families[at] != COMMA or right[-1].last
-    if not listed and families[near.words[-1]] not in attributive:
+    near_words, next_words = near[0], next_to[0]
+    listed = families[at] != COMMA or right[-1][1]
+    if not listed and families[near_words[-1]] not in attributive:
         return
     # One shares its beginning: "hypoplasia of the thumbs, toes and nails".
-    for member in chain((near,), left) if listed else ():
-        found = [i for i in range(len(member.words) - 1) if tuple(member.words[i:]) in keys]
+    for words, _ in chain((near,), left) if listed else ():
+        found = [i for i in range(len(words) - 1) if tuple(words[i:]) in keys]
         for i in found:
-            whole = member.words[i:]
-            if families[next_to.words[0]] not in together[families[whole[0]]]:
+            whole = words[i:]
+            if families[next_words[0]] not in together[families[whole[0]]]:
                 continue
             for keep in range(1, len(whole)):
-                for take in range(1, min(len(next_to.words), len(whole) - keep + 1) + 1):
-                    if families[at] == COMMA and take < len(next_to.words):
+                for take in range(1, min(len(next_words), len(whole) - keep + 1) + 1):
+                    if families[at] == COMMA and take < len(next_words):
                         continue  # "a broad nasal tip, columella below the alae"
-                    yield (*whole[:keep], *next_to.words[:take]), keep
-        if found or len(member.words) > BETWEEN:
+                    yield (*whole[:keep], *next_words[:take]), keep
+        if found or len(words) > BETWEEN:
             break
-    for member in right:  # shares its end: "sensorineural, conductive or mixed hearing loss"
-        ends = [end for end in range(2, len(member.words) + 1) if tuple(member.words[:end]) in keys]
+    for words, _ in right:  # shares its end: "sensorineural, conductive or mixed hearing loss"
+        ends = [end for end in range(2, len(words) + 1) if tuple(words[:end]) in keys]
         for end in ends:
-            if families[near.words[-1]] not in together[families[member.words[end - 1]]]:
+            if families[near_words[-1]] not in together[families[words[end - 1]]]:
                 continue
             for take in range(1, end):
-                for keep in range(1, min(len(near.words), take + 1 if listed else 1) + 1):
-                    yield (*near.words[-keep:], *member.words[take:end]), take - end
-        if ends or len(member.words) > BETWEEN:
+                for keep in range(1, min(len(near_words), take + 1 if listed else 1) + 1):
+                    yield (*near_words[-keep:], *words[take:end]), take - end
+        if ends or len(words) > BETWEEN:
             break
 
 
@@ -135,7 +131,7 @@ def _members(families: str, at: int, step: int) -> Iterator[_Member]:
         if not found:
             return
         last = mark in (AND, OR)
-        yield _Member(found[::step], last)
+        yield found[::step], last
         if last and step > 0:
             return
         mark = families[place] if place != end else BREAK

@@ -22,12 +22,13 @@ _COMMON = frozenset(
     "a an and to for of the were is was been have has had be in on that with by are well patient his her their our this"
     " up than due out about as at it its he she there".split()
 )
-_NUMERO = re.compile(r"(?:o\.|o|os\.)\s?\d+(?![\w%])", re.IGNORECASE)
+_NUMERO = re.compile(r"(?:o\.|o|os\.)[^\S\n]?\d+(?![\w%])", re.IGNORECASE)
 _ANSWERS = re.compile(r"[:=?]\s*$")
 _GAP = re.compile(
     r"(?P<blanks>[^\S\n]{2,}(?:\n[^\S\n]*)?|\n[^\S\n]+|[^\S\n]\n[^\S\n]*)|(?<=\s)(?P<word>also|ever|[a-z]{3,14}ly)\s"
 )
 """What a phrase may go over: blanks that count as one, and adverbs that count as nothing."""
+_BLANKS = re.compile(r"\s(?:(?<!\n)\s|(?<=\n)[^\S\n])")
 
 
 class Row(NamedTuple):
@@ -40,10 +41,8 @@ class Row(NamedTuple):
 
 
 class Cue(NamedTuple):
-    """A phrase of the table in a text, with every row it has there."""
+    """A phrase of the table with every row it has there."""
 
-    start: int
-    end: int
     phrase: str
     rows: tuple[Row, ...]
     kinds: frozenset[str]
@@ -64,8 +63,8 @@ def read_table(name: str) -> list[dict[str, str]]:
 
 
 @cache
-def table() -> dict[str, tuple[tuple[Row, ...], frozenset[str]]]:
-    """Phrase -> its rows in the order of the file, and their categories."""
+def table() -> dict[str, Cue]:
+    """Phrase -> its cue, the rows in the order of the file."""
     rows: dict[str, list[Row]] = {}
     for line in read_table("cues.csv"):
         category = line["category"]
@@ -73,7 +72,7 @@ def table() -> dict[str, tuple[tuple[Row, ...], frozenset[str]]]:
         for phrase in expand(line["phrase"]):
             if row not in rows.setdefault(phrase, []):
                 rows[phrase].append(row)
-    return {phrase: (tuple(found), frozenset(_kinds(found))) for phrase, found in rows.items()}
+    return {phrase: Cue(phrase, tuple(found), frozenset(_kinds(found))) for phrase, found in rows.items()}
 
 
 def _kinds(rows: Iterable[Row]) -> Iterator[str]:
@@ -86,21 +85,21 @@ def _kinds(rows: Iterable[Row]) -> Iterator[str]:
 @cache
 def _automaton() -> ahocorasick.Automaton:
     automaton = ahocorasick.Automaton()
-    for phrase, (_, kinds) in table().items():
-        if "adverb" not in kinds:
-            automaton.add_word(f" {phrase} ", phrase)
+    for phrase, cue in table().items():
+        if "adverb" not in cue.kinds:
+            automaton.add_word(f" {phrase} ", (len(phrase), cue))
     automaton.make_automaton()
     return automaton
 
 
 @cache
 def _adverbs() -> frozenset[str]:
-    return frozenset(phrase for phrase, (_, kinds) in table().items() if "adverb" in kinds)
+    return frozenset(phrase for phrase, cue in table().items() if "adverb" in cue.kinds)
 
 
 def opening() -> list[str]:
     """Phrases without one of which a sentence affirms."""
-    return [phrase for phrase, (_, kinds) in table().items() if not kinds.isdisjoint(OPENING)]
+    return [phrase for phrase, cue in table().items() if not cue.kinds.isdisjoint(OPENING)]
 
 
 def telling(phrases: Iterable[str]) -> frozenset[str]:
@@ -126,14 +125,17 @@ def folded(text: str) -> str:
     return plain.translate(_to_blanks())
 
 
-def cues(text: str, plain: str, low: int, high: int) -> list[Cue]:
-    """The cues between two places of `text`, the longest where they overlap, in order. A phrase may go over a line end.
+def cues(text: str, plain: str, low: int, high: int) -> list[tuple[int, int, Cue]]:
+    """The cues between two places of `text` with start and end, the longest where they overlap, in order.
+
+    A phrase may go over a line end.
 
     Args:
         plain: `text` as `folded`.
     """
     pieces, places, shifts, at, gone = [" "], [0], [0], low, low
-    for gap in _GAP.finditer(text, low, high):
+    gaps = _BLANKS.search(text, low, high) or not _adverbs().isdisjoint(plain[low:high].split())
+    for gap in _GAP.finditer(text, low, high) if gaps else ():
         if gap["word"] and gap["word"] not in _adverbs():
             continue
         blank = " " if gap["blanks"] else ""
@@ -143,15 +145,15 @@ def cues(text: str, plain: str, low: int, high: int) -> list[Cue]:
         shifts.append(gone)
     shifts[0] = low
     pieces += (plain[at:high], " ")
-    found = [(last - len(phrase) - 1, 1 - last, phrase) for last, phrase in _automaton().iter("".join(pieces))]
+    found = [(last - length - 1, 1 - last, cue) for last, (length, cue) in _automaton().iter("".join(pieces))]
     found.sort()
-    kept, reached = [], -1
-    for start, minus_end, phrase in found:
+    kept, reached, whole = [], -1, len(places) == 1
+    for start, minus_end, cue in found:
         if start >= reached:
-            first = start + shifts[bisect_right(places, start) - 1]
+            first = start + (low if whole else shifts[bisect_right(places, start) - 1])
             last = -minus_end - 1
-            if phrase != "no" or not is_numero(text, first):
-                kept.append(Cue(first, last + shifts[bisect_right(places, last) - 1] + 1, phrase, *table()[phrase]))
+            if cue.phrase != "no" or not is_numero(text, first):
+                kept.append((first, last + 1 + (low if whole else shifts[bisect_right(places, last) - 1]), cue))
                 reached = -minus_end
     return kept
 

@@ -40,7 +40,7 @@ class Lexicon:
     Attributes:
         symbol: lemma of the vocabulary -> its character.
         kin: family -> character of a word of the text that only its stem puts there.
-        to_family: translation table from a lemma's character to its family's.
+        to_family: translation table from a lemma's character to its family's: a text, which stays near when read often.
         entries: key (sorted characters of families) -> its cheapest entries.
         single: character of a lemma -> entries of one-word forms, where a family would be too wide.
         together: character of a family -> those it shares a key with.
@@ -57,10 +57,9 @@ class Lexicon:
         self.symbol = {word: chr(FIRST_SYMBOL + i) for i, word in enumerate(self.families.vocabulary)}
         names = sorted(set(self.families.of.values()))
         self.kin = {name: chr(FIRST_SYMBOL + len(self.symbol) + i) for i, name in enumerate(names)}
-        # Characters without a family too: `str.translate` is slow where the table has none.
-        self.to_family = {code: chr(code) for code in range(FIRST_SYMBOL)}
-        self.to_family |= {ord(self.symbol[w]): self.symbol[f] for w, f in self.families.of.items()}
-        self.to_family |= {ord(character): self.symbol[name] for name, character in self.kin.items()}
+        marks = map(chr, range(FIRST_SYMBOL))
+        self.to_family = "".join([*marks, *(self.symbol[self.families.of[w]] for w in self.symbol)])
+        self.to_family += "".join(self.symbol[name] for name in self.kin)
         keys: dict[str, dict[str, Entry]] = defaultdict(dict)
         single: dict[str, dict[str, Entry]] = defaultdict(dict)
         for form in self.forms:

@@ -1,7 +1,8 @@
 """Text as extraction from PDF and web pages leaves it, made plain, with the way back to the text as given.
 
 Letters with accents, ligatures, curly quotes and wide blanks become ASCII where there is one; what cannot be seen,
-mark-up and raised call-outs go; words and lines that a page's width broke are joined.
+mark-up and raised call-outs go; words and lines that a page's width broke are joined; a part of a word that is left to
+its neighbour is said in full ("hypo- and hypertonia", "hypertonia and -reflexia").
 """
 
 from __future__ import annotations
@@ -32,23 +33,34 @@ _BLOCKS = frozenset("br p li ul ol div tr td th table h1 h2 h3 h4 h5 h6".split()
 _TAGS = "|".join(sorted({*_BLOCKS, *"a b i em u strong span font sub sup small mark html body".split()}, key=len)[::-1])
 _OPEN_LINE = FUNCTION_WORDS | frozenset("and or nor no not without with including such than".split())
 """Words that no line of a list ends with."""
-_ASKS = ("", *":=?|-\t")
+_ASKS = ("", *":=?|-\t.)]_☐☒☑✓✗✘")
 """What goes before an answer."""
+_JOINING = r"and/or|and|or|nor|as\swell\sas|&"
 # Every alternative begins behind one character of few, which `re` finds fast.
 _odd = re.compile(
     rf"""[-<&\n\f\v\x1c-\x1e\x80-\U0010ffff](?:
-    (?P<hyphen>(?<=[A-Za-z][-\u2010\u2011\u00ad])[ \t]{{0,3}}\r?\n[ \t]*(?=[A-Za-z]))
+    (?P<hyphen>(?<=[A-Za-z][-\u2010\u2011\u00ad])[ \t]{{0,3}}\r?\n[ \t]*(?!(?:and|or|nor)\s)(?=[A-Za-z]))
     |(?P<gone>(?<=[\u00ad\u0300-\u036f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0f\ufeff])
       |(?<=<)su[pb]>[\d\s,*–-]{{1,20}}</su[pb]>
       |(?<=[A-Za-z]{{4}}[\u00b9\u00b2\u00b3\u2070\u2074-\u2079])[\u00b9\u00b2\u00b3\u2070\u2074-\u2079,\u207b–-]*)
     |(?P<tag>(?<=<)/?(?:{_TAGS})(?:\s[^<>]{{0,200}})?/?>)
     |(?P<entity>(?<=&)(?:\#\d{{1,6}}|\#[xX][0-9a-fA-F]{{1,5}}|[A-Za-z]\w{{1,24}});)
+    |(?P<begun>(?<=[A-Za-z]{{2}}[-\u2010\u2011–])(?=\s?[,/]|\s(?:{_JOINING})\s))
+    |(?P<ended>(?<=[\s/][-\u2010\u2011–])(?=[a-z]{{3}}))
     |(?P<wrap>(?<=\n)[ \t]*(?=[\w(]))
     |(?P<letter>(?<=[\f\v\x1c-\x1e\x80-\U0010ffff])))""",
     re.VERBOSE,
 )
 _line_end = re.compile(r"(?<=[\w,;)])[ \t]{0,3}\r?\Z")
 _word_before, _word_behind = re.compile(r"[A-Za-z]{1,30}\Z"), re.compile(r"[A-Za-z]{1,30}")
+
+
+_suspends = re.compile(rf"-(?:(?=\s?[,/]|\s(?:{_JOINING})\s)|(?<=[\s/]-)[a-z]{{3}})")
+_join = rf"(?:\s?[,/])?(?:\s?(?:{_JOINING})(?=\s))?\s?"
+_whole_behind = re.compile(
+    rf"(?:{_join}[A-Za-z]{{2,15}}[-\u2010\u2011–](?=[\s,/])){{0,4}}{_join}([A-Za-z]{{4,30}}(?:-[a-z]{{3,30}})?)"
+)
+_whole_before = re.compile(rf"([A-Za-z]{{5,30}})(?:\s?[,/]|\s(?:{_JOINING})(?=\s))\s?\Z")
 
 
 class Plain(NamedTuple):
@@ -81,7 +93,8 @@ def plain(text: str, known: Callable[[str], bool]) -> Plain:
     Args:
         known: whether a word is one of the dictionary, to tell "hypo-/tonia" from "low-/set" at a line's end.
     """
-    if text.isascii() and "\n" not in text and "&" not in text and "<" not in text:
+    simple = text.isascii() and "\n" not in text and "&" not in text and "<" not in text
+    if simple and not ("-" in text and _suspends.search(text)):
         return Plain(text, [], [])
     pieces, starts, kept, reached, length = [], [], [], 0, 0
     for start, end, new in _replacements(text, known):
@@ -111,6 +124,9 @@ def _replacements(text: str, known: Callable[[str], bool]) -> Iterator[tuple[int
                 continue
             start = before.start()
             new = " " if _wraps(text, start, end, widest) else piece
+        elif match.lastgroup in ("begun", "ended"):
+            new = _left_out(text, start, end, known, match.lastgroup == "begun")
+            new = new or (piece if piece.isascii() else _ascii(piece))
         elif match.lastgroup == "tag":
             new = "\n" if re.search(r"\w+", piece)[0] in _BLOCKS else ""
         elif match.lastgroup == "entity":
@@ -119,6 +135,23 @@ def _replacements(text: str, known: Callable[[str], bool]) -> Iterator[tuple[int
             new = ""
         if new != piece:
             yield start, end, new
+
+
+def _left_out(text: str, start: int, end: int, known: Callable[[str], bool], begun: bool) -> str:
+    """What the hyphen between two places stands for, by the neighbour that is written in full; nothing if none fits.
+
+    The longest part of the neighbour counts that makes a word of the dictionary: "hypo- and hyperpigmentation".
+    """
+    if begun:
+        part, whole = _word_before.search(text, max(start - 30, 0), start), _whole_behind.match(text, end)
+    else:
+        part, whole = _word_behind.match(text, end), _whole_before.search(text, max(start - 50, 0), start)
+    if not (part and whole):
+        return ""
+    own, other = part[0].lower(), whole[1].lower().replace("-", "")
+    cuts = range(1, len(other) - 2) if begun else range(len(other) - 2, 2, -1)
+    pieces = (other[cut:] if begun else other[:cut] for cut in cuts)
+    return next((piece for piece in pieces if known(own + piece if begun else piece + own)), "")
 
 
 def _wraps(text: str, start: int, end: int, widest: int) -> bool:

@@ -69,6 +69,7 @@ class Walk:
         """Mentions before the last answered question."""
         self.first_verb = -1
         self.signs_first = False
+        self.row_ends = ""
         self.signed = self.doubt_next = -1
         self.sign = ""
 

@@ -11,21 +11,24 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
+from phenolip_lib.recognition.choices import BOX
 from phenolip_lib.recognition.cues import expand, folded, is_numero, read_table
 
 NARROW = 50
 """Characters; shorter lines are not taken for wrapped prose unless their words say so."""
 _NEAR = 80
-_STOP = re.compile(r"[.!?](?=[\s\"')\]”’A-Z\d]|$)|[;•\n]")
+_STOP = re.compile(r"[.!?;•\n](?:(?<=[;•\n])|(?=[\s\"')\]”’A-Z\d]|$))")
 _ABBREVIATIONS = (
     *(" al", " vs", "Fig", " fig", "Figs", " figs", "e.g", "i.e", " approx", " St", " ca", " cf", "(cf", " resp"),
     *("Dr", "Mr", "Mrs", "Ms", "Prof", " wt", " neg", " pos", " hx", " Hx", " var", " incl", " esp", "Pt", " pt"),
 )
-_ANSWER = re.compile(
-    r"\s*(?:(?:a|answer|response|reply)\s?:\s*)?"
-    r"(?:yes|no|none|never|y|n|unknown|denie[sd]|negative|positive|absent|not \w+)\s*(?=[.,;\n]|$)",
-    re.IGNORECASE,
+_SAID = (
+    rf"(?:(?:a|answer|response|reply)\s?[:.]\s*)?(?:{BOX}\s?)?(?:yes|no|none|never|nil|y|n|unknown|unsure|denie[sd]"
+    rf"|negative|positive|absent|present|not \w+|normal)\s*(?=[.,;\n]|{BOX}|$)"
 )
+_ANSWER = re.compile(rf"\s*{_SAID}", re.IGNORECASE)
+_ANSWER_LINE = re.compile(rf"[\s>*–-]{{0,12}}{_SAID}(?P<more>.*)", re.IGNORECASE)
+_ASKED = re.compile(r"[?:][ *\"]*$")
 _GLUED = re.compile(r"[A-Z][a-z]|\d{1,2}[.)]\s?[A-Z]")
 _ENTITY = re.compile(r"&#?\w{1,8}$")
 _ITEM = re.compile(r"\s*(?:[-*–+]\s|[•▪▫◦‣·☐☒☑✓✗|#]|\[[ xX]?\]|\(?\d{1,2}[.)]\s?(?=\D)|\(?[a-z][.)]\s|o\s(?=[A-Z]))")
@@ -62,13 +65,16 @@ def headings() -> dict[str, str]:
 def segments(text: str) -> list[Segment]:
     """The sentences and list items of `text`, in order, without gaps."""
     found: list[Segment] = []
+    colons = ":" in text
     low, section, inline, blank, line = 0, "", False, True, True
     for end, blank_next, line_next in _breaks(text):
         if section and ((inline and line) or (blank and section != "family")):
             section = ""
         if section and inline and section != "family" and text[low - 1] != ";":
             section = ""
-        kind, alone = _heading(text, low, end, line and line_next, blank, section)
+        kind, alone = "", False
+        if (colons and text.find(":", low, low + _NEAR) >= 0) or (line and line_next and end - low < _NEAR):
+            kind, alone = _heading(text, low, end, line and line_next, blank, section)
         if kind:
             section, inline = kind.replace("patient", ""), not alone
         found.append(Segment(low, end, section, blank or bool(kind), inline and not kind))
@@ -113,6 +119,8 @@ def _breaks(text: str) -> Iterator[tuple[int, bool, bool]]:
     """Where each segment ends, whether a blank line follows, and whether a line ends there."""
     lines = text.split("\n")
     wrapped = list(_wrapped(lines))
+    for asked, answered in _answers(lines):
+        wrapped[asked : answered + 1] = [True] * (answered - asked) + [False]
     low = number = read = 0
     ink = False
     for stop in _STOP.finditer(text):
@@ -139,6 +147,25 @@ def _breaks(text: str) -> Iterator[tuple[int, bool, bool]]:
         yield len(text), True, True
 
 
+def _answers(lines: list[str]) -> Iterator[tuple[int, int]]:
+    """Numbers of each line that asks and of the line that answers it, the next or one behind a blank line."""
+    last = -1
+    for number in range(1, len(lines)):
+        answer = _ANSWER_LINE.match(lines[number][:_NEAR])
+        if not answer:
+            continue
+        before = number - 1 if lines[number - 1].strip() else max(number - 2, 0)
+        line = lines[before].rstrip()
+        if before == last or not line:
+            continue
+        # What asks in so many words may be answered in more than one; a bare label or a gap between takes no more.
+        bare = not answer["more"].strip(" \r.*")
+        label = len(line) < NARROW and before == number - 1 and bare and not _OPEN_END.search(line[-_NEAR:])
+        if _ASKED.search(line[-_NEAR:]) or (label and line[-1] not in ".;!"):
+            last = number
+            yield before, number
+
+
 def _ends(text: str, at: int, mark: str) -> bool:
     """Whether the mark at `at` ends a sentence."""
     following = text[at + 1 : at + 2]
@@ -151,6 +178,8 @@ def _ends(text: str, at: int, mark: str) -> bool:
     if following and not following.isspace() and following not in "\"')]”’":
         return mark == "." and text[max(at - 2, 0) : at].isalpha() and bool(_GLUED.match(text[at + 1 : at + 6]))
     if mark == ".":
+        if text[max(at - 2, 0) : at].strip() in ("A", "Q"):
+            return False  # "Q. Any seizures?"
         if text.endswith(_ABBREVIATIONS, max(at - 8, 0), at):
             return False
         return not (text.endswith(("No", "no"), max(at - 2, 0), at) and is_numero(text, at - 2))

@@ -7,6 +7,7 @@ text costs one look-up a chunk and a join.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,8 +17,11 @@ from phenolip_lib.recognition.vocabulary import FUNCTION_WORDS, MODIFIERS, PREFI
 
 BREAK, LINE, COMMA, AND, OR, SKIP, OTHER, MODIFIER = "\x01\x02\x03\x04\x05\x06\x07\x08"
 """Characters of what is no word of the vocabulary; those from OTHER on are words."""
+HALF = "\x0e"
+"""Character of an unknown word that may be the beginning of the next one: "micro cephaly", "kypho scoliosis"."""
 MAX_CHUNKS = 500_000
 _callout = re.compile(r"([a-z]{4,})\d{1,3}")
+_last, _first = re.compile(r"[A-Za-z]+\Z"), re.compile(r"[A-Za-z]{3,}")
 _token = re.compile(r"[a-z0-9]+|[^\sa-z0-9]|\n")
 _CONJUNCTIONS = {"and": AND, "or": OR, "nor": OR}
 _NO_ADVERBS = frozenset("family assembly monthly weekly supply multiply".split())
@@ -59,8 +63,22 @@ class Reader(dict):
             self.clear()
             self._words.clear()
         words = self._words[chunk] = self.words(chunk)
-        self[chunk] = symbols = "".join(word.symbol for word in words)
+        # Interned, since most chunks are of few kinds: what is read again and again then stays near.
+        self[chunk] = symbols = sys.intern("".join(word.symbol for word in words))
         return symbols
+
+    def joined(self, chunks: list[str]) -> list[str]:
+        """`chunks`, those that are one word of the dictionary written as two put together."""
+        found = [""]
+        for chunk in chunks:
+            half = found[-1].lower() in PREFIXES or self[found[-1]].endswith(HALF)
+            if half and (rest := _first.match(chunk)):
+                part = _last.search(found[-1])
+                if part and self._lexicon.knows((part[0] + rest[0]).lower()):
+                    found[-1] += " " + chunk
+                    continue
+            found.append(chunk)
+        return found[1:]
 
     def span(self, chunk: str, position: int) -> tuple[int, int]:
         """Start and end of a chunk's word, by the position of its character."""
@@ -77,7 +95,7 @@ class Reader(dict):
             return [Word(0, len(chunk), BREAK)]
         found: list[Word] = []
         for start, end in self._cut(lowered):
-            if symbol := self._symbol(lowered[start:end].replace("-", "")):
+            if symbol := self._symbol(lowered[start:end].replace("-", "").replace(" ", "")):
                 found.append(Word(start, end, symbol))
         return found
 
@@ -87,6 +105,12 @@ class Reader(dict):
         while at < len(spans):
             start, end = spans[at]
             at += 1
+            if (
+                chunk[end : end + 1] == " "
+                and at < len(spans)
+                and self._lexicon.knows(chunk[start:end] + chunk[slice(*spans[at])])
+            ):
+                end, at = spans[at][1], at + 1
             if at + 1 < len(spans) and chunk[slice(*spans[at])] == "-" and spans[at][0] == end:
                 halves = chunk[start:end], chunk[slice(*spans[at + 1])]
                 apart = halves[0] not in PREFIXES and all(map(self._lexicon.knows, halves))
@@ -111,5 +135,7 @@ class Reader(dict):
         family = self._lexicon.families.family(word)
         if family is not None:
             return self._lexicon.kin[family]
+        if len(token) > 4 and token.endswith("o"):
+            return HALF
         adverb = token.endswith("ly") and len(token) > 5 and token not in _NO_ADVERBS
         return MODIFIER if adverb or token in MODIFIERS else OTHER

@@ -162,7 +162,7 @@ PREFIXES = frozenset(
     mid multi neuro non oligo osteo over pan para peri poly post pre pseudo quadri retro sub supra tachy tetra
     tri ultra un under""".split()
 )
-"""Beginnings of words that may be written apart from them by a hyphen."""
+"""Beginnings of words that may be written apart from them, by a hyphen or a blank."""
 STOP_FORMS = frozenset(
     """all can mass collection onset severe mild moderate acute chronic progressive stable recurrent bilateral
     unilateral right left anterior posterior proximal distal localized generalized focal diffuse central
