@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.pipeline
 
-METHODS = ("untrained", "clip", "clip_soft", "phenolip", "phenolip_soft")
+METHODS = ("untrained", "clip", "clip_named", "phenolip", "phenolip_named")
 """Enough for every report."""
 TINY = {
     "seeds": [0, 1],

@@ -177,7 +177,9 @@ def publish(
 
 @app.command()
 def demo(
-    model: Annotated[str, typer.Option("--model", "-m", help=f"{MODEL_HELP} PhenoLIP of the source by default.")] = "",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help=f"{MODEL_HELP} By default the last of tour.methods.")
+    ] = "",
     source: Source = "phantom",
     candidates: Annotated[str, typer.Option(help="shown (what training pictures show) or leaves (all).")] = "shown",
     host: Annotated[str, typer.Option(help="Where to listen; anything but loopback opens it to others.")] = "127.0.0.1",
@@ -195,8 +197,9 @@ def demo(
         raise PhenoLIPError(f"the demo needs {error.name}; `make demo` installs it and starts the demo") from None
     setup_logging()
     paths = Paths()
+    params = load_params(paths.params)
     launch(
-        model or str(paths.stage2(source) / "phenolip-seed0"),
+        model or str(paths.stage2(source) / f"{params.tour.methods[-1]}-seed{params.seeds[0]}"),
         source,
         host,
         port,

@@ -31,6 +31,7 @@ METHOD_COLORS = {
     "phenolip": "#0072B2",
     "phenolip_soft": "#56B4E9",
     # From Tol's muted scheme, as safe as the others.
+    "clip_dropout": "#999933",
     "clip_named": "#882255",
     "phenolip_named": "#332288",
 }

@@ -20,6 +20,7 @@ METHOD_NAMES = {
     "ssm_ontology": "Soft labels by ontology",
     "phenolip": "PhenoLIP",
     "phenolip_soft": "PhenoLIP + soft labels",
+    "clip_dropout": "Plain + dropout",
     "clip_named": "Plain + names",
     "clip_soft_named": "Plain + soft labels + names",
     "phenolip_named": "PhenoLIP + names",
