@@ -118,7 +118,12 @@ def judged(folder: Path, folds: list[str], settings: list[str]) -> pd.DataFrame:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """`judged` over the folds, a row a setting, best first, in percent; ``folds that choose it`` counts them."""
+    """`judged` over the folds, a row a setting, best first, in percent, as text.
+
+    ``folds that choose it`` counts them.
+    """
     means = table.groupby("setting")[[*NUMBERS, SCORE]].mean() * 100
     means["folds that choose it"] = table.groupby("setting")["chosen"].sum()
-    return means.sort_values(SCORE, ascending=False).round(2).reset_index()
+    means = means.sort_values(SCORE, ascending=False)
+    numbers = [*NUMBERS, SCORE]
+    return means.assign(**{name: means[name].map("{:.1f}".format) for name in numbers}).reset_index()
