@@ -13,7 +13,8 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.curation.captions import refine
 from phenolip_lib.curation.captions.refine import Item
 from phenolip_lib.curation.captions.rules import clean_caption
-from phenolip_lib.models.language_models import LocalModel, OpenAICompatible, Unanswered
+from phenolip_lib.models import answers
+from phenolip_lib.models.language_models import LocalModel, OpenAICompatible, Unanswered, model_named
 from phenolip_lib.recognition.recognizer import Recognizer
 
 SPLEEN, HEART = "HP:0001744", "HP:0001640"
@@ -187,7 +188,7 @@ def test_bad_answers_are_asked_for_again_then_the_rules_are_used(toy, recognize,
     [outcome] = refine.refine([item()], model, recognize, toy)
     assert (outcome.caption, outcome.source) == ("CT shows splenomegaly.", "rules")
     assert outcome.reason.startswith(reason)
-    assert len(model.prompts) == refine.ATTEMPTS
+    assert len(model.prompts) == answers.ATTEMPTS
     assert reason in model.prompts[1]
     [second] = refine.refine([item()], Scripted(text, answer()), recognize, toy)
     assert second.source == "refined"
@@ -195,7 +196,7 @@ def test_bad_answers_are_asked_for_again_then_the_rules_are_used(toy, recognize,
 
 @pytest.mark.parametrize("before", ["For {this} image: ", "{thoughts} the template opened</think>", '{"note": 1} '])
 def test_the_first_valid_object_is_the_answer(before):
-    assert refine.parse(before + answer()) == refine.Answer.model_validate_json(answer())
+    assert answers.parse(before + answer(), refine.Answer) == refine.Answer.model_validate_json(answer())
 
 
 # --- guard ---------------------------------------------------------------------------------------
@@ -436,9 +437,9 @@ def test_a_local_model_answers_in_batches(tiny_model, toy, recognize):
 
 
 def test_names_of_models(tmp_path):
-    assert refine.model_named("none") is None
-    assert refine.model_named("rules") is None
-    served = refine.model_named("openai:http://localhost:8000/v1#org/model")
+    assert model_named("none") is None
+    assert model_named("rules") is None
+    served = model_named("openai:http://localhost:8000/v1#org/model")
     assert (served.address, served.model) == ("http://localhost:8000/v1/chat/completions", "org/model")
     with pytest.raises(PhenoLIPError, match="cannot be loaded"):
-        refine.model_named(f"local:{tmp_path}").complete(["x"])
+        model_named(f"local:{tmp_path}").complete(["x"])
