@@ -402,28 +402,6 @@ def test_a_server_that_refuses_or_is_absent_stops_with_one_line(server):
 # --- a local model -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory):
-    """A random GPT-2 of a few thousand weights with a byte tokenizer, saved as a checkpoint."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    from phenolip_lib.core.compat import transformers
-
-    torch.manual_seed(0)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {"<end>": 0} | {character: k + 1 for k, character in enumerate(alphabet)}
-    tokenizer = Tokenizer(models.BPE(vocabulary, []))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    folder = tmp_path_factory.mktemp("tiny-lm")
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(folder)
-    config = transformers.GPT2Config(
-        vocab_size=len(vocabulary), n_positions=256, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0
-    )
-    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
-    return folder
-
-
 def test_a_local_model_answers_in_batches(tiny_model, toy, recognize):
     model = LocalModel(str(tiny_model), batch_size=2, max_new_tokens=8)
     prompts = ["CT of a spleen", "MRI", "A much longer prompt about a hand " * 20]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, Protocol
 
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.storage import digest
 from phenolip_lib.ontology.ontology import Ontology
-from phenolip_lib.recognition.assertion import statuses
+from phenolip_lib.recognition.assertion import Status, statuses
 from phenolip_lib.recognition.cues import folded
 from phenolip_lib.recognition.findings.sentence import Candidate, Sentence
 from phenolip_lib.recognition.findings.vocabulary import OTHER, by_hpo, categories, fingerprint, hits, within
@@ -23,7 +23,8 @@ from phenolip_lib.recognition.vocabulary import FUNCTION_WORDS
 Polarity = Literal["present", "absent", "uncertain"]
 ENGLISH = 0.04
 """Share of English function words and words of the tables, below which a text is not taken for English."""
-_SECTION = re.compile(r"^[ \t]*([A-Za-z][A-Za-z /]{2,30}?)[ \t]*:", re.MULTILINE)
+_SECTION = re.compile(r"(?:^[ \t]*|[.;][ \t]+)([A-Za-z][A-Za-z /]{2,30}?)[ \t]*:", re.MULTILINE)
+_BLANKS = re.compile(r" {2,}")
 _UNNAMED = re.compile(r"\s+(?:in|of|at|overlying|along|within)\s+(?:the\s+)?((?:[a-z-]+\s?){1,3})(?=[.,;]|$)", re.I)
 
 
@@ -125,10 +126,11 @@ class Rules:
         """Findings of one text, in order."""
         if not text.strip():
             return Extraction(status="empty", reasons=("the report is empty",))
-        read = plain(text, self.recognizer.lexicon.knows)
+        narrow, given = _squeezed(text)
+        read = plain(narrow, self.recognizer.lexicon.knows)
         found = self._findings(read.text)
-        if read.pieces:
-            spans = [read.given(f.start, f.end) for f in found]
+        if read.pieces or narrow != text:
+            spans = [given(*read.given(f.start, f.end)) for f in found]
             found = [replace(f, start=a, end=b, text=text[a:b]) for f, (a, b) in zip(found, spans, strict=True)]
         return Extraction(tuple(found), reasons=() if is_english(read.text) else ("may not be English",))
 
@@ -156,7 +158,7 @@ class Rules:
         ]
 
 
-def _made(text: str, candidate: Candidate, state, marks: Sequence[tuple[int, str]]) -> Iterable[Finding]:
+def _made(text: str, candidate: Candidate, state: Status, marks: Sequence[tuple[int, str]]) -> Iterable[Finding]:
     known = categories().get(candidate.category)
     at = bisect_right(marks, candidate.start, key=lambda mark: mark[0])
     polarity = "absent" if state.negated else "uncertain" if state.uncertain else "present"
@@ -177,6 +179,20 @@ def _made(text: str, candidate: Candidate, state, marks: Sequence[tuple[int, str
             section=marks[at - 1][1] if at else "",
             family=state.family,
         )
+
+
+def _squeezed(text: str) -> tuple[str, Callable[[int, int], tuple[int, int]]]:
+    """A text with one blank for several within a line, and the way back of a span."""
+    ends, gone = [0], [0]
+    for run in _BLANKS.finditer(text):
+        gone.append(gone[-1] + len(run[0]) - 1)
+        ends.append(run.end() - gone[-1])
+    narrow = _BLANKS.sub(" ", text)
+
+    def given(start: int, end: int) -> tuple[int, int]:
+        return start + gone[bisect_right(ends, start) - 1], end - 1 + gone[bisect_right(ends, end - 1) - 1] + 1
+
+    return narrow, given
 
 
 def located(places: Iterable[str], side: str, default: str = "") -> Location:

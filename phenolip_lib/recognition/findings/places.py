@@ -84,6 +84,8 @@ def _filled(text: str, folded: str, start: int, end: int) -> bool:
     if end - start > 60 or re.search(r"[,;:/().]", text[start:end]):
         return False
     between = folded[start:end].split()
+    if folded.endswith((" and", " or"), start - 4, start):  # "the left upper and" is a phrase of the table
+        return False
     return len(between) <= 5 and _FILLERS.issuperset(between)
 
 

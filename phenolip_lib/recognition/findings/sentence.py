@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from phenolip_lib.recognition.findings.places import Place, group, is_tissue, special
-from phenolip_lib.recognition.findings.vocabulary import Hit, Term, categories, within
+from phenolip_lib.recognition.findings.vocabulary import OTHER, Hit, Term, categories, within
 
 REACH = 8
 """Distance of the farthest place of a finding."""
@@ -65,9 +65,11 @@ class Sentence:
         self.starts: list[int] = []
         named = [[(h, t) for t in h.terms if t.kind == "category"] for h in found]
         plain = [own[0] for own in named if own and not any(term.needs for _, term in own)]
+        plain = [(hit, term) for hit, term in plain if term.value != OTHER or text[hit.end : hit.end + 1] != ":"]
         self._set(_merged([_candidate(hit, term) for hit, term in plain], mentions))
         taken = [c for own in named if any(term.needs for _, term in own) and (c := self._needy(own))]
-        self._set([*(c for c in self.candidates if not any(_covers(t, c) for t in taken)), *taken])
+        over = _Overlaps(taken)
+        self._set([*(c for c in self.candidates if not over(c)), *taken])
         self._grade([h for h in found if h.of("severity") or h.of("descriptor") or is_tissue(h)])
         for i, candidate in enumerate(self.candidates):
             candidate.places = self._places(i)
@@ -211,8 +213,17 @@ def _candidate(hit: Hit, term: Term) -> Candidate:
     return Candidate(hit.start, hit.end, term.value, inner=frozenset(term.inner), side=term.side)
 
 
-def _covers(a: Candidate, b: Candidate) -> bool:
-    return a.start < b.end and b.start < a.end
+class _Overlaps:
+    """Which of some findings lie over the words of another; they overlap each other little, so neighbours do."""
+
+    def __init__(self, own: Sequence[Candidate]) -> None:
+        self.own = sorted(own, key=lambda c: c.start)
+        self.starts = [c.start for c in self.own]
+
+    def __call__(self, other: Candidate) -> list[Candidate]:
+        high = bisect_left(self.starts, other.end)
+        low = max(bisect_left(self.starts, other.start) - 2, 0)
+        return [c for c in self.own[low:high] if c.end > other.start]
 
 
 def _merged(own: Sequence[Candidate], mentions: Sequence[Candidate]) -> list[Candidate]:
@@ -221,12 +232,13 @@ def _merged(own: Sequence[Candidate], mentions: Sequence[Candidate]) -> list[Can
     Over the same words the longer is the finding; one of ours that ends a mention, or is of its category, keeps its
     words (they leave out what decides its status) and takes the mention's id.
     """
-    kept = list(own)
+    over, gone, kept = _Overlaps(own), set(), []
     for mention in mentions:
-        same = [c for c in own if _covers(c, mention)]
+        same = over(mention)
         head = [c for c in same if c.category == mention.category or c.end == mention.end]
         if head:
             head[-1].hpo_id = mention.hpo_id
         elif all(mention.start <= c.start and c.end <= mention.end for c in same):
-            kept = [c for c in kept if c not in same] + [mention]
-    return kept
+            gone.update(map(id, same))
+            kept.append(mention)
+    return [*(c for c in own if id(c) not in gone), *kept]
