@@ -85,7 +85,7 @@ def test_spans_are_those_of_the_text_as_given(rules):
 
 def test_what_the_tables_do_not_name_is_kept(rules):
     """A term of the ontology without a category, a place without a row."""
-    spleen, nodule = rules.extract("Enlarged spleen. A nodule in the pancreas.").findings
+    spleen, nodule = rules.extract("Splenomegaly. A nodule in the pancreas.").findings
     assert (spleen.category, spleen.hpo_id) == ("splenomegaly", "HP:0001744")
     assert (nodule.category, nodule.location.text) == ("nodule", "pancreas")
     (other,) = rules.extract("No acute abnormality.").findings

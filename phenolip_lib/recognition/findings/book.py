@@ -109,7 +109,10 @@ def _key(category: str) -> str:
 
 def _read(path: Path) -> Iterator[tuple[str, object]]:
     if path.suffix.lower() in (".yaml", ".yml"):
-        value = read_yaml(path)
+        try:
+            value = read_yaml(path.read_bytes(), str(path))
+        except OSError as error:
+            raise PhenoLIPError(f"{path}: {error.strerror or error}; name a file that is there") from None
         if not isinstance(value, dict):
             raise PhenoLIPError(f"{path}: no book; write lines such as `pleural effusion: what it looks like`")
         yield from ((str(name), text) for name, text in value.items())

@@ -132,7 +132,7 @@ class ModelExtractor:
             category=category,
             hpo_id=first.hpo_id if first else None,
             location=location,
-            severity=severity or (OTHER if said.severity and not descriptors else ""),
+            severity=severity or (OTHER if said.severity and not _terms(said.severity, "descriptor") else ""),
             descriptors=tuple(
                 dict.fromkeys([*descriptors, *(d for d in said.descriptors if not _terms(d, "descriptor"))])
             ),
