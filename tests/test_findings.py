@@ -35,6 +35,7 @@ def told(rules, text):
     [
         ("The heart is mildly enlarged.", [("cardiomegaly", "heart", "mild", "present")]),
         ("The heart is not enlarged.", [("cardiomegaly", "heart", "absent")]),
+        ("Left base without opacity.", [("opacity", "base", "left", "absent")]),
         ("Normal heart. Enlarged hilum.", [("prominent hilum", "hilum", "present")]),
         ("Heart size normal, the aorta is tortuous.", [("tortuous aorta", "aorta", "present")]),
         ("Calcified left hilar lymph nodes.", [("calcification", "hilum", "left", "lymph nodes", "present")]),
@@ -65,6 +66,19 @@ def told(rules, text):
             "No pneumothorax or effusion.",
             [("pneumothorax", "pleura", "absent"), ("pleural effusion", "pleura", "absent")],
         ),
+        (
+            "Opacity in the left base, no effusion.",
+            [("opacity", "base", "left", "present"), ("pleural effusion", "pleura", "absent")],
+        ),
+        (
+            "Consolidation in the left upper and lower lobes.",
+            [("consolidation", "left", "upper lobe", "present"), ("consolidation", "left", "lower lobe", "present")],
+        ),
+        (
+            "Right upper lobe collapse. Pneumothorax in the interval.",
+            [("atelectasis", "right", "upper lobe", "present"), ("pneumothorax", "pleura", "present")],
+        ),
+        ("Small  left   pleural  effusion.", [("pleural effusion", "left", "pleura", "present")]),
         ("Dextroscoliosis.", [("scoliosis", "right", "spine", "present")]),
     ],
 )
@@ -87,7 +101,8 @@ def test_what_the_tables_do_not_name_is_kept(rules):
     """A term of the ontology without a category, a place without a row."""
     spleen, nodule = rules.extract("Splenomegaly. A nodule in the pancreas.").findings
     assert (spleen.category, spleen.hpo_id) == ("splenomegaly", "HP:0001744")
-    assert (nodule.category, nodule.location.text) == ("nodule", "pancreas")
+    assert (nodule.category, nodule.hpo_id) == ("nodule", None)  # HPO's is a pulmonary one
+    assert (nodule.location.organ, nodule.location.text) == (OTHER, "pancreas")
     (other,) = rules.extract("No acute abnormality.").findings
     assert (other.category, other.polarity) == (OTHER, "absent")
 

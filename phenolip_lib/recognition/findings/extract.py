@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, Protocol
 
-from phenolip_lib.core.code import code_digest
-from phenolip_lib.core.storage import digest
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.recognition.assertion import Status, statuses
 from phenolip_lib.recognition.cues import folded
 from phenolip_lib.recognition.findings.sentence import Candidate, Sentence
-from phenolip_lib.recognition.findings.vocabulary import OTHER, by_hpo, categories, fingerprint, hits, within
+from phenolip_lib.recognition.findings.vocabulary import OTHER, by_hpo, categories, hits, within
 from phenolip_lib.recognition.plain import plain
 from phenolip_lib.recognition.recognizer import Recognizer
 from phenolip_lib.recognition.structure import headings, segments
@@ -25,7 +23,13 @@ ENGLISH = 0.12
 """Share of such words below which a text is not taken for English; the least of 993 reports of Open-i is .13."""
 _SECTION = re.compile(r"(?:^[ \t]*|[.;][ \t]+)([A-Za-z][A-Za-z /]{2,30}?)[ \t]*:", re.MULTILINE)
 _BLANKS = re.compile(r" {2,}")
-_UNNAMED = re.compile(r"\s+(?:in|of|at|overlying|along|within)\s+(?:the\s+)?((?:[a-z-]+\s?){1,3})(?=[.,;]|$)", re.I)
+_UNNAMED = re.compile(
+    r"\s(?:in|of|overlying|along|within)\s(?:the\s)?((?:[a-z-]{2,20}\s?){1,3})(?=[.,;]|$)", re.IGNORECASE
+)
+_NO_PLACE = frozenset(
+    "time interval patient setting keeping nature origin etiology size extent number exam examination study side view"
+    " film today degree significance age prior left right lungs film images image note this question severity".split()
+)
 
 
 @dataclass(frozen=True)
@@ -114,11 +118,6 @@ class Rules:
     def __post_init__(self) -> None:
         self.recognizer = Recognizer(self.onto)
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of rules, tables and dictionary."""
-        return digest(code_digest(__name__), fingerprint(), self.recognizer.fingerprint)
-
     def __call__(self, texts: Sequence[str]) -> list[Extraction]:
         return [self.extract(text) for text in texts]
 
@@ -162,13 +161,16 @@ def _made(text: str, candidate: Candidate, state: Status, marks: Sequence[tuple[
     known = categories().get(candidate.category)
     at = bisect_right(marks, candidate.start, key=lambda mark: mark[0])
     polarity = "absent" if state.negated else "uncertain" if state.uncertain else "present"
+    match = None if any(places for places, _ in candidate.places) else _UNNAMED.match(text, candidate.end)
+    unnamed = match[1].strip() if match and match[1].split()[-1].lower() not in _NO_PLACE else ""
     for places, side in candidate.places or ((frozenset(), ""),):
-        location = located(places, side, known.place if known else "")
-        if not candidate.places and (match := _UNNAMED.match(text, candidate.end, candidate.end + 60)):
-            location = replace(location, organ=location.organ or OTHER, text=match[1].strip())
+        location = (
+            Location(OTHER, (), side, unnamed) if unnamed else located(places, side, known.place if known else "")
+        )
         yield Finding(
             category=candidate.category,
-            hpo_id=candidate.hpo_id or (known.hpo_id if known else None),
+            # A pulmonary nodule is no term for one in the pancreas.
+            hpo_id=candidate.hpo_id or (known.hpo_id if known and not (unnamed and known.place) else None),
             location=location,
             severity=candidate.severity,
             descriptors=candidate.descriptors,

@@ -23,6 +23,7 @@ _PREPOSITIONS = frozenset(
     "in of at within overlying along involving on near over projecting throughout to adjacent overlies overlie"
     " projects about around for from".split()
 )
+_DENIALS = frozenset(("no", "without"))
 _SPLITS = frozenset("and or with without but".split())
 
 _READS = frozenset(
@@ -99,17 +100,20 @@ class Sentence:
         between = self._between(low, high)
         if between:
             cost += 1 if behind and not _PREPOSITIONS.isdisjoint(words) else 3 * between
-        if not behind and words and not _SPLITS.isdisjoint(words) and self._governed(group):
+        of_another = not behind and bool(words) and self._governed(group)
+        if of_another:
             cost += 6
+        if not behind and not _DENIALS.isdisjoint(words) and (of_another or between or "," in self.text[low:high]):
+            cost += REACH  # "opacity in the left base, no effusion"
         return cost
 
     def _between(self, low: int, high: int) -> int:
         return bisect_left(self.starts, high) - bisect_left(self.starts, low)
 
     def _governed(self, group: Place) -> bool:
-        """Whether a place follows a preposition, so that it belongs to what stands before it."""
+        """Whether a place follows a finding and a preposition, so that it belongs to that finding."""
         before = self.folded[max(group.start - 20, 0) : group.start].split()
-        return not _PREPOSITIONS.isdisjoint(before[-2:])
+        return not _PREPOSITIONS.isdisjoint(before[-2:]) and self._between(group.start - 40, group.start) > 0
 
     def _places(self, i: int) -> tuple[tuple[frozenset[str], str], ...]:
         """Where a finding is: the nearest place, and those that are listed with it."""

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import ahocorasick
 
-from phenolip_lib.core.storage import digest
 from phenolip_lib.recognition.cues import expand, read_table
 
 OTHER = "other"
@@ -128,12 +127,6 @@ def plurals(word: str) -> tuple[str, ...]:
     if word.endswith("y") and word[-2:-1] not in "aeiou":
         return (f"{word[:-1]}ies",)
     return (f"{word}es",) if word.endswith(("s", "x", "ch", "sh")) else (f"{word}s",)
-
-
-@cache
-def fingerprint() -> str:
-    """A hash of the tables, for keys of what is kept."""
-    return digest([read_table(f"findings/{name}.csv") for name in ("categories", "anatomy", "modifiers")])
 
 
 @cache
