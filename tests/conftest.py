@@ -44,6 +44,28 @@ def ray_started():
 
 
 @pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A random GPT-2 of a few thousand weights with a byte tokenizer, saved as a checkpoint."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    from phenolip_lib.core.compat import transformers
+
+    torch.manual_seed(0)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<end>": 0} | {character: k + 1 for k, character in enumerate(alphabet)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    folder = tmp_path_factory.mktemp("tiny-lm")
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(folder)
+    config = transformers.GPT2Config(
+        vocab_size=len(vocabulary), n_positions=256, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0
+    )
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def params() -> Params:
     return load_params(ROOT / "params.yaml", check_ablations=True)
 

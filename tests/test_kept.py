@@ -17,9 +17,10 @@ from phenolip_lib.core import storage
 from phenolip_lib.core.errors import DamagedError, PhenoLIPError, UnwritableError
 from phenolip_lib.core.kept import is_whole, kept, read_value, write_value
 from phenolip_lib.core.params import load_params
-from phenolip_lib.curation.captions.refine import Answer, AnswerFile
+from phenolip_lib.curation.captions.refine import Answer
 from phenolip_lib.evaluation.results import Result, load_outcomes, load_results, write_result
 from phenolip_lib.experiments import evaluate
+from phenolip_lib.models.answers import AnswerFile
 from phenolip_lib.models.features import cached
 from tests.conftest import ROOT
 
@@ -108,11 +109,11 @@ def test_a_kept_value_is_itself_or_absent(tmp_path):
 
 def test_a_kept_answer_is_itself_or_absent(tmp_path):
     path, answer = tmp_path / "a.jsonl", Answer(caption="A heart.", modality="CT", phenotypes=["x"])
-    AnswerFile(path).add("key", answer)
-    assert AnswerFile(path).answers == {"key": answer}
+    AnswerFile(path, Answer).add("key", answer)
+    assert AnswerFile(path, Answer).answers == {"key": answer}
     for content in damages(path.read_bytes()):
         path.write_bytes(content)
-        assert AnswerFile(path).answers in ({}, {"key": answer})
+        assert AnswerFile(path, Answer).answers in ({}, {"key": answer})
 
 
 FACTS = {"source": "phantom", "method": "m", "seed": 0, "n_train": 5, "provenance": {}}

@@ -13,7 +13,8 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.curation.captions import refine
 from phenolip_lib.curation.captions.refine import Item
 from phenolip_lib.curation.captions.rules import clean_caption
-from phenolip_lib.models.language_models import LocalModel, OpenAICompatible, Unanswered
+from phenolip_lib.models import answers
+from phenolip_lib.models.language_models import LocalModel, OpenAICompatible, Unanswered, model_named
 from phenolip_lib.recognition.recognizer import Recognizer
 
 SPLEEN, HEART = "HP:0001744", "HP:0001640"
@@ -187,7 +188,7 @@ def test_bad_answers_are_asked_for_again_then_the_rules_are_used(toy, recognize,
     [outcome] = refine.refine([item()], model, recognize, toy)
     assert (outcome.caption, outcome.source) == ("CT shows splenomegaly.", "rules")
     assert outcome.reason.startswith(reason)
-    assert len(model.prompts) == refine.ATTEMPTS
+    assert len(model.prompts) == answers.ATTEMPTS
     assert reason in model.prompts[1]
     [second] = refine.refine([item()], Scripted(text, answer()), recognize, toy)
     assert second.source == "refined"
@@ -195,7 +196,7 @@ def test_bad_answers_are_asked_for_again_then_the_rules_are_used(toy, recognize,
 
 @pytest.mark.parametrize("before", ["For {this} image: ", "{thoughts} the template opened</think>", '{"note": 1} '])
 def test_the_first_valid_object_is_the_answer(before):
-    assert refine.parse(before + answer()) == refine.Answer.model_validate_json(answer())
+    assert answers.parse(before + answer(), refine.Answer) == refine.Answer.model_validate_json(answer())
 
 
 # --- guard ---------------------------------------------------------------------------------------
@@ -401,28 +402,6 @@ def test_a_server_that_refuses_or_is_absent_stops_with_one_line(server):
 # --- a local model -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory):
-    """A random GPT-2 of a few thousand weights with a byte tokenizer, saved as a checkpoint."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    from phenolip_lib.core.compat import transformers
-
-    torch.manual_seed(0)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {"<end>": 0} | {character: k + 1 for k, character in enumerate(alphabet)}
-    tokenizer = Tokenizer(models.BPE(vocabulary, []))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    folder = tmp_path_factory.mktemp("tiny-lm")
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(folder)
-    config = transformers.GPT2Config(
-        vocab_size=len(vocabulary), n_positions=256, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0
-    )
-    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
-    return folder
-
-
 def test_a_local_model_answers_in_batches(tiny_model, toy, recognize):
     model = LocalModel(str(tiny_model), batch_size=2, max_new_tokens=8)
     prompts = ["CT of a spleen", "MRI", "A much longer prompt about a hand " * 20]
@@ -436,9 +415,9 @@ def test_a_local_model_answers_in_batches(tiny_model, toy, recognize):
 
 
 def test_names_of_models(tmp_path):
-    assert refine.model_named("none") is None
-    assert refine.model_named("rules") is None
-    served = refine.model_named("openai:http://localhost:8000/v1#org/model")
+    assert model_named("none") is None
+    assert model_named("rules") is None
+    served = model_named("openai:http://localhost:8000/v1#org/model")
     assert (served.address, served.model) == ("http://localhost:8000/v1/chat/completions", "org/model")
     with pytest.raises(PhenoLIPError, match="cannot be loaded"):
-        refine.model_named(f"local:{tmp_path}").complete(["x"])
+        model_named(f"local:{tmp_path}").complete(["x"])

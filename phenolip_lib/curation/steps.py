@@ -30,6 +30,7 @@ from phenolip_lib.data.images import WHOLE
 from phenolip_lib.data.labels import read_labels
 from phenolip_lib.data.licences import use_allowed
 from phenolip_lib.data.records import DUPLICATE, Record, Reject
+from phenolip_lib.models.language_models import model_named
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.ontology.wordings import by_name
 from phenolip_lib.recognition.recognizer import Recognizer
@@ -242,7 +243,7 @@ def write_captions(
     ]
     captions = {item.item_id: " ".join(item.text.split()) for item in items}
     if settings.refine != "none":
-        model = refine.model_named(settings.refine)
+        model = model_named(settings.refine)
         for outcome in refine.refine(items, model, recognizer, onto, cache):
             captions[outcome.item_id] = outcome.caption
             if model is not None and outcome.source == "rules":

@@ -216,3 +216,19 @@ class LocalModel:
                 ) from None
             texts += tokenizer.batch_decode(tokens[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
         return texts
+
+
+def model_named(name: str) -> Refiner | None:
+    """The model of a setting such as ``phenokg.refine``; None for ``none`` and ``rules``.
+
+    Args:
+        name: ``local:NAME`` (a transformers model: folder or hub name) or ``openai:URL#MODEL`` (a
+            server that speaks the chat completions protocol; its key in ``OPENAI_API_KEY``).
+    """
+    kind, _, where = name.partition(":")
+    if kind == "local":
+        return LocalModel(where)
+    if kind == "openai":
+        url, _, model = where.rpartition("#")
+        return OpenAICompatible(url, model)
+    return None

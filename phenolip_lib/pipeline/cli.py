@@ -13,7 +13,7 @@ from phenolip_lib.core.names import ONTOLOGY, SOURCES, check_source
 from phenolip_lib.core.params import load_params, read_yaml
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import is_full
-from phenolip_lib.pipeline import commands
+from phenolip_lib.pipeline import commands, findings
 from phenolip_lib.pipeline.edit import append
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(commands.app)
+app.add_typer(findings.app)
 
 
 @app.command()

@@ -1,34 +1,30 @@
 """Refine captions: by rules, or by a language model whose additions are checked and refused.
 
 A model sees the caption and text of the article, and may say only what the picture's own caption says.
-Whatever it answers is checked (`unsupported`); an answer that is no valid JSON is asked for again, and
-where no answer holds, the rules' caption is used and the reason kept. Valid answers are kept on disk,
-one JSON line each, so that a killed run goes on where it stopped.
+Whatever it answers is checked (`unsupported`); where no answer holds, the rules' caption is used and the
+reason kept.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from phenolip_lib.core.kept import spared
 from phenolip_lib.core.storage import digest
 from phenolip_lib.curation.captions.rules import clean_caption
-from phenolip_lib.models.language_models import LocalModel, OpenAICompatible, Refiner, Unanswered
+from phenolip_lib.models.answers import AnswerFile, ask
+from phenolip_lib.models.language_models import Refiner
 from phenolip_lib.ontology.ontology import PHENOTYPIC_ABNORMALITY, Ontology
 from phenolip_lib.recognition.recognizer import Mention
 
 log = logging.getLogger("phenolip")
-ATTEMPTS = 2
-"""How often a prompt is tried before the rules' caption is taken."""
 BATCH = 16
 MAX_CONTEXT = 4000
 """Characters of the article's text that a prompt holds."""
@@ -76,22 +72,6 @@ class Outcome:
     """HPO ids of the phenotypes the model names, sorted."""
 
 
-def model_named(name: str) -> Refiner | None:
-    """The model of the parameter ``phenokg.refine``; None for ``none`` and ``rules``.
-
-    Args:
-        name: ``local:NAME`` (a transformers model: folder or hub name) or ``openai:URL#MODEL`` (a
-            server that speaks the chat completions protocol; its key in ``OPENAI_API_KEY``).
-    """
-    kind, _, where = name.partition(":")
-    if kind == "local":
-        return LocalModel(where)
-    if kind == "openai":
-        url, _, model = where.rpartition("#")
-        return OpenAICompatible(url, model)
-    return None
-
-
 def refine(
     items: Sequence[Item], model: Refiner | None, recognize: Recognize, onto: Ontology, cache: Path | None = None
 ) -> list[Outcome]:
@@ -106,7 +86,7 @@ def refine(
     """
     if model is None:
         return [Outcome(item.item_id, clean_caption(item.text), "rules") for item in items]
-    kept = AnswerFile(cache / f"{digest(model.name)}.jsonl" if cache else None)
+    kept = AnswerFile(cache / f"{digest(model.name)}.jsonl" if cache else None, Answer)
     outcomes: list[Outcome] = []
     for start in range(0, len(items), BATCH):
         batch = items[start : start + BATCH]
@@ -122,20 +102,9 @@ def counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _answers(batch: Sequence[Item], model: Refiner, kept: AnswerFile) -> list[Answer | str]:
-    """An answer for each item, or the reason there is none."""
+def _answers(batch: Sequence[Item], model: Refiner, kept: AnswerFile[Answer]) -> list[Answer | str]:
     keys = [digest(PROMPT, item.text, item.caption, item.context[:MAX_CONTEXT]) for item in batch]
-    found: list[Answer | str] = [kept.answers.get(key, "") for key in keys]
-    for _ in range(ATTEMPTS):
-        open_ = [k for k, answer in enumerate(found) if not isinstance(answer, Answer)]
-        if not open_:
-            break
-        texts = model.complete([prompt(batch[k], found[k]) for k in open_])
-        for k, text in zip(open_, texts, strict=True):
-            found[k] = text.reason if isinstance(text, Unanswered) else parse(text)
-            if isinstance(found[k], Answer):
-                kept.add(keys[k], found[k])
-    return found
+    return ask(keys, lambda k, complaint: prompt(batch[k], complaint), model, kept)
 
 
 def _outcome(item: Item, answer: Answer | str, recognize: Recognize, onto: Ontology) -> Outcome:
@@ -167,82 +136,13 @@ phenotypes lists the abnormal findings that the caption affirms, each by its nam
 """
 
 
-def prompt(item: Item, complaint: Answer | str = "") -> str:
+def prompt(item: Item, complaint: str = "") -> str:
     """The prompt of an item; `complaint` says what was wrong with the last answer."""
     texts = {"image_caption": item.text, "figure_caption": item.caption, "article": item.context[:MAX_CONTEXT]}
     lines = [PROMPT, json.dumps(texts, ensure_ascii=False, indent=1)]
     if complaint:
         lines.append(f"Your last answer could not be used ({complaint}). Answer with the JSON object alone.")
     return "\n".join(lines)
-
-
-def parse(text: str) -> Answer | str:
-    """A model's answer, or the reason it is none; prose, fences and thoughts around the JSON are ignored.
-
-    The first valid object counts; with none, the reason is that of the first that is JSON at all.
-    """
-    if not isinstance(text, str):
-        return "invalid answer: no text"
-    # A chat template may open the thoughts itself, so that the answer holds only their end.
-    text = text.rpartition("</think>")[2]
-    reason = "invalid answer: broken JSON" if "{" in text else "invalid answer: no JSON object"
-    decoder, end, wrong_schema = json.JSONDecoder(), 0, ""
-    while (start := text.find("{", end)) >= 0:
-        end = start + 1
-        try:
-            value, end = decoder.raw_decode(text, start)
-            return Answer.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            wrong_schema = wrong_schema or f"invalid answer: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        except RecursionError:
-            break
-        except ValueError:  # no JSON, or a number of too many digits
-            continue
-    return wrong_schema or reason
-
-
-class AnswerFile:
-    """Answers by key, one JSON line each with its hash; a line is written whole, one that is not is dropped."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self.answers: dict[str, Answer] = {}
-        if path is None or not path.is_file():
-            return
-        for line in path.read_bytes().splitlines():
-            try:
-                entry = json.loads(line)
-                answer = Answer.model_validate(entry["answer"])
-                if entry["hash"] != digest(entry["key"], entry["answer"]):
-                    raise ValueError("not the answer that was kept")
-                self.answers[entry["key"]] = answer
-            except (ValueError, KeyError, TypeError, RecursionError):
-                log.info("%s: a damaged line is left out", path.name)
-
-    def add(self, key: str, answer: Answer) -> None:
-        self.answers[key] = answer
-        if self.path is None:
-            return
-        with spared(self.path.parent):
-            self._append({"key": key, "answer": answer.model_dump(), "hash": digest(key, answer.model_dump())})
-
-    def _append(self, entry: dict) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(entry, ensure_ascii=True) + "\n"
-        # One write to a file opened for appending: lines of two processes do not mix. The blank line
-        # before it ends what a killed run left unfinished.
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            torn = os.fstat(handle).st_size and not self._ends_line()
-            os.write(handle, (("\n" if torn else "") + line).encode())
-        finally:
-            os.close(handle)
-
-    def _ends_line(self) -> bool:
-        with open(self.path, "rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
 
 
 # --- guard ---------------------------------------------------------------------------------------
