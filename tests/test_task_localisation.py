@@ -96,7 +96,7 @@ class _Head:
 
     def __init__(self, fit):
         self.towers = SimpleNamespace(
-            fit=fit, model=SimpleNamespace(visual=SimpleNamespace(trunk=SimpleNamespace(global_pool="")))
+            fit=fit, image_cells=1, model=SimpleNamespace(visual=SimpleNamespace(trunk=SimpleNamespace(global_pool="")))
         )
 
     def eval(self):

@@ -226,9 +226,7 @@ def _load_config(name: str, image_size: int, context_length: int) -> TwoTowers:
 
 def _pool_cells(visual: nn.Module, cells: int) -> None:
     """Let timm's trunk pool its map into ``cells x cells`` means; the head takes them side by side."""
-    from timm.layers import SelectAdaptivePool2d  # after `compat`, without which torchvision may not load
-
-    visual.trunk.global_pool = SelectAdaptivePool2d(output_size=cells, pool_type="avg", flatten=True)
+    visual.trunk.global_pool = type(visual.trunk.global_pool)(output_size=cells, pool_type="avg", flatten=True)
     first = visual.head.mlp.fc1
     visual.head.mlp.fc1 = nn.Linear(first.in_features * cells**2, first.out_features)
 
