@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from phenolip_lib.core import runtime
@@ -13,6 +14,8 @@ from phenolip_lib.core.sections import Hpo
 from phenolip_lib.ontology import hpo
 from phenolip_lib.ontology.ontology import Ontology
 
+hypothesis.settings.register_profile("any machine")
+hypothesis.settings.load_profile("any machine")
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 

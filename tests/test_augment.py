@@ -119,7 +119,7 @@ def test_quarter_turns_lose_no_pixel():
     assert min(counts) > 8  # each has 25 on the average
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**64 - 1),
     modality=st.sampled_from(MODALITIES),

@@ -68,7 +68,7 @@ def test_names_go_by_size_and_then_by_the_smallest_id():
     ]
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
 def test_every_clustering_is_whole_and_free_of_the_order_of_rows(n, first, second, seed):
     rng = np.random.default_rng(seed)

@@ -126,7 +126,7 @@ def ontologies(draw) -> Ontology:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(onto=ontologies(), k=st.integers(1, 5))
 def test_lin_neighbours_equal_a_search_over_all_pairs(onto, k):
     found, lin = neighbours.lin_neighbours(onto, k)
@@ -147,7 +147,7 @@ def test_lin_neighbours_of_the_whole_ontology(full):
     assert (np.diff(lin, axis=1) <= 0).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(1, 40), k=st.integers(1, 6), seed=st.integers(0, 99))
 def test_cosine_neighbours_equal_a_full_sort(n, k, seed):
     vectors = unit(np.random.default_rng(seed), n)
@@ -304,7 +304,7 @@ def test_a_picture_that_cannot_be_read_is_named(toy, tmp_path):
     assert not (tmp_path / "x.html").exists()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_full_page_keeps_pictures_of_every_phenotype(data):
     terms = [f"HP:{i:07d}" for i in range(6)]

@@ -179,7 +179,7 @@ def test_files_come_back_equal_and_their_absence_is_named(graph, toy, tmp_path):
 # --- questions ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_questions_equal_plain_loops(toy, data):
     terms = toy.phenotypes

@@ -316,7 +316,7 @@ def test_pickled_arrays_are_refused(tmp_path):
         read_image(tmp_path, "text.npz::train_images/0")
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from([*KINDS, "s.npz", "p.png", "p.jpg", "p.tif"]), data=st.data())
 def test_damage_anywhere_is_a_reason_and_no_crash(containers, kind, data):
     root, pixels = containers

@@ -22,7 +22,7 @@ def naive_rank(scores, correct):
     return next(rank for rank, i in enumerate(order, start=1) if correct[i])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 12), st.integers(2, 15), st.integers(1, 5))
 def test_ranks_equal_the_naive_oracle(seed, n_queries, n_items, block):
     rng = np.random.default_rng(seed)

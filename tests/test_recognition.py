@@ -85,7 +85,7 @@ def test_any_text_gives_true_offsets(recognize, text):
 PIECES = ["ﬁ", "\u0301", "\u00ad", "-\n", "\n", "&amp;", "<b>", "²", "enlarged", "spleen", " ", "ataxia"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_made_plain_every_span_leads_back(text):
     read = plain(text, {"ataxia", "spleen"}.__contains__)
@@ -120,7 +120,7 @@ def test_a_part_left_to_the_neighbour_is_said_in_full(text, expected):
 WORDS = "short fingers and toes , no enlarged spleen heart of the left . possible ataxia hearing loss ( ) was".split()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(WORDS), max_size=25))
 def test_windows_agree_with_a_slow_search(recognize, chosen):
     """Every window of words that a naive search finds in the dictionary lies under some mention."""

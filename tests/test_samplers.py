@@ -23,7 +23,7 @@ def families(n, size):
     return csr_matrix(near & ~np.eye(n, dtype=bool))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(0, 9), min_size=1, max_size=40),
     concepts=st.integers(1, 12),

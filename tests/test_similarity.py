@@ -143,7 +143,7 @@ def test_terms_without_information_have_lin_similarity_0(toy):
 sets = st.lists(st.lists(st.integers(0, 8), max_size=4), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=sets, columns=sets)
 def test_set_measures_against_their_definition(toy, rows, columns):
     rows, columns = ([[toy.ids[i] for i in ids] for ids in side] for side in (rows, columns))

@@ -199,7 +199,7 @@ def test_a_damaged_article_is_a_reject_and_the_others_go_on(tmp_path, name):
     assert rejects["pmc-oa/PMC200.tar.gz::PMC123/a.nxml"].startswith(words)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_damage_anywhere_in_an_article_is_told_in_one_line(data):
     content = bytearray(article())

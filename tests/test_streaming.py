@@ -132,7 +132,7 @@ def test_shards_are_read_nearly_front_to_back(exported):
         assert (np.diff(own.order(0).ravel()) == 1).sum() < 8
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(n=st.integers(1, 60), buffer=st.integers(1, 80), seed=st.integers(0, 99))
 def test_the_shuffle_buffer_permutes_and_lets_none_leave_early(n, buffer, seed):
     numbers = np.arange(n)
@@ -144,7 +144,7 @@ def test_the_shuffle_buffer_permutes_and_lets_none_leave_early(n, buffer, seed):
         assert (result == numbers).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(0, 9), min_size=1, max_size=8),
     world=st.integers(1, 4),

@@ -42,7 +42,7 @@ def slow_ece(confidence, correct, bins):
     return total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 80), st.integers(1, 20))
 def test_ece_equals_a_slow_loop(seed, n, bins):
     rng = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def test_ece_equals_torchmetrics():
     assert ece(p.max(axis=1), p.argmax(axis=1) == truth) == pytest.approx(float(expected), abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 80), st.integers(1, 20))
 def test_adaptive_ece_has_bins_of_equal_count(seed, n, bins):
     rng = np.random.default_rng(seed)

@@ -25,14 +25,14 @@ def drawn(seed, shape=(9, 13), levels=None):
     return heat.astype(np.float32), mask
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.sampled_from([None, 1, 2, 5]))
 def test_pixel_ap_is_scikit_learns(seed, levels):
     heat, mask = drawn(seed, levels=levels)
     assert pixel_ap(heat, mask) == pytest.approx(average_precision_score(mask.ravel(), heat.ravel()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.sampled_from([0.05, 0.1, 0.4]))
 def test_iou_is_scikit_learns_at_the_same_area(seed, area):
     heat, mask = drawn(seed)
@@ -42,7 +42,7 @@ def test_iou_is_scikit_learns_at_the_same_area(seed, area):
     assert ious(heat, mask, [0.5, area])[1] == pytest.approx(jaccard_score(mask.ravel(), highest))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_distance_is_that_to_the_nearest_square(seed):
     _, mask = drawn(seed)

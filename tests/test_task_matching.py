@@ -34,7 +34,7 @@ def random_case(seed, n, m, levels=6):
     return scores, truth
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 12), st.integers(1, 12))
 def test_share_found_equals_a_sorted_list(seed, n, m, k):
     scores, truth = random_case(seed, n, m)
@@ -45,7 +45,7 @@ def test_share_found_equals_a_sorted_list(seed, n, m, k):
     np.testing.assert_allclose(shares_found(scores, csr_matrix(truth), (k,))[0], expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 12))
 def test_threshold_is_the_best_of_all(seed, n, m):
     scores, truth = random_case(seed, n, m)

@@ -144,7 +144,7 @@ def test_outcomes_equal_a_plain_loop(full):
             assert ("p2i_recall@10", hpo_id) not in found.index
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 12), st.integers(2, 15), st.integers(1, 5))
 def test_mutual_ranks_equal_the_naive_oracle_each_way(seed, n_queries, n_items, block):
     rng = np.random.default_rng(seed)
@@ -246,7 +246,7 @@ def naive_top(scores, gains, k):
     return sorted(range(len(scores)), key=lambda j: (-scores[j], gains[j], j))[:k]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 60))
 def test_ties_count_against_the_model(full, seed, n_candidates):
     rng = np.random.default_rng(seed)

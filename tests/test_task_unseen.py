@@ -75,7 +75,7 @@ def case(full):
     return bench, embedded
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 12))
 def test_a_phenotype_competes_with_wrong_ones_only(seed, n, m):
     rng = np.random.default_rng(seed)

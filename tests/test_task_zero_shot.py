@@ -117,7 +117,7 @@ def test_equals_clip_benchmark(case, theirs):
     assert [np.mean(ranks <= 1), np.mean(ranks <= 5)] == pytest.approx(expected)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.integers(4, 30), st.integers(2, 6))
 def test_macro_auc_equals_scikit_learn(seed, n, k):
     rng = np.random.default_rng(seed)
