@@ -17,6 +17,8 @@ from phenolip_lib.core.storage import digest
 PACKAGE = "phenolip_lib"
 ROOT = Path(__file__).parents[2]
 """The folder the package lies in."""
+DECLARATIONS = (Path(PACKAGE, "core", "params.py"), Path(PACKAGE, "core", "sections.py"))
+"""What settings there are. The values that a result depends on are in its key; a setting more makes no result stale."""
 
 
 def closure(modules: Iterable[str]) -> list[Path]:
@@ -37,8 +39,9 @@ def closure(modules: Iterable[str]) -> list[Path]:
 
 @lru_cache(maxsize=64)
 def code_digest(*modules: str) -> str:
-    """A fingerprint of the text of the modules' closure, for keys of what they make."""
-    return digest([(path.as_posix(), (ROOT / path).read_bytes().hex()) for path in closure(modules)])
+    """A fingerprint of the text of the modules' closure, for keys of what they make; see `DECLARATIONS`."""
+    files = [path for path in closure(modules) if path not in DECLARATIONS]
+    return digest([(path.as_posix(), (ROOT / path).read_bytes().hex()) for path in files])
 
 
 @lru_cache(maxsize=1024)
