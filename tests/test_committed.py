@@ -10,7 +10,6 @@ from tests.committed import committed
 from tests.conftest import ROOT
 
 
-@pytest.mark.xfail(strict=True, reason="the code has moved since the last full run; `make repro` and stage reports/")
 def test_the_reports_of_the_synthetic_images_are_of_this_code(params):
     """What is made of data that the repository holds; `phenolip verify --source open` says the same of real images."""
     assert stale.lines(ROOT, "phantom", params.ablations.run) == []

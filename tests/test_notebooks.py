@@ -149,3 +149,10 @@ def test_executed_notebooks_name_no_machine():
 
 def test_every_notebook_stage_has_its_notebook():
     assert {p.stem for p in NOTEBOOKS} >= set(NOTEBOOK_STAGES.values())
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_lies_in_the_form_that_the_pipeline_copies(path):
+    """Else a stage is stale although nothing changed: dvc.lock has the hash of the copy."""
+    stripped = notebooks.strip(nbformat.read(path, as_version=4))
+    assert nbformat.writes(stripped).rstrip("\n") + "\n" == path.read_text(encoding="utf-8")
