@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,9 @@ from phenolip_lib.core.names import ONTOLOGY, SOURCES, check_source
 from phenolip_lib.core.params import load_params, read_yaml
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import is_full
-from phenolip_lib.pipeline import commands, findings
+from phenolip_lib.pipeline import commands, look, text
 from phenolip_lib.pipeline.edit import append
+from phenolip_lib.pipeline.text import TEXT
 
 app = typer.Typer(
     help="PhenoLIP: phenotype-ontology-informed vision-language pretraining.",
@@ -23,10 +25,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(commands.app)
-app.add_typer(findings.app)
+app.add_typer(text.app)
+app.add_typer(look.app)
+PIPELINE = "Pipeline"
+"""Panel of ``phenolip --help``; the others are `text.TEXT`, `commands.MODELS` and `look.LOOK`."""
 
 
-@app.command()
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"phenolip {version('phenolip')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    told: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+) -> None: ...
+
+
+@app.command(rich_help_panel=PIPELINE)
 def run(
     stage: Annotated[str, typer.Argument(help="A stage of dvc.yaml, e.g. hpo, phenokg, stage2, evaluation.")],
     source: Annotated[str, typer.Option(help="phantom or open (ontology for `report`).")] = "phantom",
@@ -38,7 +55,7 @@ def run(
     stages.run(stage, source, name)
 
 
-@app.command()
+@app.command(rich_help_panel=PIPELINE)
 def check() -> None:
     """Check params.yaml with every ablation, and that the data of each source can be read."""
     from phenolip_lib.data.archives import split_container
@@ -62,7 +79,7 @@ def check() -> None:
         typer.echo(f"{source}: {len(records)} records, {absent} without their image file{unusable}")
 
 
-@app.command()
+@app.command(rich_help_panel=PIPELINE)
 def use(
     source: Annotated[str, typer.Argument(help="The source to add to `sources` in params.yaml.")],
     data: Annotated[Path | None, typer.Option(help="Folder that holds its data; linked as data/<source>.")] = None,
@@ -77,7 +94,7 @@ def use(
         typer.echo(f"params.yaml: sources now names {source}")
 
 
-@app.command()
+@app.command(rich_help_panel=PIPELINE)
 def verify(
     source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom",
     every: Annotated[bool, typer.Option("--all", help="Name every table and place, not the first few.")] = False,
@@ -103,7 +120,7 @@ def verify(
     raise typer.Exit(0 if reproduced else 1)
 
 
-@app.command()
+@app.command(rich_help_panel=PIPELINE)
 def grid(
     names: Annotated[list[str] | None, typer.Argument(help="Ablations of params.yaml to add; all by default.")] = None,
 ) -> None:
@@ -118,7 +135,7 @@ def grid(
     typer.echo(f"params.yaml: ablations.run names {len(known.run) + len(added)}, {len(added)} of them new")
 
 
-@app.command()
+@app.command(rich_help_panel=PIPELINE)
 def choose(
     source: Annotated[str, typer.Argument(help="phantom or open.")],
     settings: Annotated[list[str] | None, typer.Argument(help="Settings of params.yaml; all by default.")] = None,
@@ -144,7 +161,7 @@ def choose(
     typer.echo(tables.write_table(choose.summary(table), out, "choice", caption).to_string(index=False))
 
 
-@app.command()
+@app.command(rich_help_panel=PIPELINE)
 def factors(
     source: Annotated[str, typer.Argument(help="phantom or open.")],
     to: Annotated[Path | None, typer.Option(help="Folder to write; build/<source>/factors by default.")] = None,
@@ -182,7 +199,7 @@ def link_data(link: Path, target: Path) -> None:
     link.symlink_to(target.resolve(), target_is_directory=True)
 
 
-@app.command()
+@app.command(rich_help_panel=TEXT)
 def download(
     dataset: Annotated[str, typer.Argument(help="medpix-2.0, ham10000, idrid or chula-rbc-12.")],
     to: Annotated[Path | None, typer.Option(help="Where to put it; data/open by default.")] = None,
@@ -195,7 +212,7 @@ def download(
     fetch(dataset, to or Paths().data("open"))
 
 
-@app.command()
+@app.command(rich_help_panel=TEXT)
 def export(
     output_format: Annotated[str, typer.Argument(help="kgx, rdf, webdataset, huggingface or phenobench.")],
     source: Annotated[str, typer.Option(help="phantom or open.")] = "phantom",
@@ -217,23 +234,7 @@ def export(
     typer.echo(f"{target / output_format}: {table['files'][0]} files, {table['megabytes'][0]} MB")
 
 
-@app.command()
-def annotate(
-    files: Annotated[list[str] | None, typer.Argument(help="Text files; standard input if there are none.")] = None,
-    output_format: Annotated[str, typer.Option("--format", help="tsv, jsonl or phenopacket.")] = "tsv",
-    branches: Annotated[
-        list[str] | None, typer.Option(help="Also find terms of inheritance, onset or modifier; repeat.")
-    ] = None,
-) -> None:
-    """Find HPO terms in texts, with offsets, and whether they are negated, uncertain or of a relative."""
-    from phenolip_lib.recognition.annotate import annotate as lines
-
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=False)
-    for line in lines(files or [], output_format, branches or []):
-        sys.stdout.write(line + "\n")
-
-
-@app.command()
+@app.command(rich_help_panel=PIPELINE)
 def train(
     source: Annotated[str, typer.Argument(help="ontology (stage 1), phantom, open.")] = "phantom",
     method: Annotated[list[str] | None, typer.Option(help="A method of params.yaml; repeat; all by default.")] = None,

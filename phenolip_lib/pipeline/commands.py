@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,12 +18,15 @@ from phenolip_lib.core.params import Params, load_params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.runtime import configure, setup_logging
 from phenolip_lib.core.storage import atomic_path, read_arrays, write_arrays, write_parquet
+from phenolip_lib.pipeline.inputs import lines, pictures, print_lines
 
 if TYPE_CHECKING:
     from phenolip_lib.models.phenolip import PhenoLIP
     from phenolip_lib.ontology.ontology import Ontology
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+MODELS = "Use a model"
+"""Panel of ``phenolip --help``."""
 
 MODEL_HELP = "A published folder, hf-hub:OWNER/NAME, or a trained student such as build/phantom/stage2/phenolip-seed0."
 EVALUATED_HELP = (
@@ -36,7 +38,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Source = Annotated[str, typer.Option(help="phantom or open.")]
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def embed(
     inputs: Annotated[
         list[str], typer.Argument(help="Images and folders of images; with --texts text files, - is standard input.")
@@ -49,7 +51,7 @@ def embed(
     """Embed images, or the lines of text files; L2-normalised, float32, in the order of the inputs."""
     if to.suffix not in (".npy", ".parquet"):
         raise PhenoLIPError(f"{to}: give a name that ends in .npy or .parquet")
-    names = _lines(inputs) if texts else _pictures(inputs)
+    names = lines(inputs) if texts else pictures(inputs)
     loaded = _load(model, device)
     embeddings = loaded.embed_texts(names) if texts else loaded.embed_images(names)
     if to.suffix == ".parquet":
@@ -60,7 +62,7 @@ def embed(
     typer.echo(f"{to}: {embeddings.shape[0]} embeddings of {embeddings.shape[1]} dimensions")
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def classify(
     images: Annotated[list[str], typer.Argument(help="Images and folders of images.")],
     phenotypes: Annotated[
@@ -72,19 +74,22 @@ def classify(
     ontology: Annotated[Path | None, typer.Option(help="Parsed ontology; build/hpo of the project by default.")] = None,
     device: Device = "auto",
 ) -> None:
-    """Say which of the phenotypes an image shows: image, hpo_id, name, probability and cosine as TSV."""
-    files = _pictures(images)
-    asked = [line for item in phenotypes for line in (_lines([item]) if os.path.isfile(item) else [item])]
+    """Say which of the phenotypes an image shows: image, hpo_id, name, probability and cosine as TSV.
+
+    Probabilities are relative to the phenotypes that are given: they add up to 1 over these, whatever else there is.
+    """
+    files = pictures(images)
+    asked = [line for item in phenotypes for line in (lines([item]) if os.path.isfile(item) else [item])]
     tables = _load(model, device, _ontology(ontology)).classify_all(files, asked, prompts)
     rows = (
         "\t".join((file, row.hpo_id, row.name, f"{row.probability:.4f}", f"{row.cosine:.4f}"))
         for file, table in zip(files, tables, strict=True)
         for row in table.head(top).itertuples(index=False)
     )
-    _print("image\thpo_id\tname\tprobability\tcosine", *rows)
+    print_lines("image\thpo_id\tname\tprobability\tcosine", *rows)
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def search(
     query: Annotated[str, typer.Argument(help="A text, or an image file.")],
     images: Annotated[list[str], typer.Option("--images", "-i", help="Image, or folder of images, to search; repeat.")],
@@ -99,14 +104,14 @@ def search(
     """
     from phenolip_lib.models.phenolip import ImageIndex
 
-    files, loaded = _pictures(images), _load(model, device)
+    files, loaded = pictures(images), _load(model, device)
     kept = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "phenolip"
     index = ImageIndex(files, _embed_cached(loaded, files, kept))
     found = loaded.retrieve(Path(query) if os.path.isfile(query) else query, index, k)
-    _print("image\tcosine", *(f"{row.image}\t{row.cosine:.4f}" for row in found.itertuples(index=False)))
+    print_lines("image\tcosine", *(f"{row.image}\t{row.cosine:.4f}" for row in found.itertuples(index=False)))
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def evaluate(
     models: Annotated[list[str], typer.Argument(help=EVALUATED_HELP)],
     source: Source = "phantom",
@@ -128,7 +133,7 @@ def evaluate(
         typer.echo(f"all results: {folder}", err=True)
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def match(
     table: Annotated[Path, typer.Argument(help="CSV with image and hpo_ids, and patient and split if known.")],
     models: Annotated[list[str], typer.Argument(help=EVALUATED_HELP)],
@@ -146,7 +151,7 @@ def match(
     typer.echo(found.to_csv(index=False, sep="\t", float_format="%.4f"), nl=False)
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def publish(
     run: Annotated[Path, typer.Argument(help="build/<source>/stage2/<name>, or the stage-1 encoder's folder.")],
     to: Annotated[Path, typer.Option(help="Folder to write; replaced as a whole.")],
@@ -175,7 +180,7 @@ def publish(
     typer.echo(f"{to}: {card.library}, load it as {card.where or to}")
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def demo(
     model: Annotated[
         str, typer.Option("--model", "-m", help=f"{MODEL_HELP} By default the last of tour.methods.")
@@ -243,37 +248,6 @@ def _ontology(folder: Path | None) -> Ontology | None:
     return Ontology.load(folder)
 
 
-def _pictures(inputs: list[str]) -> list[str]:
-    """The files named, and the pictures below the folders named, sorted within each folder.
-
-    Raises:
-        PhenoLIPError: a folder holds no picture.
-    """
-    from phenolip_lib.data.images import PICTURE_SUFFIXES
-
-    found = []
-    for item in inputs:
-        files = [path for path in Path(item).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
-        if os.path.isdir(item) and not files:
-            raise PhenoLIPError(f"{item}: holds no picture ({', '.join(PICTURE_SUFFIXES)})")
-        found += sorted(map(str, files)) if os.path.isdir(item) else [item]
-    return found
-
-
-def _lines(files: list[str]) -> list[str]:
-    """The lines of text files that are not empty."""
-    found = []
-    for file in files:
-        try:
-            text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PhenoLIPError(f"{file}: cannot be read as text ({type(error).__name__})") from None
-        found += [line.strip() for line in text.splitlines() if line.strip()]
-    if not found:
-        raise PhenoLIPError(f"{', '.join(files)}: no texts")
-    return found
-
-
 def _embed_cached(model: PhenoLIP, files: list[str], cache: Path) -> np.ndarray:
     """Embeddings ``(n_files, embed_dim)``; those of pictures seen before come from the cache."""
     from phenolip_lib.data.archives import digests
@@ -293,8 +267,3 @@ def _embed_cached(model: PhenoLIP, files: list[str], cache: Path) -> np.ndarray:
         with spared(cache):
             write_arrays(path, keys=np.array(ordered), embeddings=np.stack([known[key] for key in ordered]))
     return np.stack([known[key] for key in keys])
-
-
-def _print(*lines: str) -> None:
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=False)
-    sys.stdout.writelines(f"{line}\n" for line in lines)

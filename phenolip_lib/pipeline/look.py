@@ -1,0 +1,70 @@
+"""Commands that look something up and change nothing: `show` and `ablations`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.names import SOURCES, check_source
+from phenolip_lib.core.params import load_params
+from phenolip_lib.core.paths import Paths
+
+LOOK = "Look something up"
+"""Panel of ``phenolip --help``."""
+SHOWN = {"crossval": "cross-validation by case", "retrieval_intervals": "the test split"}
+"""Headline tables, the first that a source has, and what they are of."""
+COSTS = {
+    "stage1": "a teacher of its own",
+    "phenokg": "training pairs of its own",
+    "encoders": "features of other towers",
+}
+"""What an ablation makes anew beside its runs, by the section that it changes."""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.command(rich_help_panel=LOOK)
+def show(source: Annotated[str, typer.Argument(help="phantom or open.")] = "phantom") -> None:
+    """Show the headline table of a source: recall with 95% intervals, percent."""
+    check_source(source)
+    paths = Paths()
+    folds = load_params(paths.params).evaluation.folds.get(source)
+    for name in list(SHOWN)[0 if folds else 1 :]:
+        path = paths.report(source) / "tables" / f"{name}.csv"
+        if path.is_file():
+            typer.echo(f"{SOURCES[source]}, {SHOWN[name]}, recall in percent with 95% intervals")
+            typer.echo(pd.read_csv(path).to_string(index=False))
+            return
+    raise PhenoLIPError(f"{source}: there is no report yet; `make repro` makes it")
+
+
+@app.command(rich_help_panel=LOOK)
+def ablations() -> None:
+    """List the ablations of params.yaml: which are run, what each changes, and what it costs."""
+    params = load_params(Paths().params, check_ablations=True)
+    rows = [("run", "name", "costs", "changes")] + [
+        ("yes" if name in params.ablations.run else "no", name, cost(changed, len(params.seeds)), _written(changed))
+        for name, changed in params.ablations.overrides.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def cost(changed: dict[str, Any], seeds: int) -> str:
+    """What an ablation trains and makes anew."""
+    parts = [f"{seeds} runs"] + [made for section, made in COSTS.items() if any(_in(key, section) for key in changed)]
+    if "finetune" in changed.values():
+        parts.append("a tower that trains, many times as long")
+    return ", ".join(parts)
+
+
+def _in(key: str, section: str) -> bool:
+    return key.split(".")[0] == section
+
+
+def _written(changed: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in changed.items())
