@@ -96,7 +96,8 @@ def test_the_teachers_worth_is_told_of_methods_that_differ_in_the_teacher_alone(
         "worse": {"stage2.ontology_weight": 3.0},
         "same": {"stage2.ontology_weight": 3.0, "stage2.epochs": 7},
     }
-    known = {"evaluation.cross_validated": ["clip"], "tour.methods": ["clip"], "evaluation.resamples": 200}
+    known = {"evaluation.cross_validated": ["clip"], "tour.methods": ["clip"], "medfilip.beside": ["clip"]}
+    known |= {"evaluation.resamples": 200}
     params = params.with_overrides({"methods": methods} | known)
     found = evaluation_reports.teachers_worth({"all": outcomes}, METRICS, params)
     assert set(found[["method", "without"]].itertuples(index=False, name=None)) == {("worse", "better")}

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params, parse_params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import write_parquet
@@ -109,6 +110,7 @@ def project(toy, tmp_path_factory):
     tree = load_params(ROOT / "params.yaml").model_dump() | {"methods": methods, "seeds": [0]}
     tree["evaluation"] |= {"cross_validated": ["clip", "phenolip"], "probe_min_per_class": 2, "candidates": 10}
     tree["tour"] |= {"methods": ["clip"]}
+    tree["medfilip"] |= {"beside": ["clip"]}
     towers = {"encoders.student": f"local-dir:{root / 'student'}"}
     small = {"stage1.projection": "linear", "encoders.image_size": 32, "runtime.workers": 1, "stage2.epochs": 2}
     params = parse_params(tree).with_overrides(BASE | towers | small)
@@ -184,6 +186,27 @@ def test_a_method_trains_on_its_own_pairs(project, scored):
     for method in set(METHODS) - {"phenolip", "towers"}:
         same = [torch.equal(v, weights[method][k]) for k, v in weights["phenolip"].items() if k in weights[method]]
         assert not all(same), method
+
+
+def test_a_run_is_kept_with_its_history_and_trains_once(project, tmp_path, monkeypatch):
+    params, paths = project
+    experiment = Experiment(params, "phantom", paths)
+    first = train.train_all(experiment, tmp_path / "first", ["clip"])
+
+    def again(*_, **__):
+        raise AssertionError("trained twice")
+
+    monkeypatch.setattr(Experiment, "train", again)
+    second = train.train_all(Experiment(params, "phantom", paths), tmp_path / "second", ["clip"])
+    pd.testing.assert_frame_equal(first, second)
+    for name in ("clip-seed0.json", "clip-seed0.safetensors", "history.parquet"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    assert sorted(p.name for p in (tmp_path / "first" / "curves").rglob("*.tsv")) == sorted(
+        p.name for p in (tmp_path / "second" / "curves").rglob("*.tsv")
+    )
+    assert not list((tmp_path / "second").glob("phenolip*"))
+    with pytest.raises(PhenoLIPError, match="did you mean 'clip'"):
+        train.start(params, "phantom", tmp_path / "third", paths, ["clp"])
 
 
 def test_what_a_method_leaves_as_it_is_is_computed_once(project):

@@ -9,7 +9,7 @@ import pytest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import parse_params
 from phenolip_lib.evaluation.results import Result, outcomes, write_result
-from phenolip_lib.experiments import crossval, factors
+from phenolip_lib.experiments import crossval
 from phenolip_lib.reporting import factors as report
 
 AXES = {
@@ -54,8 +54,8 @@ def test_the_worth_is_the_mean_difference_within_a_combination_for_seen_and_held
     groups = pd.Series([f"g{i}" for i in range(60)])
     expected = {}
     for number, cell in enumerate(own.factors.combinations):
-        for split, task in ((factors.TEST, "retrieval"), (crossval.UNSEEN, "training_images")):
-            dataset = "" if split == factors.TEST else "0"
+        for split, task in ((crossval.TEST, "retrieval"), (crossval.UNSEEN, "training_images")):
+            dataset = "" if split == crossval.TEST else "0"
             # A phenotype that asks is its own group, an image is of its case.
             queries = pd.Series([f"HP:{i:07d}" for i in range(60)]) if split == crossval.UNSEEN else "q" + groups
             values = (rng.random(60) < 0.2 + 0.08 * number).astype(float)
@@ -64,13 +64,13 @@ def test_the_worth_is_the_mean_difference_within_a_combination_for_seen_and_held
             write_result(tmp_path / split, task, Result(rows), facts)
             expected[cell, split] = 100 * values.mean()
     (tmp_path / crossval.HELD_OUT).write_text('{"phenotypes": ["HP:0000001", "HP:0000002", "HP:0000007"]}')
-    found = factors.outcomes(tmp_path)
+    found = crossval.by_asked(tmp_path)
     assert set(found["held out"]["query"].str[:10]) == {"HP:0000001", "HP:0000002", "HP:0000007"}
     table = report.worth(found, own)
     assert list(table.columns[:3]) == ["tower", "captions", "queries of"]
     assert len(table) == 2 * 2 * 2 * len(report.METRICS)
     for row in table[table["queries of"] == "seen"].itertuples():
-        pair = (expected[f"{level}-{row.tower}-{row.captions}", factors.TEST] for level in ("with", "without"))
+        pair = (expected[f"{level}-{row.tower}-{row.captions}", crossval.TEST] for level in ("with", "without"))
         assert row.difference == pytest.approx(next(pair) - next(pair), abs=0.01)
         assert row.low <= row.difference <= row.high
     drawn = report.figure(table, own)

@@ -50,6 +50,15 @@ def told(rules, text):
             [("consolidation", "middle lobe", "right", "present"), ("consolidation", "lower lobe", "right", "present")],
         ),
         (
+            "Opacities in the right upper, middle and lower lobes.",
+            [("opacity", "right", "upper lobe", "present"), ("opacity", "middle lobe", "right", "present")]
+            + [("opacity", "lower lobe", "right", "present")],
+        ),
+        (
+            "Infiltrate in the upper or lower lung zones.",
+            [("infiltrate", "upper lobe", "present"), ("infiltrate", "lower lobe", "present")],
+        ),
+        (
             "Left basilar opacities may represent scarring.",
             [("opacity", "base", "left", "present"), ("scar", "base", "left", "uncertain")],
         ),

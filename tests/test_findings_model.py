@@ -117,8 +117,8 @@ def test_a_category_of_several_words_keeps_its_sentence(rules):
     """The released code takes the last word of an entry for its category, and finds no page for "effusion"."""
     book = Book({"pleural effusion": Page("Blunts the angle.", "test"), "opacity": Page("White.", "test")})
     found = finding(rules, "Moderate left pleural effusion.")
-    assert entry_text(found, book) == "moderate left pleura pleural effusion. Blunts the angle."
-    assert entry_text(found) == "moderate left pleura pleural effusion"
+    assert entry_text(found, book) == "moderate left pleural effusion. Blunts the angle."
+    assert entry_text(found) == "moderate left pleural effusion"
     assert entry_text(finding(rules, "No opacity in the left base."), book) == "no left base opacity. White."
     assert entry_text(finding(rules, "Scoliosis."), book) == "spine scoliosis"
     assert book.missing(["opacity", "scoliosis"]) == ["scoliosis"]

@@ -39,6 +39,7 @@ TINY = {
         "cross_validated": ["clip", "phenolip"],
         "resamples": 200,
     },
+    "medfilip": {"run": {"phantom": ["filip", "filip_no_book"]}, "beside": ["clip"]},
     "ablations": {"run": ["captions_only"]},
 }
 NAMED = ("HP:0001744", "HP:0002240", "HP:0001433", "HP:0001640", "HP:0000316", "HP:0000601", "HP:0000967", "HP:0002650")
@@ -122,7 +123,7 @@ def ran(output: str) -> list[str]:
 def test_everything_is_there(project):
     found = set(reports(project))
     names = ("retrieval", "difference", "crossval", "unseen", "ontology_aware", "zero_shot", "linear_probe")
-    for name in (*names, "ablations", "phenokg", "curation", "tour_place"):
+    for name in (*names, "ablations", "phenokg", "curation", "tour_place", "medfilip_retrieval", "medfilip_book"):
         assert f"reports/phantom/tables/{name}.csv" in found
     assert "reports/ontology/tables/stage1_linking.csv" in found
     for name in ("README", "DATASET_CARD", "MODEL_CARD"):
@@ -182,10 +183,12 @@ def test_prose_of_the_first_notebook_reruns_it_alone(project):
 
 def test_a_parameter_reruns_the_stages_that_read_it(project):
     tree = YAML(typ="safe").load((project / "params.yaml").read_text())
-    trained = {"stage2@phantom", "crossval@phantom", "ablate@phantom-captions_only", "evaluation@phantom"}
+    systems = {"stage2@phantom", "crossval@phantom", "evaluation@phantom", "medfilip@phantom"}
+    trained = systems | {"ablate@phantom-captions_only"}
     for section, values, read_by in (
         ("stage2", {"epochs": 2}, trained | {"ablations@phantom"}),  # the table says how long was trained
         ("evaluation", {"peers": ["BiomedCLIP"]}, {"evaluation@phantom"}),
+        ("medfilip", {"loss": "released"}, {"medfilip@phantom"}),
         ("runtime", {"workers": 2}, set()),
     ):
         write_params(project, tree | {section: tree[section] | values})

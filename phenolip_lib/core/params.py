@@ -29,6 +29,7 @@ from phenolip_lib.core.sections import (
     Evaluation,
     Factors,
     Hpo,
+    MedFILIP,
     Names,
     Open,
     PhenoKG,
@@ -47,6 +48,9 @@ MOST = 8
 """Mistakes of one file that a message names."""
 OF_A_METHOD = ("stage2", "encoders.student", "encoders.image_size", "encoders.context_length")
 """Sections and keys that a compared method may change; all else is made once for all methods, by other stages."""
+OF_FILIP = ("stage2", *(f"medfilip.{key}" for key in ("likeness", "loss", "book", "book_in_labels", "denied")))
+TERMS = ("stage2.lambda_kd", "stage2.ontology_weight", "stage2.names_weight")
+"""Weights of the terms of stage 2 beside the image-text objective, which MedFILIP's takes the place of."""
 OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")
 """The same of an ablation, which has training pairs and a teacher of its own where it changes them."""
 
@@ -64,6 +68,7 @@ class Params(Section):
     training: Training
     stage1: Stage1
     stage2: Stage2
+    medfilip: MedFILIP
     evaluation: Evaluation
     tour: Tour
     ablations: Ablations
@@ -78,6 +83,7 @@ class Params(Section):
             "evaluation.headline": [e.headline],
             "evaluation.cross_validated": e.cross_validated,
             "tour.methods": self.tour.methods,
+            "medfilip.beside": self.medfilip.beside,
         }
         for key, names in named.items():
             for name in names:
@@ -95,6 +101,11 @@ class Params(Section):
         for key in ("folds", "unseen_share"):
             if missing := [source for source in self.sources if source not in getattr(self.evaluation, key)]:
                 raise ValueError(f"evaluation.{key} has no value for the source {missing[0]!r}; give 0 for none")
+        for source in self.sources:
+            for name in self.medfilip.run.get(source, [""]):
+                if name not in self.medfilip.methods:
+                    known = ", ".join(self.medfilip.methods)
+                    raise ValueError(f"medfilip.run.{source} names {name!r}; name some of medfilip.methods ({known})")
         return self
 
     @model_validator(mode="after")
@@ -138,6 +149,11 @@ class Params(Section):
     def combination(self, name: str) -> Params:
         """The parameters of one of ``factors.combinations``; raises as `method` does."""
         return self._changed("factors.axes", self.factors.combinations, name, OF_A_METHOD, "make it an ablation")
+
+    def filip(self, name: str) -> Params:
+        """The parameters of one of ``medfilip.methods``, without a term of stage 2; raises as `method` does."""
+        alone = self.with_overrides(dict.fromkeys(TERMS, 0.0))
+        return alone._changed("medfilip.methods", self.medfilip.methods, name, OF_FILIP, "make it an ablation")
 
     def ablated(self, name: str) -> Params:
         """The parameters of one named ablation: those of the full model, ``evaluation.headline``, with its changes.

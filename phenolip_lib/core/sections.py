@@ -1,4 +1,4 @@
-"""The sections of params.yaml: which keys there are and what values they take."""
+"""The sections of params.yaml: which keys there are and what values they take. What they mean stands there."""
 
 from __future__ import annotations
 
@@ -66,16 +66,12 @@ class Runtime(Section):
 
 
 class Hpo(Section):
-    """Which ontology release, from where."""
-
     obo: Text
     sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")] | None
     annotations: Text | None
 
 
 class Atlas(Section):
-    """Size and mix of the synthetic data set."""
-
     seed: Seed
     image_size: Annotated[int, Field(ge=64, le=1024)]
     subjects_per_finding: Count
@@ -87,8 +83,6 @@ class Atlas(Section):
 
 
 class Open(Section):
-    """Which public data sets of the folder ``data/open`` are used."""
-
     datasets: Annotated[list[Text], Field(min_length=1), Unique]
     caption_language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
@@ -137,8 +131,6 @@ class PhenoKG(Section):
 
 
 class Encoders(Section):
-    """The towers: named configurations, or open_clip checkpoints."""
-
     student: Text
     teacher: Text
     image_size: Annotated[int, Field(ge=32, le=4096)]
@@ -146,8 +138,6 @@ class Encoders(Section):
 
 
 class Stage1(Section):
-    """The knowledge encoder."""
-
     texts: Annotated[
         list[Literal["name", "synonym", "definition", "comment", "relation", "annotation"]], Field(min_length=1)
     ]
@@ -173,8 +163,6 @@ class Stage1(Section):
 
 
 class Training(Section):
-    """The engine of both stages."""
-
     precision: Literal["bf16", "float32"]
     accumulation: Count
     gradient_checkpointing: bool
@@ -188,8 +176,6 @@ class Training(Section):
 
 
 class Stage2(Section):
-    """Distilled image-text pretraining."""
-
     objective: Literal["clip", "siglip", "ssm", "ssm_ontology"]
     ontology_weight: Weight
     names_weight: Weight
@@ -255,6 +241,18 @@ class Tour(Section):
     methods: Annotated[list[str], Field(min_length=1), Names, Unique]
     phantom: HpoId
     open: HpoId
+
+
+class MedFILIP(Section):
+    likeness: Literal["own", "category", "lin"]
+    loss: Literal["released", "cosine", "soft_infonce"]
+    book: bool
+    book_in_labels: bool
+    denied: Literal["dropped", "opposed"]
+    book_file: Text | None
+    methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1), Names]
+    run: dict[Literal["phantom", "open"], Annotated[list[str], Field(min_length=1), Names, Unique]]
+    beside: Annotated[list[str], Field(min_length=1), Names, Unique]
 
 
 class Choice(Section):

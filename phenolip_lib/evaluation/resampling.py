@@ -9,7 +9,7 @@ Random signs of whole groups give the p-values (Fisher's permutation test of pai
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -47,6 +47,33 @@ def group_bootstrap(
         start += len(weights)
     left_out = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)
     return mean, *_bca(mean, drawn, left_out, level)
+
+
+def statistic_bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    n_groups: int,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """BCa intervals of any statistics of weighted groups; the draws are those of `group_bootstrap`.
+
+    Args:
+        statistic: weights of the groups ``(n_draws, n_groups)`` -> values ``(n_draws, n_scores)``.
+
+    Returns:
+        value, low, high, each ``(n_scores,)``; bounds are NaN for a single group, and for a score that some draw
+        leaves undefined.
+    """
+    value = statistic(np.ones((1, n_groups)))[0]
+    if n_groups < 2:
+        return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
+    drawn = np.vstack([statistic(weights) for weights in _draws(n_groups, resamples, seed)])
+    left_out = statistic(1.0 - np.eye(n_groups))
+    whole = np.isfinite(drawn).all(axis=0) & np.isfinite(left_out).all(axis=0)
+    low, high = np.full_like(value, np.nan), np.full_like(value, np.nan)
+    low[whole], high[whole] = _bca(value[whole], drawn[:, whole], left_out[:, whole], level)
+    return value, low, high
 
 
 def _draws(n_groups: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

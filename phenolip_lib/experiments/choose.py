@@ -8,21 +8,18 @@ the share of folds that agree says how firm the choice is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from phenolip_lib.core import side_by_side
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.core.runtime import pick_device
 from phenolip_lib.data.folds import group_folds
 from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.data.splits import check_no_leakage
 from phenolip_lib.evaluation.results import load_results
-from phenolip_lib.experiments.crossval import Splits
+from phenolip_lib.experiments.crossval import Splits, on_splits
 from phenolip_lib.experiments.evaluate import evaluate
 from phenolip_lib.training.subset import UNUSED
 
@@ -84,10 +81,7 @@ def run(
     splits = inner_splits(load_pairs(paths.phenokg(source)), e.folds.get(source, 0), c.inner_folds, e.split_seed)
     splits = dict(list(splits.items())[:folds])
     jobs = [(out, name, setting, seed) for seed in c.seeds for name in splits for setting in settings]
-    workers = params.runtime.workers if pick_device(params.runtime.device).type == "cpu" else 1
-    state = partial(Splits, params, source, paths.root, splits)
-    for _ in side_by_side.run(_one, jobs, state, workers, "settings"):
-        pass
+    on_splits(_one, jobs, params, source, paths, splits)
     return judged(out, list(splits), settings)
 
 

@@ -6,8 +6,10 @@ test image once; the groups (patient, case, article) stay whole. No setting is c
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,6 +29,8 @@ from phenolip_lib.ontology.ontology import Ontology
 
 TASKS = ("retrieval", "candidates", "training_images", "systems")
 UNSEEN = "unseen"
+TEST = "test"
+"""The split of a source without folds, where methods are compared by `comparison`."""
 HELD_OUT = "held_out.json"
 """The phenotypes that the split `UNSEEN` keeps out of training."""
 
@@ -71,8 +75,38 @@ def run(params: Params, source: str, paths: Paths, out: Path) -> None:
     write_json(out / HELD_OUT, {"phenotypes": phenotypes})
     methods = params.evaluation.cross_validated
     jobs = [(out, name, method, seed) for name in splits for method in methods for seed in params.seeds]
+    on_splits(_one, jobs, params, source, paths, splits)
+
+
+def comparison(params: Params, source: str, paths: Paths, folds: int = 0) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The splits that other comparisons are made on: folds, or the test split where there are none, and ``unseen``.
+
+    Args:
+        folds: only the first so many; 0 for all.
+
+    Returns:
+        as `splits_of`.
+    """
+    onto, folder = Ontology.load(paths.hpo), paths.phenokg(source)
+    pairs, mentions = load_pairs(folder), read_parquet(folder / "mentions.parquet")
+    splits, phenotypes = splits_of(pairs, mentions, onto, params, source)
+    known = [name for name in splits if name != UNSEEN]
+    dropped = known[folds or len(known) :]
+    kept = {name: table for name, table in splits.items() if name not in dropped}
+    return kept if known else {TEST: pairs} | kept, phenotypes
+
+
+def on_splits(
+    work: Callable[[Splits, Any], None],
+    jobs: Sequence,
+    params: Params,
+    source: str,
+    paths: Paths,
+    splits: dict[str, pd.DataFrame],
+) -> None:
+    """``work(Splits, job)`` of all jobs, in ``runtime.workers`` processes on a CPU."""
     workers = params.runtime.workers if pick_device(params.runtime.device).type == "cpu" else 1
-    for _ in side_by_side.run(_one, jobs, partial(Splits, params, source, paths.root, splits), workers, "runs"):
+    for _ in side_by_side.run(work, jobs, partial(Splits, params, source, paths.root, splits), workers, "runs"):
         pass
 
 
@@ -122,3 +156,15 @@ def outcomes(folder: Path, task: str, splits: str = "fold*") -> pd.DataFrame:
         again = own["query"] == own["group"]
         parts.append(own.assign(query=own["query"].where(~again, own["query"] + f"|{place.name}")))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def seen_outcomes(folder: Path, task: str) -> pd.DataFrame:
+    """Outcomes of one task on the splits of `comparison` but ``unseen``."""
+    found = outcomes(folder, task)
+    return found if len(found) else load_outcomes(folder / TEST, [task])
+
+
+def by_asked(folder: Path) -> dict[str, pd.DataFrame]:
+    """Outcomes on the splits of `comparison` by what the queries ask for: phenotypes of training, and held-out ones."""
+    held = unseen_outcomes(folder)
+    return {"seen": seen_outcomes(folder, "retrieval")} | ({"held out": held} if len(held) else {})

@@ -168,7 +168,7 @@ def factors(
 ) -> None:
     """Cross the axes of `factors` in params.yaml and say what the first is worth; started again, it goes on."""
     from phenolip_lib.core.runtime import configure
-    from phenolip_lib.experiments import factors
+    from phenolip_lib.experiments import crossval, factors
     from phenolip_lib.reporting import factors as report
     from phenolip_lib.reporting import figures, tables
 
@@ -179,7 +179,7 @@ def factors(
     out = to or paths.build / source / "factors"
     results = paths.build / source / "factors" / "results"
     factors.run(params, source, paths, results)
-    table = report.worth(factors.outcomes(results), params)
+    table = report.worth(crossval.by_asked(results), params)
     change, (without, with_it) = next((axis, list(levels)) for axis, levels in params.factors.axes.items())
     caption = f"{change}: {with_it} minus {without}, percentage points, on {SOURCES[source]}."
     figures.use_style()
@@ -255,14 +255,10 @@ def train(
     if processes is not None:
         overrides["runtime.processes"] = processes
     params = load_params(paths.params, check_ablations=True).with_overrides(overrides)
-    if method:
-        params = params.with_overrides(
-            {"methods": {name: params.method(name) and params.methods[name] for name in method}}
-        )
     if seed:
         params = params.with_overrides({"seeds": seed})
     configure(params.runtime.threads)
-    start(params, source, to or paths.root / "runs" / source, paths)
+    start(params, source, to or paths.root / "runs" / source, paths, method or ())
 
 
 def _setting(text: str) -> tuple[str, object]:

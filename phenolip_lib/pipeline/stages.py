@@ -21,9 +21,10 @@ NOTEBOOK_STAGES = {
     "stage2": "04_stage2_pretraining",
     "evaluation": "05_evaluation",
     "ablations": "06_ablations",
+    "medfilip": "07_medfilip",
     "tour": "00_tour",
 }
-PER_SOURCE = ("phenokg", "stage2", "crossval", "evaluation", "ablations", "ablate", "tour", "report")
+PER_SOURCE = ("phenokg", "stage2", "crossval", "evaluation", "ablations", "ablate", "medfilip", "tour", "report")
 TITLES = {
     "ontology": "The ontology and the knowledge encoder",
     "phantom": "Synthetic images: the phantom atlas",
@@ -32,8 +33,8 @@ TITLES = {
 
 
 def _folder(stage: str, source: str, paths: Paths) -> Path:
-    place = getattr(paths, stage)
-    return place(source) if stage in PER_SOURCE else place
+    place = getattr(paths, stage, paths.build / source / stage)
+    return place(source) if callable(place) else place
 
 
 def run_notebook(stage: str, source: str, paths: Paths) -> None:
@@ -104,7 +105,11 @@ def run_report(source: str, name: str, paths: Paths) -> None:
     With the name ``grid`` only the ablations, under ``reports/grid/<source>``: what git keeps of a run of all of them
     beside the results of the default run.
     """
-    stages = ("hpo", "stage1") if source == ONTOLOGY else ("tour", "phenokg", "stage2", "evaluation", "ablations")
+    stages = (
+        ("hpo", "stage1")
+        if source == ONTOLOGY
+        else ("tour", "phenokg", "stage2", "evaluation", "ablations", "medfilip")
+    )
     stages = ("ablations",) if name == "grid" else stages
     with atomic_folder(paths.reports / name / source) as target:
         sections = []

@@ -22,7 +22,7 @@ def worth(outcomes: Mapping[str, pd.DataFrame], params: Params, metrics: Sequenc
     """The second level of the first axis minus its first, a row a combination of the others, in points.
 
     Args:
-        outcomes: of `experiments.factors.outcomes`.
+        outcomes: of `experiments.crossval.by_asked`.
 
     Returns:
         `evaluation_reports.between` of each combination, with a column an axis before it.

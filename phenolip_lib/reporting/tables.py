@@ -25,6 +25,15 @@ METHOD_NAMES = {
     "clip_soft_named": "Plain + soft labels + names",
     "phenolip_named": "PhenoLIP + names",
     "phenolip_soft_named": "PhenoLIP + soft labels + names",
+    "filip_released": "MedFILIP as released",
+    "filip": "MedFILIP",
+    "filip_hard": "MedFILIP, hard labels",
+    "filip_lin": "MedFILIP, labels by Lin",
+    "filip_no_book": "MedFILIP without the book",
+    "filip_book_labels": "MedFILIP, book in labels",
+    "filip_infonce": "MedFILIP, soft InfoNCE",
+    "filip_dropped": "MedFILIP, denials dropped",
+    "probe": "Supervised probe",
 }
 ALPHA = 0.05
 """The p below which a difference is beyond chance."""
@@ -126,7 +135,7 @@ def interval_cell(row) -> str:
 def metric_name(metric: str) -> str:
     """``i2p_recall@10`` as ``I2P R@10``, ``i2p_known_recall@10`` as ``I2P known R@10``."""
     task, _, rest = metric.partition("_")
-    if task not in ("i2t", "t2i", "i2p", "p2i"):
+    if task not in ("i2t", "t2i", "i2p", "p2i", "i2e", "e2i"):
         return metric
     *ways, rest = rest.split("_") if not rest.startswith("hierarchical_") else [rest.replace("_", " ")]
     for start, printed in (("recall@", "R@"), ("ndcg@", "nDCG@"), ("lin@", "Lin@")):

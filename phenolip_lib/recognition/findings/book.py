@@ -87,12 +87,14 @@ def hpo_book(onto: Ontology) -> Book:
 def entry_text(finding: Finding, book: Book | None = None) -> str:
     """The text of an entry: severity, location, category; with a book its sentence behind.
 
-    A denied finding begins with "no". The category `other` is told in the report's words.
+    A denied finding begins with "no". The category `other` is told in the report's words. A place that the category
+    names itself ("pleural effusion" the pleura) is not told twice.
     """
     location, name = finding.location, finding.text.lower() if finding.category == OTHER else finding.category
     places = location.parts or ((location.organ,) if location.organ not in ("", OTHER) else ())
     no = "no" if finding.polarity == "absent" else ""
-    words = [no, finding.severity, location.side, *places, location.text.lower(), name]
+    further = [place for place in (*places, location.text.lower()) if place not in name]
+    words = [no, finding.severity, location.side, *further, name]
     text = " ".join(dict.fromkeys(filter(None, words)))
     page = book.page(finding.category) if book else None
     return f"{text}. {page.text}" if page else text

@@ -96,6 +96,17 @@ class Extraction:
             "report": report_view(self.findings),
         }
 
+    @classmethod
+    def of_row(cls, row: dict) -> Extraction:
+        """What `row` gave."""
+        found = []
+        for own in row["findings"]:
+            place, span = own["location"], own["span"]
+            rest = {key: value for key, value in own.items() if key != "span"} | {"start": span[0], "end": span[1]}
+            rest["location"] = Location(**place | {"parts": tuple(place["parts"])})
+            found.append(Finding(**rest | {"descriptors": tuple(own["descriptors"])}))
+        return cls(tuple(found), row["status"], tuple(row["reasons"]))
+
 
 class Extractor(Protocol):
     """What makes findings of reports: `Rules`, or `model.ModelExtractor`."""

@@ -6,6 +6,7 @@ variants of wording. All are searched in one pass (Aho and Corasick 1975), the l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
@@ -14,6 +15,9 @@ import ahocorasick
 
 from phenolip_lib.recognition.cues import expand, read_table
 
+_PART = "(?:upper|middle|mid|lower)"
+_ELLIPSIS = re.compile(f"(?<= )({_PART})(?=(?: +(?:and |or )?{_PART}){{1,4}} +((?:lung )?(?:lobe|zone|field)s?) )")
+"""What is left of a place in a list of several: "upper" in "upper, middle and lower lobes"."""
 OTHER = "other"
 """The category of a finding, and the place of one, that the tables do not name."""
 
@@ -142,6 +146,7 @@ def hits(folded: str, low: int = 0, high: int | None = None) -> list[Hit]:
     """The phrases of the tables in a text as `cues.folded`, the longest where they overlap, in order."""
     piece = f" {folded[low:high]} "
     found = [(last - len(phrase) - 1, -len(phrase), phrase) for last, phrase in _automaton().iter(piece)]
+    found += [(one.start() - 1, -len(one[1]), f"{one[1]} {one[2]}") for one in _ELLIPSIS.finditer(piece)]
     kept, reached = [], -1
     for start, minus, phrase in sorted(found):
         if start >= reached:
