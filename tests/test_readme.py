@@ -206,6 +206,19 @@ def test_points_in_a_notebooks_prose_are_those_of_the_tables(number):
         assert said(words, pattern) == (COUNTS[round(abs(rows[method, metric]))],), pattern
 
 
+def test_what_the_book_of_medfilip_brings():
+    rows = table("phantom", "medfilip_book").set_index(["queries of", "metric"])
+    cells = {}
+    for asked in ("held out", "seen"):
+        row = rows.loc[(asked, I2P)]
+        cells[asked] = f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}]", bool(row.beyond_chance)
+    words = " ".join(RESULTS.split())
+    assert f"never saw by {cells['held out'][0]} points of R@10" in words
+    assert f"changes nothing beyond chance where they were trained on ({cells['seen'][0]})" in words
+    assert cells["held out"][1]
+    assert not cells["seen"][1]
+
+
 def test_how_many_scores_of_other_tasks_differ():
     real, synthetic = (table(source, "tasks") for source in ("open", "phantom"))
     sure = [int(found["PhenoLIP"].str.endswith("*").sum()) for found in (real, synthetic)]
