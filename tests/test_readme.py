@@ -206,6 +206,19 @@ def test_points_in_a_notebooks_prose_are_those_of_the_tables(number):
         assert said(words, pattern) == (COUNTS[round(abs(rows[method, metric]))],), pattern
 
 
+def test_what_naming_the_phenotypes_brings():
+    words, name = " ".join(RESULTS.split()), tables.METHOD_NAMES["phenolip_named"]
+    average = table("phantom", "zero_shot").set_index("method")["average"]
+    assert f"zero-shot accuracy {average[name]} against {average[tables.METHOD_NAMES['clip']]}" in words
+    tasks = table("phantom", "tasks").set_index(["task", "metric"])
+    assert f"{tasks.loc[('matching', 'R@10'), name].removesuffix(' *')} points when faces are matched" in words
+    dropped = table("phantom", "unseen_difference").set_index(["method", "metric"]).loc[("clip_dropout", I2P)]
+    assert f"never saw: {dropped.difference:+.1f} [{dropped.low:.1f}, {dropped.high:.1f}] alone" in words
+    rows = table("phantom", "difference").set_index(["method", "metric"])
+    for method, verdict in (("clip_named", False), ("phenolip_named", True)):
+        assert rows.loc[(method, CAPTIONS[0]), "beyond_chance"] == verdict
+
+
 def test_what_the_book_of_medfilip_brings():
     rows = table("phantom", "medfilip_book").set_index(["queries of", "metric"])
     cells = {}
