@@ -23,7 +23,7 @@ from phenolip_lib.data.sources.files import read_table
 from phenolip_lib.evaluation.results import Result, load_results, write_result
 from phenolip_lib.models import pretrained
 from phenolip_lib.models.weights import read_weights
-from phenolip_lib.pipeline.commands import _lines
+from phenolip_lib.pipeline.inputs import lines
 from phenolip_lib.training.checkpoints import Checkpoints
 from tests.conftest import ROOT
 from tests.fuzzing import LONG, SHORT, Format, check
@@ -77,7 +77,7 @@ def _caption(content, folder):
     (folder / "folder" / "a.png").write_bytes(PNG)
     (folder / "folder" / "a.txt").write_bytes(content)
     items(own_folder.records(folder))
-    _lines([str(folder / "folder" / "a.txt")])
+    lines([str(folder / "folder" / "a.txt")])
 
 
 def _workbook(content, folder):

@@ -255,6 +255,8 @@ def train(
     if processes is not None:
         overrides["runtime.processes"] = processes
     params = load_params(paths.params, check_ablations=True).with_overrides(overrides)
+    for name in method or ():
+        params.method(name)  # before a folder is made
     if seed:
         params = params.with_overrides({"seeds": seed})
     configure(params.runtime.threads)
