@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import hypothesis
 import pytest
+from typer.testing import CliRunner
 
 from phenolip_lib.core import runtime
 from phenolip_lib.core.parallel import start_ray
@@ -13,6 +15,7 @@ from phenolip_lib.core.params import Params, load_params
 from phenolip_lib.core.sections import Hpo
 from phenolip_lib.ontology import hpo
 from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.pipeline.cli import app
 
 hypothesis.settings.register_profile("any machine")
 hypothesis.settings.load_profile("any machine")
@@ -68,9 +71,23 @@ def tiny_model(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with the settings alone, which commands take for the project."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    monkeypatch.setenv("PHENOLIP_ROOT", str(tmp_path))
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def params() -> Params:
     return load_params(ROOT / "params.yaml", check_ablations=True)
+
+
+def call(*words: str) -> str:
+    """What a command writes to standard output."""
+    return CliRunner().invoke(app, words, catch_exceptions=False).stdout
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,26 +1,10 @@
 """Commands that edit params.yaml change what they say and nothing else."""
 
-import shutil
-
 import pytest
-from typer.testing import CliRunner
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
-from phenolip_lib.pipeline.cli import app
-from tests.conftest import ROOT
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
-    monkeypatch.setenv("PHENOLIP_ROOT", str(tmp_path))
-    return tmp_path
-
-
-def call(*words):
-    return CliRunner().invoke(app, words, catch_exceptions=False).stdout
+from tests.conftest import ROOT, call
 
 
 def test_the_grid_adds_every_ablation_once_and_changes_nothing_else(project):

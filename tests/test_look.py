@@ -1,17 +1,14 @@
 """Commands that look something up: a term by words, the headline table, the ablations with what they cost."""
 
-import shutil
-
 import pytest
-from typer.testing import CliRunner
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
 from phenolip_lib.pipeline import look, text
-from phenolip_lib.pipeline.cli import PIPELINE, app
+from phenolip_lib.pipeline.cli import PIPELINE
 from phenolip_lib.pipeline.commands import MODELS
 from phenolip_lib.recognition.recognizer import Recognizer
-from tests.conftest import ROOT
+from tests.conftest import ROOT, call
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +37,6 @@ def test_several_findings_are_told_once_each_and_nonsense_is_nothing(full, recog
     assert sorted(found["hpo_id"]) == ["HP:0001640", "HP:0001744"]
     assert len(text.terms("xyzzyq", full, recognizer, 10)) == 0
     assert len(text.terms("big spleen and large heart", full, recognizer, 1)) == 1
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
-    monkeypatch.setenv("PHENOLIP_ROOT", str(tmp_path))
-    return tmp_path
-
-
-def call(*words):
-    return CliRunner().invoke(app, words, catch_exceptions=False).stdout
 
 
 def test_the_headline_table_is_that_of_the_folds_where_there_are_some(project):
