@@ -126,9 +126,13 @@ def run_report(source: str, name: str, paths: Paths) -> None:
             sections.append(_section(stage, folder))
         cards = ""
         if "stage2" in stages:
+            from phenolip_lib.pipeline.headline import numbers
             from phenolip_lib.reporting.cards import write_cards
 
-            write_cards(source, load_params(paths.params), paths, target)
+            params = load_params(paths.params)
+            write_cards(source, params, paths, target)
+            methods = [params.evaluation.baseline, params.tour.methods[-1]]
+            write_json(target / "metrics.json", numbers(target / "tables", methods))
             cards = " Cards: [the data](DATASET_CARD.md), [the model](MODEL_CARD.md)."
         title = TITLES.get(source, source)
         write_text(
