@@ -237,6 +237,9 @@ def test_how_many_scores_of_other_tasks_differ():
     said = said[said.index(f"Of {len(real)} scores beside retrieval on real images") :]
     assert f"beyond chance in {COUNTS[sure[0]]}, of {len(synthetic)} on synthetic ones" in said
     assert said.split(" on synthetic ones", 1)[1].split(". ", 1)[0].endswith(f" in {COUNTS[sure[1]]}")
+    named = [cell for cell in real[tables.METHOD_NAMES["phenolip_named"]] if cell.endswith("*")]
+    assert f"With names it differs in {COUNTS[len(named)]} on real images, all of them gains" in said
+    assert all(cell.startswith("+") for cell in named)
 
 
 def test_the_towers_of_the_paper_are_parameters_that_fit_together():
