@@ -210,6 +210,14 @@ def test_what_naming_the_phenotypes_brings():
     assert f"zero-shot accuracy {average[name]} against {average[tables.METHOD_NAMES['clip']]}" in words
     tasks = table("phantom", "tasks").set_index(["task", "metric"])
     assert f"{tasks.loc[('matching', 'R@10'), name].removesuffix(' *')} points when faces are matched" in words
+    rows = table("open", "crossval_difference").set_index(["method", "metric"]).loc["phenolip_named"]
+    for metric in (I2P, "i2p_known_recall@10", "i2p_calibrated_recall@10", "p2i_recall@10"):
+        row = rows.loc[metric]
+        assert f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}]" in words, metric
+    assert not any(rows.loc[metric, "beyond_chance"] and rows.loc[metric, "difference"] < 0 for metric in CAPTIONS)
+    for accuracies in ("zero_shot", "zero_shot_balanced"):
+        average = table("open", accuracies).set_index("method")["average"]
+        assert f"{average[name]} against {average[tables.METHOD_NAMES['clip']]}" in words, accuracies
     dropped = table("phantom", "unseen_difference").set_index(["method", "metric"]).loc[("clip_dropout", I2P)]
     assert f"never saw: {dropped.difference:+.1f} [{dropped.low:.1f}, {dropped.high:.1f}] alone" in words
     rows = table("phantom", "difference").set_index(["method", "metric"])

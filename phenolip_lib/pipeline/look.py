@@ -11,10 +11,11 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.names import SOURCES, check_source
 from phenolip_lib.core.params import load_params
 from phenolip_lib.core.paths import Paths
+from phenolip_lib.pipeline.headline import TABLES
 
 LOOK = "Look something up"
 """Panel of ``phenolip --help``."""
-SHOWN = {"crossval": "cross-validation by case", "retrieval_intervals": "the test split"}
+SHOWN = dict(zip(TABLES, ("cross-validation by case", "the test split"), strict=True))
 """Headline tables, the first that a source has, and what they are of."""
 COSTS = {
     "stage1": "a teacher of its own",
