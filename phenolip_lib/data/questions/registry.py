@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.questions import slake, vqa_rad
+from phenolip_lib.data.questions import pathvqa, slake, vqa_med_2019, vqa_rad
 from phenolip_lib.data.questions.table import QuestionSet
 
-SETS: dict[str, Callable[[Path], QuestionSet]] = {"slake": slake.load, "vqa-rad": vqa_rad.load}
+SETS: dict[str, Callable[[Path], QuestionSet]] = {
+    module.NAME: module.load for module in (pathvqa, slake, vqa_med_2019, vqa_rad)
+}
 
 
 def load(name: str, root: Path) -> QuestionSet:

@@ -23,7 +23,6 @@ from phenolip_lib.data.questions.files import entries, question_folder
 from phenolip_lib.data.questions.table import Question, QuestionSet, question_set
 
 NAME = "vqa-rad"
-LICENCE = "CC0-1.0"
 FILE = "VQA_RAD Dataset Public.json"
 IMAGES = "VQA_RAD Image Folder"
 _FRAME = "/frame"
@@ -74,13 +73,13 @@ def framed_test(table: pd.DataFrame) -> pd.Series:
 
 
 def in_medpix(table: pd.DataFrame, medpix_images: Iterable[str]) -> list[str]:
-    """Ids of the images that MedPix has too, sorted; they must leave a pretraining set that is judged on VQA-RAD.
+    """Ids of the images that MedPix has too, sorted; they must leave a pretraining set that is judged on the table.
 
-    Both sets keep MedPix's own number in the file's name, ``synpic46283``.
+    VQA-RAD, VQA-Med 2019 and MedPix keep the number of MedPix in the file's name, ``synpic46283``.
 
     Args:
-        table: that of `load`.
+        table: of questions.
         medpix_images: names, paths or record ids of MedPix images, such as ``MPX1009_synpic46283``.
     """
     numbers = {Path(image).stem.rpartition("_")[2] for image in medpix_images}
-    return sorted({image for image in table["image_id"] if image.removeprefix(f"{NAME}/") in numbers})
+    return sorted({image for image in table["image_id"] if Path(image).name in numbers})
