@@ -84,12 +84,15 @@ def question_set(root: Path, name: str, found: Iterable[Question | str]) -> Ques
             raise PhenoLIPError(f"{root}/{name}: the id {item.question_id!r} occurs twice; each question needs its own")
         else:
             kept[item.question_id] = item._replace(question=question, answer=answer)
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(skipped.items()))
     if not kept:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(skipped.items())) or "no record"
-        raise PhenoLIPError(f"{root}/{name}: no question can be asked ({reasons}); put the images beside their questions")
+        raise PhenoLIPError(
+            f"{root}/{name}: no question can be asked ({reasons or 'no record'}); put the images beside their questions"
+        )
     if skipped:
-        log.warning("%s: %d of %d records are left out: %s", name, skipped.total(), skipped.total() + len(kept),
-                    ", ".join(f"{n} {reason}" for reason, n in sorted(skipped.items())))  # fmt: skip
+        log.warning(
+            "%s: %d of %d records are left out: %s", name, skipped.total(), skipped.total() + len(kept), reasons
+        )
     table = pd.DataFrame(kept.values(), columns=COLUMNS).sort_values("question_id", ignore_index=True)
     return QuestionSet(table, dict(sorted(skipped.items())))
 
@@ -108,10 +111,10 @@ def _is_file(root: Path, relative: str) -> bool:
         return False
 
 
-_SEPARATORS = ";/[]\"{}()=+\\_-><@`,?!"
-_NUMBERS = {
-    word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten".split())
-} | {"none": "0"}
+_SEPARATORS = ';/[]"{}()=+\\_-><@`,?!'
+_NUMBERS = {word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten".split())} | {
+    "none": "0"
+}
 _ARTICLES = {"a", "an", "the"}
 
 

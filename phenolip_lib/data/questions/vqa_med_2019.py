@@ -43,12 +43,23 @@ def _questions(root: Path) -> Iterator[Question | str]:
             file = f"{base}/QAPairsByCategory/C{number}_{category}_{short.lower()}.txt"
             path = question_folder(root, NAME, file) / file
             for fields in _lines(path, 3):
-                yield fields if isinstance(fields, str) else _question(
-                    f"{base}/{short}_images", split, fields[0], fields[1], category.lower(), *fields[2:]
+                yield (
+                    fields
+                    if isinstance(fields, str)
+                    else _question(f"{base}/{short}_images", split, fields[0], fields[1], category.lower(), *fields[2:])
                 )
     for fields in _lines(question_folder(root, NAME, TEST) / TEST, 4):
-        yield fields if isinstance(fields, str) else _question(
-            "VQAMed2019Test/VQAMed2019_Test_Images", "test", fields[0], fields[1], fields[2].strip().lower(), *fields[3:]
+        yield (
+            fields
+            if isinstance(fields, str)
+            else _question(
+                "VQAMed2019Test/VQAMed2019_Test_Images",
+                "test",
+                fields[0],
+                fields[1],
+                fields[2].strip().lower(),
+                *fields[3:],
+            )
         )
 
 

@@ -72,14 +72,24 @@ def framed_test(table: pd.DataFrame) -> pd.Series:
     return table["question_id"].str.removesuffix(_FRAME).isin(test) & (table["split"] == "train")
 
 
-def in_medpix(table: pd.DataFrame, medpix_images: Iterable[str]) -> list[str]:
-    """Ids of the images that MedPix has too, sorted; they must leave a pretraining set that is judged on the table.
+REDRAWN = {"synpic24220": "synpic24221"}
+"""An image of VQA-RAD that MedPix has under another number, with an outline drawn into it; its pixels tell."""
 
-    VQA-RAD, VQA-Med 2019 and MedPix keep the number of MedPix in the file's name, ``synpic46283``.
+
+def in_medpix(table: pd.DataFrame, medpix_images: Iterable[str]) -> dict[str, str]:
+    """The images that MedPix has too: image id -> which of `medpix_images` it is, sorted.
+
+    VQA-RAD, VQA-Med 2019 and MedPix keep the number of MedPix in the file's name, ``synpic46283``. The whole case of
+    such an image must leave a pretraining set that is judged on the table: its other images are slices of one scan.
 
     Args:
         table: of questions.
         medpix_images: names, paths or record ids of MedPix images, such as ``MPX1009_synpic46283``.
     """
-    numbers = {Path(image).stem.rpartition("_")[2] for image in medpix_images}
-    return sorted({image for image in table["image_id"] if Path(image).name in numbers})
+    numbers = {Path(image).stem.rpartition("_")[2]: image for image in sorted(medpix_images)}
+    found = {}
+    for image in sorted({*table["image_id"]}):
+        number = Path(image).name
+        if same := numbers.get(number) or numbers.get(REDRAWN.get(number, "")):
+            found[image] = same
+    return found
