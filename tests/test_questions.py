@@ -354,7 +354,10 @@ def test_real_vqa_rad_is_the_split_that_everybody_uses():
         assert [one[:3] for one in expected] == sorted(found)
     assert table["split"].value_counts().to_dict() == {"train": 3064, "test": 451}
     assert set(table.loc[table["split"] == "test", "image_id"]) <= set(table.loc[table["split"] == "train", "image_id"])
-    assert vqa_rad.framed_test(table).sum() == 284
+    framed = vqa_rad.framed_test(table)
+    assert framed.sum() == 284
+    clean = questions.coverage(table[~framed], questions.vocabulary(table[~framed]))
+    assert clean["vqa-rad"] * 451 == pytest.approx(339)
     kinds = set(", ".join(table["kind"].unique()).split(", "))
     assert kinds == {*"abn attrib color count modality organ other plane pos pres size".split()}
 

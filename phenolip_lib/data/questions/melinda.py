@@ -1,6 +1,6 @@
 """MELINDA: figures of biomedical articles with the experiment methods they report (Wu et al. 2021).
 
-Layout (as published with https://github.com/PlusLabNLP/melinda, and as M3AE reads it)::
+Layout, as the code of M3AE reads it (github zhjohnchan/M3AE, prepro/prepro_finetuning_data.py)::
 
     melinda/{train,dev,test}.csv    figure_file, caption, i_meth, p_meth, i_meth_label, p_meth_label, ...
     melinda/melinda_images/
