@@ -28,6 +28,7 @@ GIVE_PARAMS = {
     "parse_params": (),
     "with_overrides": (),
     "method": ("methods",),
+    "fusion": ("arl.methods",),
     "ablated": ("ablations.overrides", "evaluation.headline", "methods"),
 }
 """What gives `Params`, and the keys that it reads."""

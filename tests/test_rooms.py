@@ -76,6 +76,13 @@ NAMESAKES = {
     "evaluation": TRAINED,
     "tour": TRAINED,
     "ablations": {"experiments", "models", "training"},
+    "arl": {
+        "experiments.crossval",
+        "experiments.evaluate",
+        "experiments.experiment",
+        "training.stage1",
+        "training.stage2",
+    },
 }
 """Code that a stage never runs although it has the name of some that it runs: `train` is a word for everything."""
 NO_RESULT = {"atlas.workers", "phenokg.batch_size", "phenokg.engine", "phenokg.workers", "runtime.workers"}

@@ -17,7 +17,7 @@ from phenolip_lib.core.storage import digest
 PACKAGE = "phenolip_lib"
 ROOT = Path(__file__).parents[2]
 """The folder the package lies in."""
-DECLARATIONS = (Path(PACKAGE, "core", "params.py"), Path(PACKAGE, "core", "sections.py"))
+DECLARATIONS = tuple(Path(PACKAGE, "core", f"{name}.py") for name in ("params", "sections", "systems"))
 """What settings there are. The values that a result depends on are in its key; a setting more makes no result stale."""
 
 

@@ -37,10 +37,11 @@ def _import_torchvision() -> None:
 _import_torchvision()
 
 import open_clip  # noqa: E402
+import timm  # noqa: E402
 import transformers  # noqa: E402
 
 # A trunk is loaded without its unused pooler on purpose; the report about it would fill notebooks.
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
-__all__ = ["open_clip"]
+__all__ = ["open_clip", "timm", "transformers"]

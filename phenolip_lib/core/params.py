@@ -24,12 +24,9 @@ from phenolip_lib.core.sections import (
     BAD_NAME,
     Ablations,
     Atlas,
-    Choice,
     Encoders,
     Evaluation,
-    Factors,
     Hpo,
-    MedFILIP,
     Names,
     Open,
     PhenoKG,
@@ -43,12 +40,14 @@ from phenolip_lib.core.sections import (
     Unique,
 )
 from phenolip_lib.core.storage import digest
+from phenolip_lib.core.systems import Arl, Choice, Factors, MedFILIP
 
 MOST = 8
 """Mistakes of one file that a message names."""
 OF_A_METHOD = ("stage2", "encoders.student", "encoders.image_size", "encoders.context_length")
 """Sections and keys that a compared method may change; all else is made once for all methods, by other stages."""
-OF_FILIP = ("stage2", *(f"medfilip.{key}" for key in ("likeness", "loss", "book", "book_in_labels", "denied")))
+OF_FILIP = ("stage2", *(f"medfilip.{key}" for key in "likeness loss book book_in_labels denied".split()))
+OF_ARL = tuple(f"arl.{key}" for key in "config graph align reason learn budget mismatches epochs model".split())
 TERMS = ("stage2.lambda_kd", "stage2.ontology_weight", "stage2.names_weight")
 """Weights of the terms of stage 2 beside the image-text objective, which MedFILIP's takes the place of."""
 OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")
@@ -69,6 +68,7 @@ class Params(Section):
     stage1: Stage1
     stage2: Stage2
     medfilip: MedFILIP
+    arl: Arl
     evaluation: Evaluation
     tour: Tour
     ablations: Ablations
@@ -101,11 +101,6 @@ class Params(Section):
         for key in ("folds", "unseen_share"):
             if missing := [source for source in self.sources if source not in getattr(self.evaluation, key)]:
                 raise ValueError(f"evaluation.{key} has no value for the source {missing[0]!r}; give 0 for none")
-        for source in self.sources:
-            for name in self.medfilip.run.get(source, [""]):
-                if name not in self.medfilip.methods:
-                    known = ", ".join(self.medfilip.methods)
-                    raise ValueError(f"medfilip.run.{source} names {name!r}; name some of medfilip.methods ({known})")
         return self
 
     @model_validator(mode="after")
@@ -154,6 +149,10 @@ class Params(Section):
         """The parameters of one of ``medfilip.methods``, without a term of stage 2; raises as `method` does."""
         alone = self.with_overrides(dict.fromkeys(TERMS, 0.0))
         return alone._changed("medfilip.methods", self.medfilip.methods, name, OF_FILIP, "make it an ablation")
+
+    def fusion(self, name: str) -> Params:
+        """The parameters of one of ``arl.methods``; raises as `method` does."""
+        return self._changed("arl.methods", self.arl.methods, name, OF_ARL, "change it for all in arl")
 
     def ablated(self, name: str) -> Params:
         """The parameters of one named ablation: those of the full model, ``evaluation.headline``, with its changes.
@@ -285,6 +284,7 @@ def load_params(path: Path, *, check_ablations: bool = False) -> Params:
         for kind, names, apply in (
             ("method", params.methods, params.method),
             ("ablation", params.ablations.overrides, params.ablated),
+            ("fusion model", params.arl.methods, params.fusion),
             ("setting", params.choice.settings, params.setting),
             ("combination", params.factors.combinations, params.combination),
         ):

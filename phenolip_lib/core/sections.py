@@ -1,10 +1,11 @@
-"""The sections of params.yaml: which keys there are and what values they take. What they mean stands there."""
+"""The sections of params.yaml: which keys there are and what values they take. What they mean stands there.
+
+Those of MedFILIP, ARL and the search for settings are in `systems`.
+"""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -241,54 +242,6 @@ class Tour(Section):
     methods: Annotated[list[str], Field(min_length=1), Names, Unique]
     phantom: HpoId
     open: HpoId
-
-
-class MedFILIP(Section):
-    likeness: Literal["own", "category", "lin"]
-    loss: Literal["released", "cosine", "soft_infonce"]
-    book: bool
-    book_in_labels: bool
-    denied: Literal["dropped", "opposed"]
-    book_file: Text | None
-    methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1), Names]
-    run: dict[Literal["phantom", "open"], Annotated[list[str], Field(min_length=1), Names, Unique]]
-    beside: Annotated[list[str], Field(min_length=1), Names, Unique]
-
-
-class Choice(Section):
-    """Settings of stage 2 that `phenolip choose` judges inside the training folds."""
-
-    seeds: Annotated[list[Seed], Field(min_length=1), Unique]
-    inner_folds: Annotated[int, Field(ge=2)]
-    settings: Annotated[dict[str, dict[str, Any]], Names]
-
-
-class Factors(Section):
-    """Changes of stage 2 that `phenolip factors` crosses: each axis has levels, and a level what it changes."""
-
-    seeds: Annotated[list[Seed], Field(min_length=1), Unique]
-    folds: Annotated[int, Field(ge=0)]
-    axes: Annotated[dict[str, Annotated[dict[str, dict[str, Any]], Names]], Names]
-
-    @property
-    def combinations(self) -> dict[str, dict[str, Any]]:
-        """What each combination of levels changes; its name is that of its levels, in the order of the axes."""
-        parts = [own.items() for own in self.axes.values()]
-        return {
-            "-".join(level for level, _ in levels): {key: value for _, own in levels for key, value in own.items()}
-            for levels in itertools.product(*parts)
-        }
-
-    @model_validator(mode="after")
-    def _axes_do_not_meet(self):
-        if len(next(iter(self.axes.values()), {})) != 2:
-            raise ValueError("the first axis is asked for its worth; give it two levels, without and with it")
-        changed = [{key for own in levels.values() for key in own} for levels in self.axes.values()]
-        if twice := [key for key in sorted(set().union(*changed)) if sum(key in own for own in changed) > 1]:
-            raise ValueError(f"two axes change {twice[0]!r}, so they cannot be crossed")
-        if len(self.combinations) < prod(map(len, self.axes.values())):
-            raise ValueError("two combinations of levels have one name; name the levels otherwise")
-        return self
 
 
 class Ablations(Section):

@@ -78,7 +78,7 @@ def text_features(
                 found[rows] = tower.trunk(tokens).float().cpu().numpy()
 
         with on_device(tower.encoder, device):
-            _side_by_side(one, _equal_lengths([len(own) for own in ids]), workers, device, f"{len(unique)} texts")
+            in_threads(one, _equal_lengths([len(own) for own in ids]), workers, device, f"{len(unique)} texts")
         return found
 
     key = digest("text", tower.fingerprint, limit, precision(device), code_digest(__name__), unique)
@@ -116,7 +116,7 @@ def _equal_lengths(lengths: Sequence[int]) -> list[np.ndarray]:
     return batches
 
 
-def _side_by_side(one: Callable, batches: Sequence, workers: int, device: torch.device | str, what: str) -> list:
+def in_threads(one: Callable, batches: Sequence, workers: int, device: torch.device | str, what: str) -> list:
     """``one(batch)`` of all batches in order: on a CPU on so many threads, since torch lets go of Python's lock."""
     workers = workers if torch.device(device).type == "cpu" else 1
     with ThreadPoolExecutor(max(workers, 1)) as pool:
@@ -161,7 +161,7 @@ def image_features(
         # Of the trunk alone: a student on a GPU leaves other parts of open_clip's model where they were.
         with on_device(towers.model.visual.trunk, device):
             starts = range(0, len(pairs), batch_size)
-            return np.concatenate(_side_by_side(one, starts, workers, device, f"{len(pairs)} pictures"))
+            return np.concatenate(in_threads(one, starts, workers, device, f"{len(pairs)} pictures"))
 
     if cache is None:
         return compute()

@@ -109,12 +109,15 @@ class TwoTowers:
     def text_head(self) -> nn.Module:
         return self.model.text.proj
 
-    def image_trunk(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pooled features before projection; `pixels` uint8 or float in 0..255, ``(n, 3, s, s)``."""
+    def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """`pixels` uint8 or float in 0..255, ``(n, 3, s, s)``, as the image tower takes them."""
         mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
-        scaled = (pixels.float() / 255 - mean) / std
         # Channels last is the order that convolutions on a CPU want: a third less time.
-        return self.model.visual.trunk(scaled.contiguous(memory_format=torch.channels_last))
+        return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+    def image_trunk(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pooled features before projection; `pixels` as in `scaled`."""
+        return self.model.visual.trunk(self.scaled(pixels))
 
 
 def _packaged(table: dict[str, tuple[str, str]], name: str) -> Path:

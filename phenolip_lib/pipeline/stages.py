@@ -22,9 +22,10 @@ NOTEBOOK_STAGES = {
     "evaluation": "05_evaluation",
     "ablations": "06_ablations",
     "medfilip": "07_medfilip",
+    "arl": "08_arl",
     "tour": "00_tour",
 }
-PER_SOURCE = ("phenokg", "stage2", "crossval", "evaluation", "ablations", "ablate", "medfilip", "tour", "report")
+PER_SOURCE = ("phenokg", "stage2", "crossval", "evaluation", "ablations", "ablate", "medfilip", "arl", "tour", "report")
 TITLES = {
     "ontology": "The ontology and the knowledge encoder",
     "phantom": "Synthetic images: the phantom atlas",
@@ -108,7 +109,7 @@ def run_report(source: str, name: str, paths: Paths) -> None:
     stages = (
         ("hpo", "stage1")
         if source == ONTOLOGY
-        else ("tour", "phenokg", "stage2", "evaluation", "ablations", "medfilip")
+        else ("tour", "phenokg", "stage2", "evaluation", "ablations", "medfilip", "arl")
     )
     stages = ("ablations",) if name == "grid" else stages
     with atomic_folder(paths.reports / name / source) as target:

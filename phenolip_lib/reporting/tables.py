@@ -34,6 +34,18 @@ METHOD_NAMES = {
     "filip_infonce": "MedFILIP, soft InfoNCE",
     "filip_dropped": "MedFILIP, denials dropped",
     "probe": "Supervised probe",
+    "majority": "Majority answer",
+    "answers_question": "Question alone",
+    "answers_linear": "Linear, question + image",
+    "answers_plain": "Plain, no fusion",
+    "m3ae": "M3AE (no knowledge)",
+    "arl": "ARL",
+    "arl_scratch": "ARL, not pretrained",
+    "arl_random_graph": "ARL, random graph",
+    "arl_no_align": "ARL minus align",
+    "arl_no_reason": "ARL minus reason",
+    "arl_no_learn": "ARL minus learn",
+    "arl_shuffled": "ARL, other images",
 }
 ALPHA = 0.05
 """The p below which a difference is beyond chance."""

@@ -25,7 +25,7 @@ from phenolip_lib.data.questions.table import Question, QuestionSet, question_se
 NAME = "vqa-rad"
 FILE = "VQA_RAD Dataset Public.json"
 IMAGES = "VQA_RAD Image Folder"
-_FRAME = "/frame"
+FRAME = "/frame"
 _SPELLINGS = {"atrib": "attrib", "prse": "pres"}
 
 
@@ -58,7 +58,7 @@ def _questions(path: Path) -> Iterator[Question | str]:
         yield own
         frame = item.get("question_frame") or "NULL"
         if frame != "NULL":
-            yield own._replace(question_id=own.question_id + _FRAME, split="train", question=frame)
+            yield own._replace(question_id=own.question_id + FRAME, split="train", question=frame)
 
 
 def _kind(text: str) -> str:
@@ -69,7 +69,7 @@ def _kind(text: str) -> str:
 def framed_test(table: pd.DataFrame) -> pd.Series:
     """Which rows of the table are training questions made from a test question, bool by row."""
     test = {*table.loc[table["split"] == "test", "question_id"]}
-    return table["question_id"].str.removesuffix(_FRAME).isin(test) & (table["split"] == "train")
+    return table["question_id"].str.removesuffix(FRAME).isin(test) & (table["split"] == "train")
 
 
 REDRAWN = {"synpic24220": "synpic24221"}

@@ -13,6 +13,9 @@ Second release (https://doi.org/10.5281/zenodo.10821435)::
     roco/{train,valid,test}/<ID>.jpg
     roco/license_information.csv                ID, and licence, PMCID and address in words
 
+The folder may also be called ``rocov2``, and a part of the second release may say so before the names of its tables,
+as in ``sample_train_captions.csv``.
+
 Licences are the articles' own; what is not stated is not asserted.
 """
 
@@ -29,7 +32,7 @@ from phenolip_lib.data.panel_captions import split_caption
 from phenolip_lib.data.records import Record, Reject
 from phenolip_lib.data.sources.files import place, read_table, stems
 
-NAME = "roco"
+NAME, NAME_2 = "roco", "rocov2"
 URL = "https://github.com/razorx89/roco-dataset"
 FIRST, SECOND = ("train", "validation", "test"), ("train", "valid", "test")
 KINDS = {"radiology": "radiology", "non-radiology": "other"}
@@ -37,19 +40,19 @@ KINDS = {"radiology": "radiology", "non-radiology": "other"}
 
 
 def records(root: Path) -> Iterator[Record | Reject]:
-    """One record a caption, by split and as in its file; `root` is the folder that holds ``roco``.
+    """One record a caption, by split and as in its file; `root` is the folder that holds ``roco`` or ``rocov2``.
 
     The group is the article's PMCID, as in other sources that know it, or the picture where it is not known.
 
     Raises:
         PhenoLIPError: neither layout is there, or a table of it is damaged.
     """
-    base = place(root, NAME, "a copy of ROCO or ROCOv2")
+    name = NAME if (Path(root) / NAME).is_dir() or not (Path(root) / NAME_2).is_dir() else NAME_2
+    base = place(root, name, "a copy of ROCO or ROCOv2")
     first = base / "data" if (base / "data").is_dir() else base
     folders = [(split, kind, first / split / kind) for split in FIRST for kind in KINDS]
     folders = [(split, kind, folder) for split, kind, folder in folders if (folder / "captions.txt").is_file()]
-    tables = [(split, base / f"{split}_captions.csv") for split in SECOND]
-    tables = [(split, path) for split, path in tables if path.is_file()]
+    tables = [(split, path) for split in SECOND for path in sorted(base.glob(f"*{split}_captions.csv"))]
     if not folders and not tables:
         raise PhenoLIPError(f"{base}: holds neither train/radiology/captions.txt nor train_captions.csv")
     for split, kind, folder in folders:
@@ -62,6 +65,11 @@ def records(root: Path) -> Iterator[Record | Reject]:
         table = read_table(path, ["ID", "Caption"], bad)
         yield from bad
         yield from _records(root, base / split, table[["ID", "Caption"]].values.tolist(), facts, split, "radiology")
+
+
+def is_there(root: Path) -> bool:
+    """Whether either folder lies below `root`."""
+    return any((Path(root) / name).is_dir() for name in (NAME, NAME_2))
 
 
 def _records(

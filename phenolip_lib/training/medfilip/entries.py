@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phenolip_lib.core.sections import MedFILIP
+from phenolip_lib.core.systems import MedFILIP
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.ontology.similarity import lin
 from phenolip_lib.recognition.findings.book import Book, entry_text

@@ -1,0 +1,115 @@
+"""Further sections of params.yaml: MedFILIP, ARL, and the two searches among settings of stage 2."""
+
+from __future__ import annotations
+
+import itertools
+from math import prod
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from phenolip_lib.core.names import SOURCES
+from phenolip_lib.core.sections import Count, Names, Rate, Section, Seed, Share, Text, Unique, Weight
+
+Methods = Annotated[dict[str, dict[str, Any]], Field(min_length=1), Names]
+BySource = dict[Literal["phantom", "open"], Annotated[list[str], Field(min_length=1), Names, Unique]]
+
+
+class System(Section):
+    """A system beside PhenoLIP: its methods, by what they change, and those that run by default."""
+
+    methods: Methods
+    run: BySource
+
+    @model_validator(mode="after")
+    def _methods_that_run_exist(self):
+        for source in SOURCES:
+            for name in self.run.get(source, [""]):
+                if name not in self.methods:
+                    raise ValueError(f"{type(self).__name__.lower()}.run.{source} names {name!r}; name some of methods ({', '.join(self.methods)})")
+        return self
+
+
+class MedFILIP(System):
+    likeness: Literal["own", "category", "lin"]
+    loss: Literal["released", "cosine", "soft_infonce"]
+    book: bool
+    book_in_labels: bool
+    denied: Literal["dropped", "opposed"]
+    book_file: Text | None
+    beside: Annotated[list[str], Field(min_length=1), Names, Unique]
+
+
+class Arl(System):
+    """The fusion model, its pretraining and its answers."""
+
+    config: Text
+    graph: Literal["none", "ontology", "random"]
+    align: bool
+    reason: bool
+    learn: bool
+    captions: Annotated[list[Text], Unique]
+    min_count: Count
+    masked_words: Share
+    masked_cells: Annotated[float, Field(gt=0, lt=1)]
+    budget: Literal["real", "released"]
+    mismatches: Literal["random", "near"]
+    variants: Count
+    epochs: dict[Literal["phantom", "open"], Annotated[int, Field(ge=0, lt=2**31)]]
+    batch_size: Annotated[int, Field(ge=2, lt=2**31)]
+    learning_rate: Rate
+    weight_decay: Weight
+    warmup_share: Share
+    model: Literal["fusion", "plain", "linear", "question"]
+    answer_epochs: dict[Literal["phantom", "open"], Count]
+    answer_batch_size: Annotated[int, Field(ge=2, lt=2**31)]
+    answer_learning_rate: Rate
+    folds: dict[str, Annotated[int, Field(ge=2, le=100)]]
+    baseline: str
+
+    @model_validator(mode="after")
+    def _fits_together(self):
+        for name in ("epochs", "answer_epochs"):
+            if missing := [source for source in self.run if source not in getattr(self, name)]:
+                raise ValueError(f"arl.{name} has no value for the source {missing[0]!r}, which arl.run names")
+        if self.baseline not in self.methods:
+            raise ValueError(f"arl.baseline names {self.baseline!r}; name one of arl.methods")
+        if self.graph == "none" and (self.align or self.reason):
+            raise ValueError("arl.graph is none, so arl.align and arl.reason must be false")
+        return self
+
+
+class Choice(Section):
+    """Settings of stage 2 that `phenolip choose` judges inside the training folds."""
+
+    seeds: Annotated[list[Seed], Field(min_length=1), Unique]
+    inner_folds: Annotated[int, Field(ge=2)]
+    settings: Annotated[dict[str, dict[str, Any]], Names]
+
+
+class Factors(Section):
+    """Changes of stage 2 that `phenolip factors` crosses: each axis has levels, and a level what it changes."""
+
+    seeds: Annotated[list[Seed], Field(min_length=1), Unique]
+    folds: Annotated[int, Field(ge=0)]
+    axes: Annotated[dict[str, Annotated[dict[str, dict[str, Any]], Names]], Names]
+
+    @property
+    def combinations(self) -> dict[str, dict[str, Any]]:
+        """What each combination of levels changes; its name is that of its levels, in the order of the axes."""
+        parts = [own.items() for own in self.axes.values()]
+        return {
+            "-".join(level for level, _ in levels): {key: value for _, own in levels for key, value in own.items()}
+            for levels in itertools.product(*parts)
+        }
+
+    @model_validator(mode="after")
+    def _axes_do_not_meet(self):
+        if len(next(iter(self.axes.values()), {})) != 2:
+            raise ValueError("the first axis is asked for its worth; give it two levels, without and with it")
+        changed = [{key for own in levels.values() for key in own} for levels in self.axes.values()]
+        if twice := [key for key in sorted(set().union(*changed)) if sum(key in own for own in changed) > 1]:
+            raise ValueError(f"two axes change {twice[0]!r}, so they cannot be crossed")
+        if len(self.combinations) < prod(map(len, self.axes.values())):
+            raise ValueError("two combinations of levels have one name; name the levels otherwise")
+        return self
