@@ -17,11 +17,14 @@ from PIL import Image
 
 from phenolip_lib.apps import explorer
 from phenolip_lib.apps.explorer import images, neighbours, page
+from phenolip_lib.apps.explorer.families import word_families
 from phenolip_lib.apps.explorer.payload import K
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.graph.graph import build_graph
 from phenolip_lib.ontology import similarity
 from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.recognition.families import Families, forms
+from phenolip_lib.recognition.morphology import lemma
 from tests.test_graph import no_mentions, pair
 
 CARDIOMEGALY, SPLENOMEGALY, HEART = "HP:0001640", "HP:0001744", "HP:0001627"
@@ -80,6 +83,37 @@ ROWS = [
     pair("c1", [], caption="Nothing to see."),
     pair("d1", [SPLENOMEGALY], caption="A panel.", left=0.5, url="https://example.org/d1"),
 ]
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def test_words_of_the_page_are_grouped_as_the_recogniser_has_them(full):
+    texts = [*full.tables["terms"]["name"], *full.tables["synonyms"]["synonym"]]
+    found = word_families(full, texts)
+    group_of = {word: i for i, group in enumerate(found["groups"]) for word in group.split()}
+    assert sum(len(group.split()) for group in found["groups"]) == len(group_of)  # a word is in one group
+    assert {"of", "the"} <= set(found["groups"][0].split())
+    families = Families(forms(full))
+    lemmas = {word: families.family(lemma(word)) or lemma(word) for word in group_of}
+    for i, group in enumerate(found["groups"][1:], 1):
+        assert len({lemmas[word] for word in group.split()}) == 1, group
+        assert all(group_of[word] in (0, i) for word in lemmas if lemmas[word] == lemmas[group.split()[0]])
+    assert group_of["heart"] == group_of["cardiac"]
+    named = {(one, *others): (price, beside) for one, price, others, beside in found["stands"]}
+    assert named[group_of["large"], group_of["enlarged"]][1] == []
+    assert set(named) >= {
+        (group_of[said], group_of[one])
+        for one, options in families.replaces.items()
+        for (said, *more) in options
+        if not more and {said, one} <= group_of.keys()
+    }
+
+
+def test_words_of_a_small_ontology_cost_little(toy):
+    found = word_families(toy, toy.tables["terms"]["name"])
+    assert all(len(group.split()) > 1 for group in found["groups"])
+    assert found["stands"] == []
 
 
 # --- neighbours ---------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from phenolip_lib.ontology.ontology import Ontology
 ASSETS = Path(__file__).parent / "assets"
 FEW, LARGE, SMALL = 4_000, 192, 112
 """Up to how many pictures their thumbnails are large, and sides of both kinds in pixels."""
-SCRIPTS = ("dom", "model", "search", "tree", "gallery", "term", "overview", "main")
+SCRIPTS = ("dom", "model", "words", "search", "tree", "gallery", "term", "overview", "main")
 """Files of the script in the order they are joined in, each one idea."""
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from phenolip_lib.apps.explorer import images as pictures
 from phenolip_lib.apps.explorer import neighbours as near
+from phenolip_lib.apps.explorer.families import word_families
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.graph.graph import Graph
 from phenolip_lib.ontology.entries import SCOPES
@@ -30,6 +31,7 @@ def ontology(onto: Ontology) -> dict[str, Any]:
     kinds = sorted(synonyms["kind"].unique())
     dead = obsolete[~obsolete["hpo_id"].isin(onto.replaced)]
     return {
+        "words": word_families(onto, [*terms["name"], *synonyms["synonym"]]),
         "release": onto.release,
         "id": _numbers(onto.ids),
         "name": terms["name"].tolist(),

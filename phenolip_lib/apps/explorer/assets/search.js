@@ -1,6 +1,7 @@
-// --- search: exact > prefix > word start > substring > all words in any order ----------------------
+// --- search: exact > same meaning > prefix > word start > substring > all words > their meaning -------
 
 const SHOWN = 50;
+const [SAME_MEANING, LOOSEST] = [1, 6]; // tiers
 
 /** Lower case, without accents. */
 const flatten = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
@@ -15,18 +16,26 @@ class Search {
     this.folded = this.texts.map(fold);
   }
 
+  /** Made when first asked for, so that the page opens before. */
+  get words() {
+    return this.known ??= new Words(this.model.words, this.folded);
+  }
+
   termOf(row) {
     return row < this.model.size ? row : this.model.synonyms.term[row - this.model.size];
   }
 
-  /** Rows {term, row, tier, note} or {dead}, best first, one a term; ids are found by their digits. */
+  /** `hits`: {term, row, tier, left, note} or {dead}, best first, one a term; ids are found by their digits.
+   *  `meant`: what was looked for, if nothing is spelled as the query is. */
   find(query) {
     const wanted = fold(query);
-    if (!wanted) return [];
+    if (!wanted) return { hits: [], meant: null };
     const digits = /^(?:hp ?)?(\d{1,7})$/.exec(wanted);
     const ids = digits ? this.byId(digits[1]) : [];
     const seen = new Set(ids.map((hit) => hit.term));
-    return [...ids, ...this.byText(wanted).filter((hit) => !seen.has(hit.term))];
+    const hits = [...ids, ...this.byText(wanted).filter((hit) => !seen.has(hit.term))];
+    const meant = hits.length ? null : this.words.corrected(wanted);
+    return { hits: meant ? this.byText(meant) : hits, meant };
   }
 
   byId(digits) {
@@ -46,19 +55,24 @@ class Search {
   byText(wanted) {
     const words = wanted.split(" ");
     const best = new Map();
-    this.folded.forEach((text, row) => {
-      const tier = tierOf(text, wanted, words);
-      if (tier === null) return;
-      const hit = { term: this.termOf(row), row, tier };
+    const keep = (row, tier, left = 0) => {
+      const hit = { term: this.termOf(row), row, tier, left };
       const known = best.get(hit.term);
       if (!known || this.before(hit, known) < 0) best.set(hit.term, hit);
+    };
+    this.folded.forEach((text, row) => {
+      const tier = tierOf(text, wanted, words);
+      if (tier !== null) keep(row, tier);
     });
+    for (const [row, { price, left }] of this.words.meaning(wanted)) {
+      keep(row, left || words.length < 2 ? LOOSEST : SAME_MEANING, left + price / 100); // one word's family is wide
+    }
     return [...best.values()].sort((a, b) => this.before(a, b));
   }
 
-  /** Better tier, names before synonyms, shorter before longer, then by alphabet. */
+  /** Better tier, less left over, names before synonyms, shorter before longer, then by alphabet. */
   before(a, b) {
-    return a.tier - b.tier || (a.row >= this.model.size) - (b.row >= this.model.size)
+    return a.tier - b.tier || a.left - b.left || (a.row >= this.model.size) - (b.row >= this.model.size)
       || this.folded[a.row].length - this.folded[b.row].length
       || (this.folded[a.row] < this.folded[b.row] ? -1 : this.folded[a.row] > this.folded[b.row] ? 1 : a.row - b.row);
   }
@@ -66,11 +80,11 @@ class Search {
 
 function tierOf(text, wanted, words) {
   const at = text.indexOf(wanted);
-  if (at === 0) return text.length === wanted.length ? 0 : 1;
-  if (at > 0) return text.includes(` ${wanted}`) ? 2 : 3;
+  if (at === 0) return text.length === wanted.length ? 0 : 2;
+  if (at > 0) return text.includes(` ${wanted}`) ? 3 : 4;
   if (words.length < 2) return null;
   const spaced = ` ${text}`;
-  return words.every((word) => spaced.includes(` ${word}`)) ? 4 : null;
+  return words.every((word) => spaced.includes(` ${word}`)) ? 5 : null;
 }
 
 /** The text with the query's words marked, where folding has kept its length. */
@@ -114,10 +128,11 @@ function searchField(model) {
   }
 
   function show() {
-    const hits = search.find(input.value);
-    list.replaceChildren(...hits.slice(0, SHOWN).map((hit, i) => option(hit, i, input.value)));
-    note.textContent = !hits.length ? "No term found." : hits.length > SHOWN
+    const { hits, meant } = search.find(input.value);
+    list.replaceChildren(...hits.slice(0, SHOWN).map((hit, i) => option(hit, i, meant ?? input.value)));
+    const count = !hits.length ? "No term found." : hits.length > SHOWN
       ? `${number(hits.length)} terms; the first ${SHOWN} are listed.` : plural(hits.length, "term");
+    note.textContent = meant && hits.length ? `Did you mean “${meant}”? ${count}` : count;
     toggle(input.value.trim() !== "");
     mark(hits.length ? 0 : -1);
   }
