@@ -65,6 +65,14 @@ def test_warnings_are_passed_on_and_not_kept(tmp_path, capsys):
     assert "TqdmWarning" in capsys.readouterr().err
 
 
+def test_the_kernel_is_spoken_to_under_a_key_and_so_does_not_warn(tmp_path, capfd):
+    code = "import json, ipykernel\nprint(sorted(json.load(open(ipykernel.get_connection_file()))))"
+    source = write(tmp_path / "a.ipynb", new_code_cell(code))
+    notebooks.execute(source, tmp_path / "out.ipynb", {}, tmp_path)
+    assert "curve_publickey" in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[0].outputs[0].text
+    assert capfd.readouterr().err == ""
+
+
 SHOWN = """
 import contextlib, json, sys
 from pathlib import Path

@@ -90,6 +90,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], root: Path
     """
     import papermill  # slow to import, and only this function needs it
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
     known = papermill.inspect_notebook(str(notebook))
     if unknown := sorted(set(parameters) - set(known)):
@@ -106,6 +107,8 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], root: Path
                 progress_bar=sys.stderr.isatty(),
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
+                # Without a key the kernel warns that others of the machine could listen.
+                config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
     except PapermillExecutionError as error:
         if error.ename in {kind.__name__ for kind in (PhenoLIPError, *PhenoLIPError.__subclasses__())}:
