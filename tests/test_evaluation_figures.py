@@ -9,10 +9,11 @@ from matplotlib.colors import to_hex
 
 from phenolip_lib.evaluation.results import KEYS
 from phenolip_lib.evaluation.tasks.calibration import reliability
-from phenolip_lib.reporting import evaluation_figures, figures
+from phenolip_lib.reporting import evaluation_figures, figures, panels, share_figures, training_figures
 from phenolip_lib.reporting.figures import METHOD_COLORS
 
 SHARES = (0.01, 0.1, 1.0)
+BOTH = ["clip", "phenolip"]
 
 
 @pytest.fixture(autouse=True)
@@ -29,14 +30,14 @@ def long(rows):
 
 @pytest.fixture
 def bins():
-    """Two bins of two methods in two problems, before and after scaling; the last bin has few answers."""
+    """Three bins of two methods in two problems, before and after scaling; the last bin has few answers."""
     rows = []
     for method, right in (("clip", 0.25), ("phenolip", 0.5)):
         for dataset in ("radiology", "ham10000"):
             for scaled in (False, True):
                 for i, n in ((3, 30), (9, 20), (13, 2)):
-                    rows.append((method, dataset, scaled, i, (i + 0.5) / 15, right + i / 100, n))
-    return pd.DataFrame(rows, columns=["method", "dataset", "scaled", "bin", "confidence", "accuracy", "count"])
+                    rows.append((method, dataset, scaled, i, i / 15, (i + 0.5) / 15, right + i / 100, n))
+    return pd.DataFrame(rows, columns=["method", "dataset", "scaled", "bin", "low", "confidence", "accuracy", "count"])
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ def legend(figure):
 # --- what is drawn --------------------------------------------------------------------------------
 
 
-def test_reliability_draws_every_bin_and_joins_those_with_answers_enough(bins):
-    figure = evaluation_figures.reliability(bins)
+def test_reliability_draws_the_bins_with_answers_enough_of_the_methods_asked_for(bins):
+    figure = evaluation_figures.reliability(pd.concat([bins, bins.assign(method="siglip")]), BOTH)
     assert len(figure.axes) == 4
     assert [axis.get_title() for axis in figure.axes[:2]] == ["Radiology", "ham10000"]
     axis = figure.axes[0]
@@ -123,18 +124,24 @@ def test_reliability_draws_every_bin_and_joins_those_with_answers_enough(bins):
         METHOD_COLORS["phenolip"].lower(),
     )
     np.testing.assert_allclose(clip.get_ydata(), [28, 34])
-    np.testing.assert_allclose(points(axis)[0][:, 1], [28, 34, 38])
-    np.testing.assert_allclose(points(axis)[1][:, 0], [350 / 15, 950 / 15, 1350 / 15])
+    np.testing.assert_allclose(points(axis)[0][:, 1], [28, 34])
+    np.testing.assert_allclose(points(axis)[1][:, 0], [350 / 15, 950 / 15])
     assert axis.get_ylabel() == "as trained\nright answers (%)"
     assert figure.get_supxlabel().startswith("confidence of the answer (%)")
     assert legend(figure) == ["Plain contrastive", "PhenoLIP"]
 
 
+def test_bins_of_a_fifth_are_means_over_their_answers(bins):
+    more = bins.assign(bin=4, low=4 / 15, confidence=4.5 / 15, accuracy=0.9, count=10)
+    figure = evaluation_figures.reliability(pd.concat([bins, more]).drop_duplicates(), ["clip"], ["radiology"])
+    np.testing.assert_allclose(points(figure.axes[0])[0][0], [(30 * 350 / 15 + 10 * 30) / 40, (30 * 28 + 10 * 90) / 40])
+
+
 def test_reliability_takes_the_problems_with_most_answers_or_those_asked_for(bins):
     more = [bins.assign(dataset=f"set{i}", count=bins["count"] + i) for i in range(1, 6)]
-    own = evaluation_figures.reliability(pd.concat([bins, *more]))
+    own = evaluation_figures.reliability(pd.concat([bins, *more]), BOTH)
     assert [axis.get_title() for axis in own.axes[:4]] == ["set2", "set3", "set4", "set5"]
-    asked = evaluation_figures.reliability(bins, ["ham10000"])
+    asked = evaluation_figures.reliability(bins, BOTH, ["ham10000"])
     assert [axis.get_title() for axis in asked.axes] == ["ham10000", ""]
 
 
@@ -144,7 +151,7 @@ def test_reliability_takes_what_the_task_gives():
         [("clip", 0, "radiology", f"q{i}", metric, value) for i in range(12) for metric, value in values.items()],
         columns=["method", "seed", "dataset", "query", "metric", "value"],
     )
-    above, below = evaluation_figures.reliability(reliability(found)).axes
+    above, below = evaluation_figures.reliability(reliability(found), BOTH).axes
     np.testing.assert_allclose(points(above)[0], [[90, 100]])
     np.testing.assert_allclose(points(below)[0], [[70, 100]])
 
@@ -153,14 +160,13 @@ def test_prompts_are_drawn_as_mean_over_seeds(prompts):
     figure = evaluation_figures.prompt_sensitivity(prompts)
     assert [axis.get_title() for axis in figure.axes] == ["Radiology", "PhenoBench"]
     axis = figure.axes[0]
-    assert axis.get_xlabel() == "accuracy (%)"
     assert [label.get_text() for label in axis.get_yticklabels()] == ["PhenoLIP", "Plain contrastive"]
-    np.testing.assert_allclose(points(axis)[-1], [[61, 0], [51, 1]])
-    np.testing.assert_allclose([bar.get_x() for bar in axis.patches], [41, 31])
+    assert [text.get_text() for text in axis.texts] == ["61%", "51%"]
+    np.testing.assert_allclose([bar.get_x() for bar in axis.patches], [-20, -20])
     np.testing.assert_allclose([bar.get_width() for bar in axis.patches], [15, 15])
     ranges = [segment[:, 0].tolist() for segment in axis.collections[0].get_segments()]
-    np.testing.assert_allclose(ranges, [[31, 71], [21, 61]])
-    assert "ensemble" in legend(figure)
+    np.testing.assert_allclose(ranges, [[-30, 10], [-30, 10]])
+    assert figure.get_supxlabel().startswith("accuracy of a single prompt less that of the ensemble")
 
 
 def test_prompts_of_own_classes_are_a_figure_of_their_own(prompts):
@@ -194,26 +200,33 @@ def test_names_at_line_ends_keep_apart_and_their_order(among):
     assert np.mean(list(heights.values())) == pytest.approx((6.25 + 6.5) / 2)
 
 
-def test_probe_curves_have_mean_band_majority_and_numbers_of_labels(probes):
-    figure = evaluation_figures.probe_curves(probes, SHARES)
+def test_probes_have_a_dot_a_share_with_its_spread_and_numbers_of_labels(probes):
+    figure = share_figures.probes(probes, SHARES)
     assert [axis.get_title() for axis in figure.axes] == ["ham10000", "idrid"]
     axis = figure.axes[0]
-    assert (axis.get_xscale(), axis.get_ylabel()) == ("log", "accuracy (%)")
-    curve, majority = axis.lines
-    np.testing.assert_allclose(curve.get_xdata(), SHARES)
-    np.testing.assert_allclose(curve.get_ydata(), [50, 60, 70])
-    np.testing.assert_allclose(majority.get_ydata(), [40, 40])
-    band = axis.collections[0].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == pytest.approx((50 - 50**0.5, 70 + 50**0.5))
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["1%\n10", "10%\n100", "100%\n1,000"]
-    assert legend(figure) == ["Plain contrastive", "majority class"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["Plain contrastive"]
+    assert [text.get_text() for text in axis.texts] == ["10 / 100 / 1,000 labels; majority class 40%"]
+    np.testing.assert_allclose(
+        [drawn.lines[0].get_xdata().astype(float) for drawn in axis.containers], [[50], [60], [70]]
+    )
+    whisker = axis.containers[0].lines[2][0].get_segments()[0][:, 0]
+    np.testing.assert_allclose(whisker, [50 - 50**0.5, 50 + 50**0.5])
+    assert figure.get_supxlabel() == "accuracy (%)"
+    assert legend(figure) == ["1% of the labels", "10% of the labels", "100% of the labels"]
 
 
-def test_probe_curves_of_balanced_accuracy_have_no_majority_line(probes):
+def test_a_share_of_as_many_labels_is_drawn_once(probes):
+    same = probes["metric"].eq("n_labels@0.1")
+    figure = share_figures.probes(probes.assign(value=probes["value"].mask(same, 10)), SHARES)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["10 / 1,000 labels; majority class 40%"]
+    assert legend(figure) == ["1% of the labels", "100% of the labels"]
+
+
+def test_probes_of_balanced_accuracy_have_no_majority_class(probes):
     own = probes.assign(metric=probes["metric"].str.replace("acc@", "mean_per_class_recall@"))
-    figure = evaluation_figures.probe_curves(own, SHARES, "mean_per_class_recall")
-    assert len(figure.axes[0].lines) == 1
-    assert figure.axes[0].get_ylabel() == "mean recall by class (%)"
+    figure = share_figures.probes(own, SHARES, "mean_per_class_recall")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["10 / 100 / 1,000 labels"]
+    assert figure.get_supxlabel() == "mean recall by class (%)"
 
 
 def test_effects_have_a_point_a_method_and_data_set_hollow_within_chance():
@@ -224,56 +237,92 @@ def test_effects_have_a_point_a_method_and_data_set_hollow_within_chance():
     ]
     table = pd.DataFrame(rows, columns=["task", "dataset", "metric", "method", "difference", "beyond_chance"])
     figure = evaluation_figures.effects(table.assign(low=table["difference"] - 1, high=table["difference"] + 2), "clip")
-    assert [axis.get_title() for axis in figure.axes] == ["Zero shot\naccuracy", "Matching\nF1"]
+    assert [axis.get_title() for axis in figure.axes] == ["Zero shot, accuracy", "Matching, F1"]
     drawn = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
     assert sorted(float(c.get_offsets()[0][0]) for c in drawn) == [-1.0, 2.0]
     faces = {float(c.get_offsets()[0][0]): to_hex(c.get_facecolor()[0]) for c in drawn}
     assert faces == {2.0: METHOD_COLORS["phenolip"].lower(), -1.0: "#ffffff"}
     assert legend(figure) == ["Plain + soft labels", "PhenoLIP"]
+    for axis in figure.axes:  # every point lies within its panel
+        low, high = axis.get_ylim()
+        assert all(low < y < high for own in points(axis) for y in own[:, 1])
     assert "Nothing to draw" in evaluation_figures.effects(table.iloc[:0], "clip").texts[0].get_text()
 
 
-def test_scaling_has_a_line_a_metric_over_the_shares_there_are():
+def test_scaling_has_a_row_a_metric_over_the_shares_there_are():
     values = {"share_10": 0.1, "share_50": 0.2, "phenolip": 0.3, "clip": 0.9}
     table = intervals_of(
         [(m, "", r, v + s) for m, v in values.items() for r, s in (("i2p_recall@10", 0), ("i2t_recall@10", 0.4))]
     )
     shares = {"share_10": 0.1, "share_25": 0.25, "share_50": 0.5, "phenolip": 1.0}
-    (axis,) = evaluation_figures.scaling(table, shares).axes
-    assert (axis.get_xscale(), axis.get_ylabel()) == ("log", "score (%)")
-    assert axis.get_xlabel() == "training cases, share of all (%)"
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["10", "50", "100"]
-    first, second = (container.lines[0] for container in axis.containers)
-    np.testing.assert_allclose(first.get_ydata().astype(float), [10, 20, 30])
-    np.testing.assert_allclose(second.get_ydata().astype(float), [50, 60, 70])
-    np.testing.assert_allclose(second.get_xdata().astype(float), [0.1, 0.5, 1.0], rtol=0.05)
-    assert {text.get_text() for text in axis.texts} == {"I2P R@10", "I2T R@10"}
+    figure = share_figures.scaling(table, shares)
+    (axis,) = figure.axes
+    assert axis.get_xlabel().startswith("score (%), 95% interval")
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["I2T R@10", "I2P R@10"]
+    drawn = [drawn.lines[0].get_xdata().astype(float).tolist() for drawn in axis.containers]
+    np.testing.assert_allclose(drawn, [[50, 10], [60, 20], [70, 30]])
+    assert [text.get_text() for text in axis.texts] == ["+20.0", "+20.0"]
+    assert legend(figure) == [f"{share}% of the training cases" for share in (10, 50, 100)]
 
 
 def test_training_shares_are_those_of_params(params):
-    found = evaluation_figures.training_shares(params)
+    found = share_figures.training_shares(params)
     assert found == {"share_10": 0.1, "share_25": 0.25, "share_50": 0.5, "phenolip": 1.0}
     assert list(found.values()) == sorted(found.values())
 
 
 def test_audit_has_a_dot_a_statement(audit):
     (axis,) = evaluation_figures.audit_checks(audit).axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["an average", "a sum"]
     drawn = np.concatenate(points(axis))
     assert len(drawn) == len(audit)
     hollow = [c for c in axis.collections if len(c.get_offsets()) and to_hex(c.get_facecolor()[0]) == "#ffffff"]
-    assert [c.get_offsets().tolist() for c in hollow] == [[[3.0, 1.0]]]
-    assert [text.get_text() for text in axis.texts] == ["1 of 1 hold", "2 of 3 hold"]
+    assert [c.get_offsets().tolist() for c in hollow] == [[[2.0, 0.0]]]
+    assert [text.get_text() for text in axis.texts] == ["a sum: 2 of 3 hold", "an average: 1 of 1 hold"]
+
+
+def test_a_forest_leaves_what_lies_far_off_to_an_arrow():
+    rows = [("clip_soft", 1.0), ("siglip", -2.0), ("ssm", -60.0), ("phenolip", 1.5)]
+    table = pd.DataFrame(rows, columns=["method", "difference"]).assign(metric="i2p_recall@10", beyond_chance=True)
+    table = table.assign(low=table["difference"] - 1, high=table["difference"] + 1)
+    (axis,) = figures.forest(table, ["i2p_recall@10"], "clip").axes
+    assert -5 < axis.get_xlim()[0] < axis.get_xlim()[1] < 5
+    assert [text.get_text() for text in axis.texts] == ["−60 [−61, −59]"]
+    (all_near,) = figures.forest(table[table["method"] != "ssm"], ["i2p_recall@10"], "clip").axes
+    assert len(all_near.texts) == 0
+    drawn = [c for c in axis.collections if isinstance(c, PathCollection)]
+    assert sum(len(c.get_offsets()) for c in drawn) == len(table)
+
+
+def test_training_curves_name_each_line_and_note_what_lies_far_off():
+    rows = [
+        (method, epoch, seed, loss / epoch, end + seed / 100)
+        for method, loss, end in (("clip", 4, 0.6), ("siglip", 90, 0.62), ("phenolip", 3, 0.7), ("ssm", 9, 0.05))
+        for epoch in (1, 2)
+        for seed in (0, 1)
+    ]
+    history = pd.DataFrame(rows, columns=["method", "epoch", "seed", "loss_m", "val_i2p_recall@10"])
+    loss, distilled, recall, _ = training_figures.training_curves(history, ["clip", "phenolip"]).axes
+    assert {text.get_text() for text in loss.texts} == {"Plain contrastive", "PhenoLIP"}
+    assert [text.get_text() for text in distilled.texts] == ["no method has it"]
+    assert "MedFILIP's soft labels ends at 5.5" in [text.get_text() for text in recall.texts]
+    ends = sorted(line.get_ydata()[-1] for line in recall.lines)
+    np.testing.assert_allclose(ends, [60.5, 62.5, 70.5])
+
+
+def test_panels_are_packed_in_their_order():
+    assert panels.packed([8, 8, 8, 8, 1, 1, 8, 8], 3) == [[0, 1], [2, 3, 4], [5, 6, 7]]
+    assert panels.packed([1], 3) == [[0]]
+    assert panels.packed([5, 1, 1, 1], 2) == [[0], [1, 2, 3]]
 
 
 def test_a_source_without_what_a_task_asks_for_is_said(among, prompts, bins):
     none = prompts.iloc[:0]
     drawn = [
-        evaluation_figures.reliability(bins.iloc[:0]),
+        evaluation_figures.reliability(bins.iloc[:0], BOTH),
         evaluation_figures.prompt_sensitivity(none),
         evaluation_figures.recall_by_candidates(among.iloc[:0]),
-        evaluation_figures.probe_curves(none, SHARES),
-        evaluation_figures.scaling(among, {"phenolip": 1.0}),
+        share_figures.probes(none, SHARES),
+        share_figures.scaling(among, {"phenolip": 1.0}),
     ]
     said = [figure.texts[0].get_text() for figure in drawn]
     assert all(text.startswith("Nothing to draw: no ") for text in said)
@@ -285,10 +334,10 @@ def test_a_source_without_what_a_task_asks_for_is_said(among, prompts, bins):
 def test_files_have_the_same_bytes_every_time(tmp_path, bins, prompts, among, probes, audit):
     figures.use_style()
     draw = {
-        "reliability": lambda: evaluation_figures.reliability(bins),
+        "reliability": lambda: evaluation_figures.reliability(bins, BOTH),
         "prompts": lambda: evaluation_figures.prompt_sensitivity(prompts),
         "candidates": lambda: evaluation_figures.recall_by_candidates(among),
-        "probes": lambda: evaluation_figures.probe_curves(probes, SHARES),
+        "probes": lambda: share_figures.probes(probes, SHARES),
         "audit": lambda: evaluation_figures.audit_checks(audit),
     }
     for name, function in draw.items():

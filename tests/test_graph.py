@@ -261,6 +261,10 @@ def test_cells_of_the_icicle_nest(graph):
     systems = cells[cells["level"] == 1].set_index("hpo_id")
     assert systems["height"].sum() == pytest.approx(1)
     assert dict(systems["images"]) == {"HP:0001626": 3, "HP:0001871": 1}
+    shown = graph.image_counts["images"] > 0
+    for cell in cells[cells["hpo_id"] != ""].itertuples():
+        below = graph.onto.descendants(cell.hpo_id)
+        assert cell.covered == pytest.approx(sum(shown[h] for h in below) / len(below))
     for hpo_id, own in cells[cells["level"] == 2].groupby("parent"):
         assert own["height"].sum() == pytest.approx(systems.loc[hpo_id, "height"])
         assert own["top"].min() == pytest.approx(systems.loc[hpo_id, "top"])

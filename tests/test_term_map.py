@@ -57,6 +57,12 @@ def test_term_space_draws_every_term_in_the_color_of_its_system(full, space):
     assert legend(figure)[-1].startswith(f"{len(counts) - 7} other systems")
     shares = [float(axis.get_xlabel().split("%")[0]) for axis in figure.axes]
     assert shares[0] < 40 < 60 < shares[1]
+    assert figure.get_supxlabel() == "Stage 1 moved organ systems together."
+
+
+def test_maps_of_one_number_say_that_they_say_nothing():
+    assert "say nothing" in term_map.reading(76, 75)
+    assert term_map.reading(60, 40) == "Stage 1 moved organ systems apart."
 
 
 def test_nearest_terms_of_the_same_system_by_hand():

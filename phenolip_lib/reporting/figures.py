@@ -36,6 +36,8 @@ METHOD_COLORS = {
     "phenolip_named": "#332288",
 }
 WIDTH = 8.0
+FAR = 4
+"""How many times the median distance a method lies off before a forest draws it as an arrow at the edge."""
 
 
 def use_style() -> None:
@@ -120,33 +122,6 @@ def contact_sheet(pairs: pd.DataFrame, root: Path, onto: Ontology, per_row: int 
     return figure
 
 
-def training_curves(history: pd.DataFrame, infonce: Sequence[str]) -> Figure:
-    """Losses and validation numbers by epoch, mean over seeds with the range shaded.
-
-    Args:
-        infonce: methods whose image-text loss is InfoNCE; losses of others are of another scale.
-    """
-    figure, axes = plt.subplots(2, 2, figsize=(WIDTH * 1.25, 5.4))
-    panels = (
-        ("loss_m", "image-text loss L_m (nats)"),
-        ("loss_kd", "distillation loss L_kd (nats)"),
-        ("val_i2p_recall@10", "validation I2P R@10"),
-        ("val_alignment", "validation alignment"),
-    )
-    lines = {}
-    for axis, (column, label) in zip(axes.flat, panels, strict=True):
-        for method in method_order(history["method"]):
-            own = history[history["method"] == method]
-            if column not in own or own[column].isna().all() or (column == "loss_m" and method not in infonce):
-                continue
-            line = own.dropna(subset=[column]).groupby("epoch")[column].agg(["mean", "min", "max"])
-            (lines[METHOD_NAMES.get(method, method)],) = axis.plot(line.index, line["mean"], color=color(method))
-            axis.fill_between(line.index, line["min"], line["max"], color=color(method), alpha=0.15, linewidth=0)
-        axis.set(xlabel="epoch", ylabel=label)
-    figure.legend(lines.values(), lines.keys(), fontsize=8, ncols=4, loc="outside upper left")
-    return figure
-
-
 def retrieval_bars(results: pd.DataFrame) -> Figure:
     """Recall@10 of the four retrieval tasks, a bar a method, standard deviation over seeds as whiskers."""
     metrics = [f"{task}_recall@10" for task in ("i2t", "t2i", "i2p", "p2i")]
@@ -184,6 +159,8 @@ def loss_curve(history: pd.DataFrame, ylabel: str) -> Figure:
 def forest(table: pd.DataFrame, metrics: Sequence[str], baseline: str) -> Figure:
     """Differences to `baseline` with their 95% intervals, a panel a metric; hollow points are within chance.
 
+    What lies so far off that the others would shrink to nothing is an arrow at the edge with its numbers.
+
     Args:
         table: of `tables.difference_table`, one data set.
     """
@@ -192,18 +169,44 @@ def forest(table: pd.DataFrame, metrics: Sequence[str], baseline: str) -> Figure
         1, len(metrics), figsize=(WIDTH * 1.25, 0.38 * len(methods) + 1.4), sharey=True, squeeze=False
     )
     for axis, metric in zip(axes[0], metrics, strict=True):
-        own = table[table["metric"] == metric].set_index("method").reindex(methods)
-        y = np.arange(len(methods))
+        own = table[table["metric"] == metric].set_index("method").reindex(methods).assign(y=np.arange(len(methods)))
+        away = far_off(own[["low", "high"]].abs().max(axis=1), FAR)
+        near = own[~away]
         axis.axvline(0, color="black", linewidth=0.8)
-        bars = np.stack([own["difference"] - own["low"], own["high"] - own["difference"]])
-        axis.errorbar(own["difference"], y, xerr=bars.clip(0), fmt="none", color=COLORS[0], capsize=3)
-        faces = [COLORS[0] if sure is True or sure is np.True_ else "white" for sure in own["beyond_chance"]]
-        axis.scatter(own["difference"], y, c=faces, edgecolors=COLORS[0], zorder=3)
-        axis.set_yticks(y, [METHOD_NAMES.get(m, m) for m in methods])
+        bars = np.stack([near["difference"] - near["low"], near["high"] - near["difference"]])
+        axis.errorbar(near["difference"], near["y"], xerr=bars.clip(0), fmt="none", color=COLORS[0], capsize=3)
+        axis.scatter(near["difference"], near["y"], c=_faces(near), edgecolors=COLORS[0], zorder=3)
+        edge = axis.get_xlim()
+        for row, face in zip(own[away].itertuples(), _faces(own[away]), strict=True):
+            side = int(row.difference > 0)
+            axis.scatter(edge[side], row.y, marker="<>"[side], c=face, edgecolors=COLORS[0], clip_on=False, zorder=3)
+            axis.annotate(
+                f"{row.difference:.0f} [{row.low:.0f}, {row.high:.0f}]".replace("-", "−"),
+                (edge[side], row.y),
+                ((7, -7)[side], 0),
+                textcoords="offset points",
+                ha=("left", "right")[side],
+                va="center",
+                fontsize=8,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            )
+        axis.set_xlim(edge)
+        axis.set_yticks(own["y"], [METHOD_NAMES.get(m, m) for m in methods])
         axis.grid(axis="y", visible=False)
         axis.set(title=metric_name(metric), xlabel="percentage points", ylim=(-0.6, len(methods) - 0.4))
-    figure.supxlabel(f"difference to {METHOD_NAMES.get(baseline, baseline)}, 95% interval", fontsize=9)
+    figure.supxlabel(
+        f"difference to {METHOD_NAMES.get(baseline, baseline)}, 95% interval; hollow: within chance", fontsize=9
+    )
     return figure
+
+
+def _faces(rows: pd.DataFrame) -> list[str]:
+    return [COLORS[0] if sure is True or sure is np.True_ else "white" for sure in rows["beyond_chance"]]
+
+
+def far_off(distances: pd.Series, times: float) -> pd.Series:
+    """Which distances are more than `times` their median, so that an axis for them would flatten the others."""
+    return distances > times * distances.median()
 
 
 def long_tail(intervals: pd.DataFrame, metric: str) -> Figure:

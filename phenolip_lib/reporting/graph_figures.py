@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Collection
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,6 +22,8 @@ from phenolip_lib.reporting.figures import COLORS, WIDTH, picture, short_name
 BUCKET_COLORS = {"1-4": COLORS[3], "5-19": COLORS[1], "20+": COLORS[0]}
 MIN_HEIGHT = 0.016
 """Height of an icicle cell that holds a line of text, as a share of the figure."""
+ACROSS = 3
+"""Boxes of relatives in a row."""
 
 
 # --- coverage -----------------------------------------------------------------------------------
@@ -30,46 +33,55 @@ def coverage_cells(graph: Graph) -> pd.DataFrame:
     """The cells of `coverage_icicle`.
 
     Returns:
-        table (level, hpo_id, parent, name, images, top, height): organ systems with images (level 1), most
+        table (level, hpo_id, parent, name, images, covered, top, height): organ systems with images (level 1), most
         images first, and their children (level 2). A system's height is its share of the images,
         but never below a line of text; its children share it by their images, so that cells nest though
-        an image may show several of them. Children too small for a line become one cell without id.
+        an image may show several of them. Children too small for a line become one cell without id. `covered` is
+        the share of a cell's phenotypes that an image shows or implies.
     """
     onto, counts = graph.onto, graph.image_counts["images"]
+
+    def covered(*ids: str) -> float:
+        return float((counts.loc[sorted(set().union(*map(onto.descendants, ids)))] > 0).mean())
+
     systems = graph.coverage().query("images > 0")
     heights = np.maximum(systems["images"] / max(systems["images"].sum(), 1), MIN_HEIGHT)
     heights /= max(heights.sum(), 1)
     rows, top = [], 0.0
     for system, height in zip(systems.itertuples(index=False), heights, strict=True):
-        rows.append((1, system.hpo_id, PHENOTYPIC_ABNORMALITY, short_name(system.system), system.images, top, height))
+        own = (system.hpo_id, PHENOTYPIC_ABNORMALITY, short_name(system.system), system.images, covered(system.hpo_id))
+        rows.append((1, *own, top, height))
         children = sorted((h for h in onto.children.get(system.hpo_id, ()) if counts[h]), key=lambda h: (-counts[h], h))
         share = height / max(sum(counts[h] for h in children), 1)
-        own = [(h, short_name(onto[h].name), int(counts[h])) for h in children]
+        own = [(h, short_name(onto[h].name), int(counts[h]), covered(h)) for h in children]
         small = [cell for cell in own if cell[2] * share < MIN_HEIGHT]
         sizes = [cell[2] for cell in own]
         if len(small) > 1:
             sizes[-len(small) :] = [sum(cell[2] for cell in small)]
-            own[-len(small) :] = [("", f"{len(small)} more terms, each up to", small[0][2])]
+            share_below = covered(*(cell[0] for cell in small))
+            own[-len(small) :] = [("", f"{len(small)} more terms, each up to", small[0][2], share_below)]
         inner = top
-        for (hpo_id, name, images), size in zip(own, sizes, strict=True):
-            rows.append((2, hpo_id, system.hpo_id, name, images, inner, size * share))
+        for (hpo_id, *cell), size in zip(own, sizes, strict=True):
+            rows.append((2, hpo_id, system.hpo_id, *cell, inner, size * share))
             inner += size * share
         top += height
-    return pd.DataFrame(rows, columns=["level", "hpo_id", "parent", "name", "images", "top", "height"])
+    return pd.DataFrame(rows, columns=["level", "hpo_id", "parent", "name", "images", "covered", "top", "height"])
 
 
 def coverage_icicle(graph: Graph) -> Figure:
-    """Icicle of the organ systems (left) and the terms right below them (right), with image counts.
+    """Icicle of the organ systems (left) and the terms right below them (right): height images, colour how much of HPO.
 
     An image that shows several systems counts in each; systems without any image are named below.
     """
     cells = coverage_cells(graph)
     figure, axis = plt.subplots(figsize=(WIDTH, 8.5))
-    norm = LogNorm(cells["images"].min(), max(cells["images"].max(), 2)) if len(cells) else LogNorm(1, 2)
+    norm = LogNorm(100 * cells["covered"].min(), 100 * cells["covered"].max()) if len(cells) else LogNorm(1, 100)
     for cell in cells.itertuples(index=False):
         left, width = ((0, 1), (1.01, 1.2))[cell.level - 1]
-        _cell(axis, (left, cell.top, width, cell.height), cell.name, cell.images, norm)
-    axis.set(xlim=(0, 2.21), ylim=(1, 0), ylabel="share of images, summed over organ systems")
+        color = plt.get_cmap("cividis_r")(norm(100 * cell.covered))
+        _cell(axis, (left, cell.top, width, cell.height), cell.name, cell.images, color)
+    axis.set(xlim=(0, 2.21), ylim=(1, 0), yticks=[])
+    axis.set_ylabel("height: images, an image of several organ systems in each")
     axis.set_xticks([0.5, 1.61], ["organ system: images", "term below it: images"])
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
@@ -79,13 +91,15 @@ def coverage_icicle(graph: Graph) -> Figure:
     empty = [short_name(name) for name in coverage["system"][coverage["images"] == 0]]
     axis.set_xlabel(textwrap.fill(f"no image: {', '.join(empty) or 'every organ system has one'}", 95), fontsize=8)
     colors = plt.cm.ScalarMappable(norm=norm, cmap="cividis_r")
-    figure.colorbar(colors, ax=axis, label="images, with descendants", shrink=0.5, aspect=30)
+    label = "colour: phenotypes of HPO below the term that an image shows or implies (%)"
+    bar = figure.colorbar(colors, ax=axis, label=label, shrink=0.7, aspect=30)
+    bar.locator, bar.formatter = LogLocator(subs=(1, 2, 5)), "{x:g}"
+    bar.minorticks_off()
     return figure
 
 
-def _cell(axis: Axes, box: tuple[float, float, float, float], name: str, images: int, norm: LogNorm) -> None:
+def _cell(axis: Axes, box: tuple[float, float, float, float], name: str, images: int, color: tuple) -> None:
     x, y, width, height = box
-    color = plt.get_cmap("cividis_r")(norm(max(images, 1)))
     axis.add_patch(Rectangle((x, y), width, height, facecolor=color, edgecolor="white", linewidth=0.6))
     if height >= 0.7 * MIN_HEIGHT:
         text = f"{textwrap.shorten(name, 40, placeholder=' …')}  {images:,}"
@@ -139,11 +153,11 @@ def long_tail(graph: Graph) -> Figure:
 # --- neighbourhood ------------------------------------------------------------------------------
 
 
-def neighbourhood(graph: Graph, hpo_id: str, root: Path, per_column: int = 7, n_images: int = 6) -> Figure:
-    """A phenotype between its parents and children, its siblings, and a strip of its images.
+def neighbourhood(graph: Graph, hpo_id: str, root: Path, most: int = 6, n_images: int = 6) -> Figure:
+    """A phenotype below its parents, above its siblings and children, as far as it has some, and a strip of its images.
 
-    Each box gives the images that show the term or a descendant. Where there are more than `per_column`
-    relatives, those with most images are drawn and the rest counted.
+    Each box gives the images that show the term or a descendant. Of more than `most` relatives of a kind those with
+    most images are drawn.
 
     Args:
         root: the source's folder, which images are relative to.
@@ -151,18 +165,23 @@ def neighbourhood(graph: Graph, hpo_id: str, root: Path, per_column: int = 7, n_
     onto = graph.onto
     hpo_id = onto.resolve(hpo_id)
     parents = onto.parents.get(hpo_id, [])
-    columns = {
-        "parents": parents,
-        "siblings": sorted({c for p in parents for c in onto.children[p]} - {hpo_id}),
-        "children": onto.children.get(hpo_id, []),
-    }
+    siblings = {c for p in parents for c in onto.children[p]} - {hpo_id}
+    rows = _relatives(graph, "parents", parents, COLORS[5], most)
+    rows += [("", [hpo_id], "white")]
+    rows += _relatives(graph, "siblings", siblings, "#DDDDDD", most)
+    rows += _relatives(graph, "children", onto.children.get(hpo_id, []), COLORS[1], most)
     pictures = graph.nodes["image"].set_index("name").loc[graph.images_of(hpo_id)[:n_images]]
-    figure = plt.figure(figsize=(WIDTH, 5.2 if len(pictures) else 3.8))
-    grid = figure.add_gridspec(2, n_images, height_ratios=(3.8, 1.4 if len(pictures) else 0.01))
+    heights = 0.4 * len(rows), 1.7 if len(pictures) else 0.01
+    figure = plt.figure(figsize=(WIDTH, sum(heights)))
+    grid = figure.add_gridspec(2, n_images, height_ratios=heights)
     axis = figure.add_subplot(grid[0, :])
-    axis.set(xlim=(0, 3), ylim=(-0.08, 1.06))
+    axis.set(xlim=(0, ACROSS), ylim=(len(rows) - 0.5, -0.5))
     axis.axis("off")
-    _draw_relatives(axis, graph, hpo_id, columns, per_column)
+    for y, (heading, terms, fill) in enumerate(rows):
+        axis.text(ACROSS / 2, y + 0.15, heading, ha="center", va="center", fontsize=9, fontweight="bold")
+        for i, term in enumerate(terms):
+            at = (ACROSS - len(terms) + 1) / 2 + i, y
+            _box(axis, at, onto[term].name, graph.image_counts["images"][term], fill, bold=term == hpo_id)
     for column, row in enumerate(pictures.itertuples()):
         place = figure.add_subplot(grid[1, column])
         place.axis("off")
@@ -174,38 +193,29 @@ def neighbourhood(graph: Graph, hpo_id: str, root: Path, per_column: int = 7, n_
     return figure
 
 
-def _draw_relatives(axis: Axes, graph: Graph, hpo_id: str, columns: dict[str, list[str]], per_column: int) -> None:
+def _relatives(
+    graph: Graph, kind: str, terms: Collection[str], fill: str, most: int
+) -> list[tuple[str, list[str], str]]:
+    """Rows of the figure: a heading, then boxes, those with most images first; nothing without terms."""
     counts = graph.image_counts["images"]
-    center = (1.5, 0.86)
-    for name, x, fill in (("parents", 0.5, COLORS[5]), ("siblings", 1.5, "#DDDDDD"), ("children", 2.5, COLORS[1])):
-        relatives = sorted(columns[name], key=lambda h: (-counts[h], h))
-        first = 0.86 if name != "siblings" else 0.56
-        room = per_column if name != "siblings" else per_column - 2
-        axis.text(x, first + 0.12, f"{name} ({len(relatives)})", ha="center", fontsize=9, fontweight="bold")
-        hidden = len(relatives) - room
-        for i, relative in enumerate(relatives[:room]):
-            y = first - 0.13 * i
-            if name != "siblings":
-                side = 0.46 if name == "children" else -0.46
-                axis.plot([center[0] + side, x - side], [center[1], y], color="#888888", linewidth=0.8, zorder=0)
-            _box(axis, (x, y), graph.onto[relative].name, counts[relative], fill)
-        if hidden > 0:
-            axis.text(x, first - 0.13 * room + 0.02, f"and {hidden} more", ha="center", fontsize=8, style="italic")
-    _box(axis, center, graph.onto[hpo_id].name, counts[hpo_id], "#FFFFFF", bold=True)
+    drawn = sorted(terms, key=lambda h: (-counts[h], h))[:most]
+    heading = f"{kind} ({len(terms)})" + (f", {most} of them drawn" if len(terms) > most else "")
+    boxes = [("", drawn[i : i + ACROSS], fill) for i in range(0, len(drawn), ACROSS)]
+    return [(heading, [], fill), *boxes] if drawn else []
 
 
 def _box(axis: Axes, at: tuple[float, float], name: str, images: int, fill: str, bold: bool = False) -> None:
     x, y = at
     axis.add_patch(
         FancyBboxPatch(
-            (x - 0.44, y - 0.045),
-            0.88,
-            0.09,
+            (x - 0.46, y - 0.38),
+            0.92,
+            0.76,
             boxstyle="round,pad=0.01,rounding_size=0.03",
             facecolor=fill,
             edgecolor="black" if bold else "#888888",
             linewidth=1.8 if bold else 0.6,
-            mutation_aspect=0.4,
+            mutation_aspect=4,
             alpha=1 if images or bold else 0.45,
         )
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 from sklearn.isotonic import isotonic_regression
 
@@ -46,9 +48,8 @@ def grid(n: int, height: float, sharey: bool = False) -> tuple[Figure, list[Axes
 def draw_line(axis: Axes, x: pd.Series, rows: pd.DataFrame, color: str, label: str) -> None:
     """A line in percent with its intervals, of rows of `statistics.intervals`."""
     bars = 100 * np.stack([rows["mean"] - rows["low"], rows["high"] - rows["mean"]])
-    axis.errorbar(
-        x, 100 * rows["mean"], yerr=bars.clip(0), marker="o", markersize=4, capsize=2, color=color, label=label
-    )
+    drawn = axis.errorbar(x, 100 * rows["mean"], yerr=bars.clip(0), marker="o", markersize=4, capsize=2, color=color)
+    drawn.lines[0].set_label(label)
 
 
 def log_ticks(axis: Axes, values: Sequence[float], labels: Sequence[str]) -> None:
@@ -58,28 +59,42 @@ def log_ticks(axis: Axes, values: Sequence[float], labels: Sequence[str]) -> Non
     axis.xaxis.set_ticklabels(labels)
 
 
-def name_ends(axis: Axes) -> None:
-    """Name each line right of the axes at the height of its last point, names kept apart.
+def name_ends(axis: Axes, lines: Sequence[Line2D], size: float = 9) -> None:
+    """Name each line by its label right of the axes at the height of its last point, names kept apart.
 
     The heights of least squared distance to the points under a least gap are an isotonic regression.
+
+    Args:
+        size: of the names, in points.
     """
+    if not len(lines):
+        return
     low, high = axis.get_ylim()
-    gap = 0.065 * (high - low)
-    lines = [(container.lines[0], container.get_label()) for container in axis.containers]
-    lines.sort(key=lambda item: item[0].get_ydata()[-1])
+    gap = 0.065 * size / 9 * (high - low)
+    lines = sorted(lines, key=lambda line: line.get_ydata()[-1])
     steps = gap * np.arange(len(lines))
-    ends = np.array([line.get_ydata()[-1] for line, _ in lines])
+    ends = np.array([line.get_ydata()[-1] for line in lines])
     heights = isotonic_regression(ends - steps, y_min=low + gap / 2) + steps
-    for (line, label), y in zip(lines, heights, strict=True):
-        axis.text(1.01, y, label, transform=axis.get_yaxis_transform(), va="center", fontsize=9, color=line.get_color())
+    for line, y in zip(lines, heights, strict=True):
+        place = {"transform": axis.get_yaxis_transform(), "va": "center", "fontsize": size}
+        axis.text(1.01, y, line.get_label(), color=line.get_color(), **place)
 
 
-def method_legend(figure: Figure, methods: Sequence[str], styles: Mapping[str, str] | None = None) -> Figure:
-    """Methods by colour, and black lines by style, above the panels."""
-    handles = {method_name(m): plt.Line2D([], [], color=color(m), marker="o", markersize=4) for m in methods}
-    handles |= {name: plt.Line2D([], [], color="black", linestyle=style) for name, style in (styles or {}).items()}
+def packed(heights: Sequence[float], columns: int) -> list[list[int]]:
+    """Positions of panels in at most so many columns, in their order, so that the highest column is lowest."""
+    inner = range(1, len(heights))
+    cuts = combinations(inner, min(columns, len(heights)) - 1)
+    splits = ([*map(list, map(range, (0, *cut), (*cut, len(heights))))] for cut in cuts)
+    return min(splits, key=lambda split: max(sum(heights[i] for i in column) for column in split))
+
+
+def method_legend(figure: Figure, methods: Sequence[str], shapes: Mapping[str, str] | None = None) -> Figure:
+    """Methods by colour, and by the shape of their dots, above the panels."""
+    markers = dict.fromkeys(methods, "o") | (shapes or {})
+    handles = [plt.Line2D([], [], color=color(m), marker=markers[m], markersize=4) for m in methods]
     columns = len(handles) if len(handles) < 6 else -(-len(handles) // 2)
-    figure.legend(handles.values(), handles.keys(), fontsize=8, ncols=columns, loc="outside upper left")
+    names = [method_name(m) for m in methods]
+    figure.legend(handles, names, fontsize=8, ncols=columns, loc="outside upper left")
     return figure
 
 

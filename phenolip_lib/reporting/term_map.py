@@ -26,12 +26,15 @@ SYSTEM_COLORS = (*COLORS[:6], COLORS[7])
 OTHER = "#D5D5D5"
 MAX_TERMS = 4000
 NEAREST = 10
+TELLING = 5
+"""Percentage points from which on a difference between maps is worth a word."""
 
 
 def term_space(onto: Ontology, embeddings: Mapping[str, np.ndarray], terms: Sequence[str], seed: int = 0) -> Figure:
     """t-SNE maps of phenotypes, coloured by organ system, a panel an encoder; of many terms a sample of 4,000.
 
-    Below each map stands how many of a drawn term's ten nearest, among all terms, are of its system.
+    Below each map stands how many of a drawn term's ten nearest, among all terms, are of its system, and below
+    both what the maps have to say.
 
     Args:
         embeddings: encoder (``untrained``, ``knowledge``) -> L2-normalised ``(n_terms, dim)``.
@@ -40,12 +43,20 @@ def term_space(onto: Ontology, embeddings: Mapping[str, np.ndarray], terms: Sequ
     """
     systems = first_systems(onto, terms)
     rows = sample(terms, seed)
-    notes = {
-        name: f"{100 * same_nearby(own, systems, rows):.0f}% of a term's {NEAREST} nearest are of its system"
-        for name, own in embeddings.items()
-    }
+    shares = {name: round(100 * same_nearby(own, systems, rows)) for name, own in embeddings.items()}
+    notes = {name: f"{share}% of a term's {NEAREST} nearest are of its system" for name, share in shares.items()}
     places = {name: project(np.asarray(own)[rows], seed) for name, own in embeddings.items()}
-    return draw(places, [systems[row] for row in rows], notes)
+    figure = draw(places, [systems[row] for row in rows], notes)
+    if {"untrained", "knowledge"} <= shares.keys():
+        figure.supxlabel(reading(shares["untrained"], shares["knowledge"]), fontsize=10)
+    return figure
+
+
+def reading(before: int, after: int) -> str:
+    """What two maps say, by the share of nearest terms of the same system in percent before and after stage 1."""
+    if abs(after - before) < TELLING:
+        return "The maps look different and say nothing: stage 1 left organ systems as near together as they were."
+    return f"Stage 1 moved organ systems {'together' if after > before else 'apart'}."
 
 
 def sample(terms: Sequence[str], seed: int = 0) -> np.ndarray:
