@@ -58,3 +58,42 @@ def test_one_ablation_is_added_by_name_and_an_unknown_one_refused(project):
     with pytest.raises(PhenoLIPError, match="no ablation 'wram'"):
         call("grid", "wram")
     assert load_params(project / "params.yaml").ablations.run[-1] == "warm"
+
+
+def test_the_classroom_is_small_and_the_way_back_exact(project):
+    text = (project / "params.yaml").read_bytes()
+    assert "`phenolip use full` is the way back" in call("use", "classroom")
+    small = load_params(project / "params.yaml", check_ablations=True)
+    assert len(small.seeds) == len(small.ablations.run) == 1
+    assert list(small.methods) == ["clip", "phenolip", "phenolip_named"]
+    assert not any({**small.evaluation.folds, **small.evaluation.unseen_share}.values())
+    with pytest.raises(PhenoLIPError, match="classroom is in use; `phenolip use full` is the way back"):
+        call("use", "classroom")
+    call("use", "full")
+    assert (project / "params.yaml").read_bytes() == text
+    with pytest.raises(PhenoLIPError, match="no profile to go back from"):
+        call("use", "full")
+
+
+def test_the_way_back_keeps_what_a_lesson_added(project):
+    call("use", "classroom")
+    path, line = project / "params.yaml", "    captions_only: "
+    path.write_text(path.read_text().replace(line, "    half_kd: {stage2.lambda_kd: 0.5}\n" + line))
+    call("grid", "half_kd")
+    before = load_params(project / "params.full.yaml")
+    call("use", "full")
+    after = load_params(path)
+    assert after.ablations.overrides.pop("half_kd") == {"stage2.lambda_kd": 0.5}
+    assert after == before
+    assert not (project / "params.full.yaml").exists()
+
+
+def test_values_that_stand_elsewhere_are_not_exchanged(project):
+    path = project / "params.yaml"
+    text = path.read_text().replace("peers: []", "peers: []\n  ").replace("seeds: [0, 1, 2]", "seeds: &s [0, 1, 2]", 1)
+    text = text.replace("probe_seeds: [0, 1, 2, 3, 4]", "probe_seeds: *s")
+    path.write_text(text)
+    with pytest.raises(PhenoLIPError, match=r"params.yaml: seeds, .* cannot be exchanged"):
+        call("use", "classroom")
+    assert path.read_text() == text
+    assert not (project / "params.full.yaml").exists()

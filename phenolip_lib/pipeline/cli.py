@@ -14,7 +14,7 @@ from phenolip_lib.core.names import ONTOLOGY, SOURCES, check_source
 from phenolip_lib.core.params import load_params, read_yaml
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import is_full
-from phenolip_lib.pipeline import commands, look, text
+from phenolip_lib.pipeline import commands, look, profiles, text
 from phenolip_lib.pipeline.edit import append
 from phenolip_lib.pipeline.text import TEXT
 
@@ -81,12 +81,17 @@ def check() -> None:
 
 @app.command(rich_help_panel=PIPELINE)
 def use(
-    source: Annotated[str, typer.Argument(help="The source to add to `sources` in params.yaml.")],
+    source: Annotated[
+        str, typer.Argument(help="A source to add to `sources`; or classroom, and full as the way back.")
+    ],
     data: Annotated[Path | None, typer.Option(help="Folder that holds its data; linked as data/<source>.")] = None,
 ) -> None:
-    """Add a source to params.yaml, and link its data folder into the project."""
+    """Add a source to params.yaml and link its data folder, or make the pipeline small enough for a lesson."""
     paths = Paths()
-    check_source(source)
+    check_source(source, *profiles.NAMES)
+    if source in profiles.NAMES:
+        typer.echo(profiles.use(source, paths.params))
+        return
     if data is not None:
         link_data(paths.data(source), data.expanduser())
     if source not in load_params(paths.params).sources:
