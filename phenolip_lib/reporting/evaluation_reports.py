@@ -148,14 +148,15 @@ def teachers_worth(outcomes: Mapping[str, pd.DataFrame], metrics: Sequence[str],
     Returns:
         `between` of each such pair of methods, with columns `method` and `without`.
     """
-    pairs = list(_distilled_pairs(params))
+    pairs = list(distilled_pairs(params))
     parts = [between(outcomes, *pair, metrics, params) for pair in pairs]
     named = [part.assign(method=m, without=w) for part, (m, w) in zip(parts, pairs, strict=True)]
     table = pd.concat(named, ignore_index=True)
     return table[["method", "without", *(c for c in table.columns if c not in ("method", "without"))]]
 
 
-def _distilled_pairs(params: Params) -> Iterator[tuple[str, str]]:
+def distilled_pairs(params: Params) -> Iterator[tuple[str, str]]:
+    """Methods with distillation, each with the one that is the same without it."""
     settings = {name: params.method(name) for name in params.methods}
     for method, own in settings.items():
         if own.stage2.lambda_kd > 0:

@@ -107,7 +107,11 @@ def shown_by(experiment: Experiment, hpo_id: str, split: str | None = None) -> n
 
 def gallery(experiment: Experiment, hpo_id: str, n: int = 5) -> Figure:
     """The first pictures of a phenotype with what their captions say."""
-    rows = shown_by(experiment, hpo_id)[:n]
+    return captioned(experiment, shown_by(experiment, hpo_id)[:n], n)
+
+
+def captioned(experiment: Experiment, rows: Sequence[int], n: int) -> Figure:
+    """Pictures of pairs with what their captions say, in a row with room for `n`."""
     figure, axes = plt.subplots(1, n, figsize=(WIDTH * 1.25, 3.1), squeeze=False)
     for axis in axes[0]:
         axis.axis("off")
