@@ -26,7 +26,8 @@ class System(Section):
         for source in SOURCES:
             for name in self.run.get(source, [""]):
                 if name not in self.methods:
-                    raise ValueError(f"{type(self).__name__.lower()}.run.{source} names {name!r}; name some of methods ({', '.join(self.methods)})")
+                    known = ", ".join(self.methods)
+                    raise ValueError(f"{type(self).__name__.lower()}.run.{source} names {name!r}; name some of {known}")
         return self
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from phenolip_lib.core.names import SOURCES
 from phenolip_lib.core.params import Params
 from phenolip_lib.reporting import tables
-from phenolip_lib.reporting.evaluation_reports import HEADLINE, distilled_pairs
+
+
+def distilled_pairs(params: Params) -> Iterator[tuple[str, str]]:
+    """Methods with distillation, each with the one that differs from it in `stage2.lambda_kd` alone, which is 0."""
+    settings = {name: params.method(name) for name in params.methods}
+    for method, own in settings.items():
+        if own.stage2.lambda_kd > 0:
+            wanted = own.with_overrides({"stage2.lambda_kd": 0.0})
+            yield from ((method, name) for name, other in settings.items() if other == wanted)
 
 
 def validation_gain(history: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -24,10 +34,10 @@ def validation_gain(history: pd.DataFrame, params: Params) -> pd.DataFrame:
     scores = last.set_index(["method", "seed"])
     rows = []
     for method, without in distilled_pairs(params):
-        for metric in HEADLINE:
-            if f"val_{metric}" in scores and {method, without} <= set(last["method"]):
-                own = 100 * (scores.loc[method, f"val_{metric}"] - scores.loc[without, f"val_{metric}"])
-                rows.append((method, without, metric, own.mean(), own.min(), own.max(), len(own)))
+        for name in [name for name in history if name.startswith("val_") and "recall" in name]:
+            if {method, without} <= set(last["method"]):
+                own = 100 * (scores.loc[method, name] - scores.loc[without, name])
+                rows.append((method, without, name.removeprefix("val_"), own.mean(), own.min(), own.max(), len(own)))
     columns = ["method", "without", "metric", "difference", "lowest", "highest", "seeds"]
     return pd.DataFrame(rows, columns=columns).round(1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from phenolip_lib.evaluation import statistics
 from phenolip_lib.evaluation.results import load_outcomes
 from phenolip_lib.experiments import crossval
 from phenolip_lib.reporting import tables
+from phenolip_lib.reporting.distilled import distilled_pairs
 from phenolip_lib.reporting.tables import RETRIEVAL
 
 HEADLINE = [metric for metric in RETRIEVAL if metric.endswith("@10")]
@@ -153,15 +154,6 @@ def teachers_worth(outcomes: Mapping[str, pd.DataFrame], metrics: Sequence[str],
     named = [part.assign(method=m, without=w) for part, (m, w) in zip(parts, pairs, strict=True)]
     table = pd.concat(named, ignore_index=True)
     return table[["method", "without", *(c for c in table.columns if c not in ("method", "without"))]]
-
-
-def distilled_pairs(params: Params) -> Iterator[tuple[str, str]]:
-    """Methods with distillation, each with the one that is the same without it."""
-    settings = {name: params.method(name) for name in params.methods}
-    for method, own in settings.items():
-        if own.stage2.lambda_kd > 0:
-            wanted = own.with_overrides({"stage2.lambda_kd": 0.0})
-            yield from ((method, name) for name, other in settings.items() if other == wanted)
 
 
 def evidence(paths: Paths, source: str, params: Params, task: str) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def matrices(
     low, high = finite.min(), finite.max()
     side = min(LARGEST, (1.25 * WIDTH - MARGIN) / (m * len(parts)))
     long = max(map(len, columns)) > 10
-    size = (MARGIN + side * m * len(parts), side * n + (MARGIN if long else 1.0))
+    size = (MARGIN + side * m * len(parts), side * n + (MARGIN if long else 1.3))
     figure, axes = plt.subplots(1, len(parts), figsize=size, sharey=True, squeeze=False)
     for axis, (title, matrix) in zip(axes[0], parts.items(), strict=True):
         axis.imshow(np.ma.masked_invalid(matrix), cmap="Blues", vmin=low, vmax=high + 0.25 * (high - low or 1))

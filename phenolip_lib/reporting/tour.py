@@ -13,14 +13,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.data.images import read_image
-from phenolip_lib.data.licences import use_allowed
 from phenolip_lib.evaluation.benchmark import names_of
 from phenolip_lib.experiments.experiment import Experiment
-from phenolip_lib.graph.exports import box_of
 from phenolip_lib.models import heatmaps
 from phenolip_lib.models.embedded import Embedded
 from phenolip_lib.models.features import load_pixels
@@ -28,6 +24,7 @@ from phenolip_lib.models.prompts import ensemble, prompts
 from phenolip_lib.models.student import Student, load_student
 from phenolip_lib.ontology import similarity
 from phenolip_lib.ontology.ontology import Ontology
+from phenolip_lib.reporting import pictures
 from phenolip_lib.reporting.encoder_reports import Compared, of_names
 from phenolip_lib.reporting.figures import COLORS, WIDTH
 from phenolip_lib.reporting.tables import METHOD_NAMES
@@ -107,23 +104,7 @@ def shown_by(experiment: Experiment, hpo_id: str, split: str | None = None) -> n
 
 def gallery(experiment: Experiment, hpo_id: str, n: int = 5) -> Figure:
     """The first pictures of a phenotype with what their captions say."""
-    return captioned(experiment, shown_by(experiment, hpo_id)[:n], n)
-
-
-def captioned(experiment: Experiment, rows: Sequence[int], n: int) -> Figure:
-    """Pictures of pairs with what their captions say, in a row with room for `n`."""
-    figure, axes = plt.subplots(1, n, figsize=(WIDTH * 1.25, 3.1), squeeze=False)
-    for axis in axes[0]:
-        axis.axis("off")
-        axis.set_anchor("N")
-    for axis, row in zip(axes[0], rows, strict=False):
-        _show(axis, experiment, row)
-        pair = experiment.pairs.iloc[row]
-        if use_allowed(pair["licence"], "redistribution"):  # a caption is under the licence of its picture
-            caption = textwrap.shorten(pair["caption"], 130, placeholder=" …")
-            axis.set_title(textwrap.fill(caption, 24), fontsize=7, fontweight="normal", y=-0.08, va="top")
-    _credit(figure, experiment, rows)
-    return figure
+    return pictures.captioned(experiment, shown_by(experiment, hpo_id)[:n], n)
 
 
 def retrieved(
@@ -143,7 +124,7 @@ def retrieved(
         scores = embedded.images[test] @ name
         for axis, i in zip(axis_row, np.argsort(-scores, kind="stable")[:k], strict=True):
             shown.append(test[i])
-            _show(axis, experiment, test[i], frame=RIGHT if test[i] in right else WRONG)
+            pictures.show(axis, experiment, test[i], frame=RIGHT if test[i] in right else WRONG)
             axis.set_xlabel(f"{scores[i]:.2f}", fontsize=8)
         axis_row[0].set_ylabel(METHOD_NAMES.get(method, method), fontsize=9)
     figure.suptitle(
@@ -151,7 +132,7 @@ def retrieved(
         f"{len(right)} show it",
         fontsize=10,
     )
-    _credit(figure, experiment, shown)
+    pictures.credit(figure, experiment, shown)
     return figure
 
 
@@ -188,8 +169,8 @@ def heat(experiment: Experiment, models: Mapping[str, tuple[Student, Embedded]],
     modality = table["modality"].iat[0]
     others = [h for h in experiment.bench.classes[modality] if h != hpo_id]
     figure, axes = plt.subplots(1, 1 + len(models), figsize=(2.7 * (1 + len(models)), 3.1))
-    picture = _read(experiment, row)
-    _show(axes[0], experiment, row)
+    picture = pictures.read(experiment, row)
+    pictures.show(axes[0], experiment, row)
     axes[0].set_title(textwrap.fill(experiment.onto[hpo_id].name, 30), fontsize=9)
     for axis, (method, (student, embedded)) in zip(axes[1:], models.items(), strict=True):
         side = heatmaps.side_of(student.towers, experiment.params.evaluation.localisation_side)
@@ -197,51 +178,12 @@ def heat(experiment: Experiment, models: Mapping[str, tuple[Student, Embedded]],
         features = heatmaps.feature_maps(student.towers, pixels, experiment.device)
         texts = ensemble(embedded.text, names_of(experiment.onto, [hpo_id, *others]), prompts(modality))
         map_ = heatmaps.contrast(heatmaps.similarity(student, features, texts))[0, 0]
-        _show(axis, experiment, row, grey=True)
+        pictures.show(axis, experiment, row, grey=True)
         if picture is not None:
             axis.imshow(heatmaps.to_picture(map_, picture.size[::-1], student.towers.fit), cmap="inferno", alpha=0.5)
         axis.set_title(METHOD_NAMES.get(method, method), fontsize=9)
-    _credit(figure, experiment, [row])
+    pictures.credit(figure, experiment, [row])
     return figure
-
-
-def _credit(figure: Figure, experiment: Experiment, rows: Sequence[int]) -> None:
-    """Below a figure, the data sets of its pictures with their licences, as these ask for."""
-    table = experiment.pairs.iloc[list(rows)][["dataset", "licence"]].drop_duplicates()
-    shown = [row for row in table.itertuples(index=False) if use_allowed(row.licence, "redistribution")]
-    sources = sorted(f"{row.dataset} ({row.licence})" for row in shown)
-    if sources:
-        figure.supxlabel(f"Pictures: {', '.join(sources)}", fontsize=6, x=0.99, ha="right", color="#555555")
-
-
-def _read(experiment: Experiment, row: int) -> Image.Image | None:
-    """A pair's picture, if its licence allows to pass it on."""
-    pair = experiment.pairs.iloc[row]
-    if not use_allowed(pair["licence"], "redistribution"):
-        return None
-    return read_image(experiment.paths.data(experiment.source), pair["image"], box_of(pair))
-
-
-def _show(axis, experiment: Experiment, row: int, frame: str | None = None, grey: bool = False) -> None:
-    picture = _read(experiment, row)
-    axis.set(xticks=[], yticks=[])
-    axis.grid(visible=False)
-    if picture is None:
-        axis.text(
-            0.5,
-            0.5,
-            "not shown:\nits licence does not\nallow to pass it on",
-            ha="center",
-            va="center",
-            fontsize=7,
-            transform=axis.transAxes,
-        )
-        axis.set_aspect("equal")
-    else:
-        axis.imshow(picture.convert("L") if grey else picture, cmap="gray" if grey else None)
-    axis.spines[:].set_visible(frame is not None)
-    for spine in axis.spines.values():
-        spine.set(color=frame or "none", linewidth=3)
 
 
 def middle(rows: Sequence[int]) -> int:
