@@ -48,7 +48,8 @@ def matrices(
     size = (MARGIN + side * m * len(parts), side * n + (MARGIN if long else 1.3))
     figure, axes = plt.subplots(1, len(parts), figsize=size, sharey=True, squeeze=False)
     for axis, (title, matrix) in zip(axes[0], parts.items(), strict=True):
-        axis.imshow(np.ma.masked_invalid(matrix), cmap="Blues", vmin=low, vmax=high + 0.25 * (high - low or 1))
+        top = high + 0.25 * (high - low or 1)  # the darkest blue is nearly black
+        image = axis.imshow(np.ma.masked_invalid(matrix), cmap="Blues", vmin=low, vmax=top)
         axis.set_title(title, fontsize=10)
         axis.set_xticks(range(m), map(_wrapped, columns), rotation=40 if long else 0, ha="right" if long else "center")
         axis.set_yticks(range(n), map(_wrapped, rows))
@@ -58,9 +59,9 @@ def matrices(
             if not np.isfinite(matrix[i, j]):
                 axis.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#EEEEEE", edgecolor="gray", hatch="///"))
                 continue
-            dark = matrix[i, j] > low + 0.7 * (high - low)
+            light = np.array(image.cmap(image.norm(matrix[i, j]))[:3]) ** 2.2 @ (0.2126, 0.7152, 0.0722)
             shown = f"{matrix[i, j]:.2f}".replace("-0.00", "0.00").replace("-", "−")
-            axis.text(j, i, shown, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+            axis.text(j, i, shown, ha="center", va="center", fontsize=8, color="white" if light < 0.18 else "black")
         for i, j in np.argwhere(marked):
             axis.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, edgecolor=COLORS[3], linewidth=2))
     figure.supxlabel(label, fontsize=9)
