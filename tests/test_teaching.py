@@ -223,7 +223,7 @@ def test_text_and_ground_differ_over_the_whole_scale():
 
 
 def test_shares_of_a_histogram_sum_to_100_and_marks_stand_where_they_should():
-    figure = teaching.histograms({"a": [0, 0, 1], "b": [0.5]}, "x", {"a": [0.2, 0.8], "b": []}, "ends")
+    figure = teaching.histograms({"a": [0, 0, 1], "b": [0.5]}, "x", {"a": [0.2, 0.8], "b": [0.5]}, "ends")
     for axis in figure.axes:
         assert sum(bar.get_height() for bar in axis.patches) == pytest.approx(100)
     assert [line.get_xdata()[0] for line in figure.axes[0].lines] == [0.2, 0.8]
