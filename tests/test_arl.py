@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+from phenolip_lib.apps.ask import ask, overlay
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
 from phenolip_lib.data.questions import vocabulary
 from phenolip_lib.evaluation.answers import CLOSED, KIND, OPEN, OVERALL, score
 from phenolip_lib.experiments.arl import splits_of, without_asked
+from phenolip_lib.models.fusion.config import load_config
 from phenolip_lib.models.fusion.graph import EntityEncoder
 from phenolip_lib.models.fusion.model import NONE, Answering, Fusion
 from phenolip_lib.models.fusion.pretext import IGNORED, Pretext
@@ -17,7 +20,7 @@ from phenolip_lib.models.fusion.tokens import TokenIds, tokenise
 from phenolip_lib.models.towers import load_towers
 from phenolip_lib.training.arl import knowledge, transe
 from phenolip_lib.training.arl.answering import NO_ANSWER, AnswerTraining, predict
-from phenolip_lib.training.arl.inputs import Examples, Texts
+from phenolip_lib.training.arl.inputs import Examples, Reader, Texts
 from phenolip_lib.training.arl.knowledge import IS_A, SHOWS, KnowledgeGraph, Linker, Span
 from phenolip_lib.training.arl.masks import mask
 from phenolip_lib.training.arl.pretraining import FusionPretraining, Masked
@@ -382,8 +385,47 @@ def test_scores_are_of_all_closed_open_and_each_kind():
 def test_cases_that_are_asked_about_leave_the_pretraining():
     images = [f"medpix-2.0/MPX{case}_synpic{n}.jpg" for case, n in ((1, 11), (1, 12), (2, 13))]
     pairs = pd.DataFrame({"image": images, "group": ["MPX1", "MPX1", "MPX2"]})
-    asked = pd.DataFrame({"image_id": ["vqa-rad/synpic12", "vqa-rad/synpic9"]})
+    asked = pd.DataFrame({"image_id": ["vqa-rad/synpic12", "own/synpic13"], "dataset": ["vqa-rad", "own"]})
     assert without_asked(pairs, asked)["image"].tolist() == images[2:]
+
+
+class Asked:
+    """What `ask` needs of a source, with the packaged towers and a model that learned nothing."""
+
+    def __init__(self, onto):
+        self.onto, self.config = onto, load_config("arl-tiny")
+        self.reader = Reader(self.config, CPU, 1, None)
+        self.linker = Linker(onto)
+        self.graph = knowledge.build(onto, [self.linker("splenomegaly")], self.linker)
+        vectors = torch.randn(len(self.graph.entities), self.config.embedding)
+        entities = EntityEncoder(self.config, vectors, torch.from_numpy(self.graph.edges))
+        self.model = Answering(Fusion(self.config, *self.reader.widths, entities), 3)
+
+
+def test_a_question_of_ones_own_is_answered(toy, tmp_path):
+    own, words = Asked(toy), ["yes", "no", "spleen"]
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80), dtype=np.uint8)).save(tmp_path / "a.png")
+    found = ask(own, own.model, words, tmp_path / "a.png", "Is there a large spleen?")
+    assert sorted(word for word, _ in found.answers) == sorted(words)
+    assert [p for _, p in found.answers] == sorted((p for _, p in found.answers), reverse=True)
+    assert found.entities == ["Splenomegaly"]
+    assert found.read.shape == (3, 3)
+    assert overlay(tmp_path / "a.png", found.read).size == (80, 60)
+    again = ask(own, own.model, words, tmp_path / "a.png", "large spleen " * 10_000)
+    assert set(again.entities) == {"Splenomegaly"}
+    assert ask(own, own.model, words, tmp_path / "a.png", "Why?").entities == []
+
+
+def test_what_cannot_be_asked_is_one_line(toy, tmp_path):
+    own = Asked(toy)
+    (tmp_path / "text.png").write_text("no image")
+    for image, question, said in (
+        ("text.png", "Why?", r"text\.png: "),
+        ("none.png", "Why?", r"none\.png: image file is absent"),
+        ("text.png", "?!", "the question has no words"),
+    ):
+        with pytest.raises(PhenoLIPError, match=said):
+            ask(own, own.model, ["yes"], tmp_path / image, question)
 
 
 def test_a_token_table_finds_nothing_in_an_empty_text():

@@ -21,7 +21,7 @@ from phenolip_lib.core.runtime import configure, log, pick_device, seed_everythi
 from phenolip_lib.core.storage import digest, digest_arrays, write_json
 from phenolip_lib.data.folds import group_folds
 from phenolip_lib.data.pairs import load_pairs
-from phenolip_lib.data.questions import normal_answer, present, slake, vocabulary, vqa_rad
+from phenolip_lib.data.questions import normal_answer, present, slake, vocabulary, vqa_med_2019, vqa_rad
 from phenolip_lib.data.questions.baseline import majority
 from phenolip_lib.data.records import Record
 from phenolip_lib.data.sources import roco
@@ -215,7 +215,8 @@ class Questions:
 
 def without_asked(pairs: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:
     """Pairs without the cases of MedPix that `questions` ask about an image of: other images are slices of one scan."""
-    same = set(vqa_rad.in_medpix(questions, pairs["image"]).values())
+    taken = questions[questions["dataset"].isin((vqa_rad.NAME, vqa_med_2019.NAME))]
+    same = set(vqa_rad.in_medpix(taken, pairs["image"]).values())
     cases = set(pairs.loc[pairs["image"].isin(same), "group"])
     asked = pairs["group"].isin(cases)
     log.info("ARL: %d pairs of %d cases that are asked about leave the pretraining", asked.sum(), len(cases))

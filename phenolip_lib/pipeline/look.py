@@ -1,7 +1,8 @@
-"""Commands that look something up and change nothing: `show` and `ablations`."""
+"""Commands that look something up and change nothing: `show`, `ablations` and `ask`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -53,6 +54,30 @@ def ablations() -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@app.command(rich_help_panel=LOOK)
+def ask(
+    image: Annotated[Path, typer.Argument(help="An image file.")],
+    question: Annotated[str, typer.Argument(help="A question about it, in quotes.")],
+    source: Annotated[str, typer.Option(help="phantom or open: where the model learned to answer.")] = "phantom",
+    name: Annotated[str, typer.Option("--set", help="The set of questions; the first one by default.")] = "",
+    most: Annotated[int, typer.Option(help="Answers to print.", min=1)] = 3,
+    map_: Annotated[Path | None, typer.Option("--map", help="PNG to write: where in the image it read.")] = None,
+) -> None:
+    """Answer a question about an image, with the entities of the question and where the model read."""
+    from phenolip_lib.apps import ask as asking
+
+    check_source(source)
+    paths = Paths()
+    own, model, words = asking.trained(load_params(paths.params), source, paths, name)
+    found = asking.ask(own, model, words, image, question)
+    for word, probability in found.answers[:most]:
+        typer.echo(f"{probability:.2f}  {word}")
+    typer.echo(f"entities: {', '.join(found.entities) or 'none'}")
+    if map_ is not None:
+        asking.overlay(image, found.read).save(map_, format="PNG")
+        typer.echo(f"map: {map_}")
 
 
 def cost(changed: dict[str, Any], seeds: int) -> str:

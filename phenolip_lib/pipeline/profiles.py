@@ -28,6 +28,7 @@ def classroom(params: Params) -> dict[str, Any]:
         "methods": {name: params.methods[name] for name in methods},
         "medfilip.run": {source: ["filip"] for source in params.medfilip.run},
         "medfilip.beside": methods,
+        "arl.run": {source: [names[0], params.arl.baseline] for source, names in params.arl.run.items()},
         "evaluation.folds": dict.fromkeys(e.folds, 0),
         "evaluation.unseen_share": dict.fromkeys(e.unseen_share, 0.0),
         "evaluation.cross_validated": methods,
