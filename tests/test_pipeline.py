@@ -40,6 +40,7 @@ TINY = {
         "resamples": 200,
     },
     "medfilip": {"run": {"phantom": ["filip", "filip_no_book"]}, "beside": ["clip"]},
+    "arl": {"run": {"phantom": ["arl", "answers_plain"]}, "epochs": {"phantom": 1}, "answer_epochs": {"phantom": 1}},
     "ablations": {"run": ["captions_only"]},
 }
 NAMED = ("HP:0001744", "HP:0002240", "HP:0001433", "HP:0001640", "HP:0000316", "HP:0000601", "HP:0000967", "HP:0002650")
@@ -123,7 +124,7 @@ def ran(output: str) -> list[str]:
 def test_everything_is_there(project):
     found = set(reports(project))
     names = ("retrieval", "difference", "crossval", "unseen", "ontology_aware", "zero_shot", "linear_probe")
-    for name in (*names, "ablations", "phenokg", "curation", "tour_place", "medfilip_retrieval", "medfilip_book"):
+    for name in (*names, "ablations", "phenokg", "curation", "tour_place", "medfilip_retrieval", "medfilip_book", "answers_phantom"):
         assert f"reports/phantom/tables/{name}.csv" in found
     assert "reports/ontology/tables/stage1_linking.csv" in found
     for name in ("README", "DATASET_CARD", "MODEL_CARD"):
@@ -189,6 +190,7 @@ def test_a_parameter_reruns_the_stages_that_read_it(project):
         ("stage2", {"epochs": 2}, trained | {"ablations@phantom"}),  # the table says how long was trained
         ("evaluation", {"peers": ["BiomedCLIP"]}, {"evaluation@phantom"}),
         ("medfilip", {"loss": "released"}, {"medfilip@phantom"}),
+        ("arl", {"budget": "released"}, {"arl@phantom"}),
         ("runtime", {"workers": 2}, set()),
     ):
         write_params(project, tree | {section: tree[section] | values})

@@ -101,6 +101,9 @@ class Params(Section):
         for key in ("folds", "unseen_share"):
             if missing := [source for source in self.sources if source not in getattr(self.evaluation, key)]:
                 raise ValueError(f"evaluation.{key} has no value for the source {missing[0]!r}; give 0 for none")
+        for key, system in (("medfilip", self.medfilip), ("arl", self.arl)):
+            if missing := [source for source in self.sources if source not in system.run]:
+                raise ValueError(f"{key}.run.{missing[0]} names no method; name some of {key}.methods")
         return self
 
     @model_validator(mode="after")

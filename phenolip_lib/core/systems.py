@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from phenolip_lib.core.names import SOURCES
 from phenolip_lib.core.sections import Count, Names, Rate, Section, Seed, Share, Text, Unique, Weight
 
 Methods = Annotated[dict[str, dict[str, Any]], Field(min_length=1), Names]
@@ -23,8 +22,8 @@ class System(Section):
 
     @model_validator(mode="after")
     def _methods_that_run_exist(self):
-        for source in SOURCES:
-            for name in self.run.get(source, [""]):
+        for source, names in self.run.items():
+            for name in names:
                 if name not in self.methods:
                     known = ", ".join(self.methods)
                     raise ValueError(f"{type(self).__name__.lower()}.run.{source} names {name!r}; name some of {known}")
