@@ -124,7 +124,16 @@ def ran(output: str) -> list[str]:
 def test_everything_is_there(project):
     found = set(reports(project))
     names = ("retrieval", "difference", "crossval", "unseen", "ontology_aware", "zero_shot", "linear_probe")
-    for name in (*names, "ablations", "phenokg", "curation", "tour_place", "medfilip_retrieval", "medfilip_book", "answers_phantom"):
+    names += (
+        "ablations",
+        "phenokg",
+        "curation",
+        "tour_place",
+        "medfilip_retrieval",
+        "medfilip_book",
+        "answers_phantom",
+    )
+    for name in names:
         assert f"reports/phantom/tables/{name}.csv" in found
     assert "reports/ontology/tables/stage1_linking.csv" in found
     for name in ("README", "DATASET_CARD", "MODEL_CARD"):
