@@ -48,12 +48,13 @@ def in_words(gain: pd.DataFrame, source: str) -> str:
     for (method, without), own in gain.groupby(["method", "without"], sort=False):
         told = []
         for row in own.itertuples(index=False):
-            seeds = "every seed up" if row.lowest > 0 else "every seed down" if row.highest < 0 else "seeds disagree"
+            seeds = "every seed up" if row.lowest > 0 else "every seed down" if row.highest < 0 else "undecided"
             told.append(f"{tables.metric_name(row.metric)} {row.difference:+.1f} points ({seeds})")
         up, down = int((own["lowest"] > 0).sum()), int((own["highest"] < 0).sum())
         lines.append(
             f"- **{tables.METHOD_NAMES.get(method, method)}** over {tables.in_text(without)}: {'; '.join(told)}. "
             f"Of {len(own)} directions {up} went up with every seed, {down} went down with every seed."
         )
-    head = f"What the teacher brought on the validation split of the {SOURCES[source]}, by the table above:"
+    head = f"What the teacher brought on the validation split of the {SOURCES[source]}, by the table above"
+    head += " (undecided: the seeds do not all go the same way):"
     return "\n".join([head, "", *lines]) if lines else "No method was trained both with the teacher and without it."

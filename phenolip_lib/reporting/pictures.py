@@ -30,6 +30,7 @@ def captioned(experiment: Experiment, rows: Sequence[int], n: int) -> Figure:
             caption = textwrap.shorten(pair["caption"], 130, placeholder=" …")
             axis.set_title(textwrap.fill(caption, 24), fontsize=7, fontweight="normal", y=-0.08, va="top")
     credit(figure, experiment, rows)
+    plt.close(figure)
     return figure
 
 
