@@ -169,3 +169,12 @@ def test_distillation_is_read_under_the_same_towers(outcomes, params):
     expected = [means["better", m] - means["clip", m] for m in METRICS]
     expected += [means["worse", m] - means["same", m] for m in METRICS]
     np.testing.assert_allclose(found["difference"], expected, atol=0.01)
+
+
+def test_a_source_that_holds_nothing_out_has_empty_tables(params, tmp_path):
+    none = pd.DataFrame()
+    scores = evaluation_reports.scores(none, ["p2i_recall@10"], params)
+    differences = tables.difference_table(evaluation_reports.compared(none, ["p2i_recall@10"], params), [])
+    assert (list(scores.columns), len(scores), len(differences)) == (["method", "P2I R@10"], 0, 0)
+    tables.write_table(differences, tmp_path, "none", "Nothing.")
+    assert (tmp_path / "none.csv").read_text().startswith("method,metric,difference,low,high")

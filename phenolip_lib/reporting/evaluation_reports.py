@@ -27,12 +27,23 @@ ONTOLOGY = [
     "i2p_steps@1",
 ]
 PHENOTYPES = [metric for metric in RETRIEVAL if metric.startswith(("i2p", "p2i"))] + WAYS[1:]
+NO_DIFFERENCES = pd.DataFrame(
+    {
+        **dict.fromkeys(("method", "task", "dataset", "metric"), pd.Series(dtype=str)),
+        **dict.fromkeys(("difference", "low", "high", "p", "p_holm", "seed_sd"), pd.Series(dtype=float)),
+        **dict.fromkeys(("seeds", "queries", "groups"), pd.Series(dtype=int)),
+        "beyond_chance": pd.Series(dtype=bool),
+    }
+)
+"""`compared` of no outcomes."""
 POOLED = ("linear_probe", "localisation")
 """Tasks whose data sets share no query, so that all of them together are one more."""
 
 
 def scores(outcomes: pd.DataFrame, metrics: Sequence[str], params: Params) -> pd.DataFrame:
-    """A row a method: mean over queries with its 95% interval, groups drawn."""
+    """A row a method: mean over queries with its 95% interval, groups drawn; no row without outcomes."""
+    if not len(outcomes):  # a source need not hold phenotypes out
+        return pd.DataFrame(columns=["method", *map(tables.metric_name, metrics)])
     found = statistics.intervals(outcomes[outcomes["metric"].isin(metrics)], params.evaluation.resamples)
     return tables.interval_table(found, metrics)
 
@@ -53,6 +64,8 @@ def compared(
     The one place that decides what is beyond chance (`tables.beyond_chance`): tables, texts and figures hand it on.
     """
     baseline = baseline or params.evaluation.baseline
+    if not len(outcomes):
+        return NO_DIFFERENCES
     wanted = (outcomes["method"] != "untrained") | (outcomes["method"] == baseline)
     own = outcomes[outcomes["metric"].isin(metrics) & wanted]
     found = statistics.differences(own, baseline, params.evaluation.resamples)
