@@ -11,7 +11,8 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
 from phenolip_lib.data.questions import vocabulary
 from phenolip_lib.evaluation.answers import CLOSED, KIND, OPEN, OVERALL, score
-from phenolip_lib.experiments.arl import splits_of, without_asked
+from phenolip_lib.experiments.arl import splits_of
+from phenolip_lib.experiments.questions import without_asked
 from phenolip_lib.models.fusion.config import load_config
 from phenolip_lib.models.fusion.graph import EntityEncoder
 from phenolip_lib.models.fusion.model import NONE, Answering, Fusion

@@ -15,7 +15,7 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.data.images import read_image
-from phenolip_lib.experiments.arl import Questions
+from phenolip_lib.experiments.arl import Arl
 from phenolip_lib.models.fusion.model import Answering
 from phenolip_lib.training.arl.inputs import Examples, clean
 from phenolip_lib.training.arl.knowledge import label
@@ -36,7 +36,7 @@ class Answer:
     read: np.ndarray
 
 
-def trained(params: Params, source: str, paths: Paths, name: str = "") -> tuple[Questions, Answering, list[str]]:
+def trained(params: Params, source: str, paths: Paths, name: str = "") -> tuple[Arl, Answering, list[str]]:
     """The full model as the pipeline trained it, with its vocabulary.
 
     Args:
@@ -47,7 +47,7 @@ def trained(params: Params, source: str, paths: Paths, name: str = "") -> tuple[
     """
     if not (paths.build / source / "arl" / "results" / "facts.json").is_file():
         raise PhenoLIPError(f"no model has learned to answer questions on {source}; run `dvc repro arl@{source}`")
-    own = Questions(params, source, paths.root)
+    own = Arl(params, source, paths.root)
     name = name or next(iter(own.sets))
     if name not in own.sets:
         raise PhenoLIPError(f"{source} has no set of questions {name!r}; there are {', '.join(own.sets)}")
@@ -55,7 +55,7 @@ def trained(params: Params, source: str, paths: Paths, name: str = "") -> tuple[
     return own, *own.answering(params.arl.run[source][0], params.seeds[0], name, train)
 
 
-def ask(own: Questions, model: Answering, words: list[str], image: Path, question: str) -> Answer:
+def ask(own: Arl, model: Answering, words: list[str], image: Path, question: str) -> Answer:
     """The model's answer.
 
     Raises:

@@ -16,7 +16,7 @@ from phenolip_lib.data.images import read_image
 from phenolip_lib.data.questions import coverage, normal_answer, vocabulary
 from phenolip_lib.evaluation.answers import CLOSED, KIND, OPEN, OVERALL, TASK
 from phenolip_lib.evaluation.results import load_outcomes
-from phenolip_lib.experiments.arl import Questions
+from phenolip_lib.experiments.arl import Arl
 from phenolip_lib.reporting import evaluation_reports, tables
 from phenolip_lib.reporting.figures import WIDTH
 from phenolip_lib.training.arl.answering import predict
@@ -107,7 +107,7 @@ def reading(difference: pd.DataFrame, full: str) -> str:
     )
 
 
-def examples(own: Questions, name: str, method: str, seed: int, most: int = 3) -> Figure:
+def examples(own: Arl, name: str, method: str, seed: int, most: int = 3) -> Figure:
     """Test questions with their image, what the text's first token read of it, and the most probable answers.
 
     The first question of each of `most` images, of different kinds where the set has so many.

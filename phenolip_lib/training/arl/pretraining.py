@@ -45,11 +45,11 @@ def words_of(texts: Texts) -> np.ndarray:
     return np.unique(texts.ids[there])
 
 
-def hide(texts: Texts, settings: Arl, reader: Reader, seed: int) -> list[Masked]:
-    """``arl.variants`` ways to hide tokens, drawn once: a frozen tower reads each of them once."""
+def hide(texts: Texts, settings: Arl, reader: Reader, variants: int) -> list[Masked]:
+    """Ways to hide tokens, drawn once for all seeds of training, since a frozen tower has to read each of them."""
     words, limit, found = words_of(texts), texts.ids.shape[1], []
-    for variant in range(settings.variants):
-        random = np.random.default_rng(seed_of(seed, variant))
+    for variant in range(variants):
+        random = np.random.default_rng(variant)
         made = []
         for row in range(len(texts.ids)):
             own, length = texts.entities[row] != NONE, int(texts.lengths[row])
