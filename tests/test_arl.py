@@ -315,6 +315,16 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole(make, settings):
         assert torch.allclose(whole[name], parted[name], atol=1e-4), name
 
 
+def test_a_model_without_a_graph_is_pretrained_on_texts_that_name_entities(settings):
+    own = examples()
+    labels = np.full(own.texts.ids.shape, IGNORED)
+    model = Pretext(Fusion(SMALL, IMAGE, TEXT), 8, IMAGE, align=True)
+    task = FusionPretraining(settings, own, [Masked(own.texts, labels)], model, None, 0, Group(), CPU)
+    history = Engine(task, 1, 1, settings.training, Group(), CPU).fit(Quiet())
+    assert {"mlm", "mim", "itm"} <= history[0].keys()
+    assert "align" not in history[0]
+
+
 def test_half_of_a_batch_gets_another_image_and_near_ones_share_phenotypes(settings):
     own = pretraining(settings)
     rows = np.array([0, 1, 2, 3])

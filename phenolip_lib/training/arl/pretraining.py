@@ -179,7 +179,7 @@ class FusionPretraining:
 def _said(examples: Examples, n_entities: int) -> np.ndarray:
     """1 for the entities of all texts of an example's image, float32 ``(n, n_entities)``."""
     by_image = np.zeros((len(examples.images), n_entities), dtype=np.float32)
-    for image, text in zip(examples.image_rows, examples.text_rows, strict=True):
+    for image, text in zip(examples.image_rows, examples.text_rows, strict=True) if n_entities else ():
         own = examples.texts.entities[text]
         by_image[image, own[own != NONE]] = 1
     return by_image[examples.image_rows]
