@@ -110,6 +110,7 @@ def prompt_sensitivity(results: pd.DataFrame, own_classes: bool = False) -> Figu
         axis.barh(y, q3 - q1, left=q1, height=0.55, color=colors)
         axis.vlines(median, y - 0.27, y + 0.27, color="white", linewidth=2)
         axis.set_yticks(y, [method_name(method) for method in methods])
+        axis.set_ylim(-0.7, len(methods) - 0.3)
         for place, value in zip(y, own["acc1"], strict=True):
             axis.annotate(f"{value:.0f}%", (1, place), (3, 0), ("axes fraction", "data"), "offset points", va="center")
         axis.grid(axis="y", visible=False)

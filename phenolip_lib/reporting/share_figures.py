@@ -36,7 +36,7 @@ def probes(results: pd.DataFrame, shares: Sequence[float], metric: str = "acc") 
     if not len(part):
         return nothing("no target of a linear probe")
     targets, methods = sorted(part["dataset"].unique()), method_order(part["method"])[::-1]
-    figure, axes = grid(len(targets), 0.24 * len(methods) + 0.7, sharey=True)
+    figure, axes = grid(len(targets), 0.22 * len(methods) + 1, sharey=True)
     drawn: set[float] = set()
     for axis, target in zip(axes, targets, strict=True):
         own = part[part["dataset"] == target]
@@ -50,6 +50,7 @@ def probes(results: pd.DataFrame, shares: Sequence[float], metric: str = "acc") 
         _rows(axis, series, _shades(shares, first))
         drawn |= set(first)
         axis.set_yticks(range(len(methods)), [method_name(method) for method in methods])
+        axis.set_ylim(-0.7, len(methods) - 0.3)
         numbers = " / ".join(f"{labels[share]:,.0f}" for share in first) + " labels"
         if metric == "acc":
             numbers += f"; majority class {stats.loc['majority', 'mean'].mean():.0f}%"
