@@ -103,6 +103,7 @@ class Arl(Questions):
     def _own(self, own: Params, seed: int) -> tuple:
         """What a model depends on beside its examples, for cache keys."""
         settings = own.arl.model_dump(exclude={"methods", "run", "folds", "baseline"})
+        settings |= {key: settings[key][self.source] for key in ("epochs", "answer_epochs")}
         return (
             settings,
             self.graph.content,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from phenolip_lib.core.params import Params
 from phenolip_lib.data.images import read_image
-from phenolip_lib.data.questions import coverage, normal_answer, vocabulary
+from phenolip_lib.data.questions import coverage, vocabulary
 from phenolip_lib.evaluation.answers import CLOSED, KIND, OPEN, OVERALL, TASK
 from phenolip_lib.evaluation.results import load_outcomes
 from phenolip_lib.experiments.arl import Arl
@@ -22,7 +22,7 @@ from phenolip_lib.reporting.figures import WIDTH
 from phenolip_lib.training.arl.answering import predict
 
 METRICS = [OVERALL, CLOSED, OPEN]
-SAID = {OVERALL: "all", CLOSED: "closed", OPEN: "open"}
+SAID = {tables.metric_name(metric): name for metric, name in ((OVERALL, "all"), (CLOSED, "closed"), (OPEN, "open"))}
 FOLD = "-fold"
 
 
@@ -85,7 +85,7 @@ def parts(found: pd.DataFrame, name: str, params: Params, full: str) -> pd.DataF
         rows.append(table.assign(without=tables.METHOD_NAMES.get(method, method)))
     if not rows:
         return pd.DataFrame()
-    table = pd.concat(rows, ignore_index=True).drop(columns="queries of").replace({"metric": SAID})
+    table = pd.concat(rows, ignore_index=True).drop(columns="queries of")
     return table[["without", *(column for column in table.columns if column != "without")]]
 
 
@@ -110,7 +110,7 @@ def reading(difference: pd.DataFrame, full: str) -> str:
 def examples(own: Arl, name: str, method: str, seed: int, most: int = 3) -> Figure:
     """Test questions with their image, what the text's first token read of it, and the most probable answers.
 
-    The first question of each of `most` images, of different kinds where the set has so many.
+    The first question of each of `most` images, of different kinds where there are so many; what was not read is dark.
 
     Args:
         own: of `experiments.arl`.
@@ -126,22 +126,20 @@ def examples(own: Arl, name: str, method: str, seed: int, most: int = 3) -> Figu
         maps = net.fusion.attention(**data.inputs(asked.index.to_numpy()))[:, 1:].numpy()
     figure, axes = plt.subplots(1, len(asked), figsize=(WIDTH * 1.25, 3.6), squeeze=False)
     for axis, row, scores, seen in zip(axes[0], asked.itertuples(), logits, maps, strict=True):
-        picture = read_image(own.data, row.image_path)
-        cells = own.config.cells
+        picture, cells = read_image(own.data, row.image_path), own.config.cells
+        shade = 0.75 * (1 - seen.reshape(cells, cells) / seen.max())
+        whole = (-0.5, picture.width - 0.5, picture.height - 0.5, -0.5)
         axis.imshow(picture)
-        axis.imshow(
-            seen.reshape(cells, cells), cmap="viridis", alpha=0.35, interpolation="bicubic",
-            extent=(-0.5, picture.width - 0.5, picture.height - 0.5, -0.5),
-        )  # fmt: skip
+        axis.imshow(np.zeros((cells, cells)), cmap="gray", alpha=shade, interpolation="bicubic", extent=whole)
         axis.set_title("\n".join(textwrap.wrap(row.question, 34)), fontsize=9)
-        axis.set_xlabel("\n".join(textwrap.wrap(tried(words, scores, row.answer), 38)), fontsize=8)
+        said = tried(words, scores), f"right: {row.answer}"
+        axis.set_xlabel("\n".join(line for text in said for line in textwrap.wrap(text, 42)), fontsize=8)
         axis.set(xticks=[], yticks=[])
     return figure
 
 
-def tried(words: list[str], logits: np.ndarray, truth: str, most: int = 3) -> str:
-    """The most probable answers of one question with their probabilities, and a mark at the right one."""
+def tried(words: list[str], logits: np.ndarray, most: int = 3) -> str:
+    """The most probable answers of one question with their probabilities."""
     probability = 1 / (1 + np.exp(-logits.astype(float)))
     best = np.argsort(-logits, kind="stable")[:most]
-    mark = {True: " *", False: ""}
-    return ", ".join(f"{words[i]} {probability[i]:.2f}{mark[words[i] == normal_answer(truth)]}" for i in best)
+    return ", ".join(f"{words[i]} {probability[i]:.2f}" for i in best)

@@ -147,6 +147,8 @@ def interval_cell(row) -> str:
 def metric_name(metric: str) -> str:
     """``i2p_recall@10`` as ``I2P R@10``, ``i2p_known_recall@10`` as ``I2P known R@10``."""
     task, _, rest = metric.partition("_")
+    if task == "accuracy":
+        return metric.replace("_", ", ")
     if task not in ("i2t", "t2i", "i2p", "p2i", "i2e", "e2i"):
         return metric
     *ways, rest = rest.split("_") if not rest.startswith("hierarchical_") else [rest.replace("_", " ")]
