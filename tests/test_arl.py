@@ -11,7 +11,7 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
 from phenolip_lib.data.questions import vocabulary
 from phenolip_lib.evaluation.answers import CLOSED, KIND, OPEN, OVERALL, score
-from phenolip_lib.experiments.arl import splits_of
+from phenolip_lib.experiments.arl import others, splits_of
 from phenolip_lib.experiments.questions import without_asked
 from phenolip_lib.models.fusion.config import load_config
 from phenolip_lib.models.fusion.graph import EntityEncoder
@@ -89,6 +89,7 @@ def test_a_rewired_graph_keeps_what_is_counted(toy):
     assert np.array_equal(graph.triples[:, :2], other.triples[:, :2])
     assert sorted(graph.triples[:, 2]) == sorted(other.triples[:, 2])
     assert np.array_equal(other.triples, graph.rewired(0).triples)
+    assert not np.array_equal(other.triples, graph.triples)
 
 
 def chain(n=30):
@@ -394,10 +395,27 @@ def test_scores_are_of_all_closed_open_and_each_kind():
 
 
 def test_cases_that_are_asked_about_leave_the_pretraining():
-    images = [f"medpix-2.0/MPX{case}_synpic{n}.jpg" for case, n in ((1, 11), (1, 12), (2, 13))]
-    pairs = pd.DataFrame({"image": images, "group": ["MPX1", "MPX1", "MPX2"]})
-    asked = pd.DataFrame({"image_id": ["vqa-rad/synpic12", "own/synpic13"], "dataset": ["vqa-rad", "own"]})
-    assert without_asked(pairs, asked)["image"].tolist() == images[2:]
+    records = [f"medpix-2.0/MPX{case}_synpic{n}" for case, n in ((1, 11), (1, 12), (2, 13), (3, 14), (4, 15), (5, 16))]
+    groups = [name.split("_")[0] for name in records]
+    pairs = pd.DataFrame({"pair_id": records, "image": [f"{name}.jpg" for name in records], "group": groups})
+    left_out = pd.DataFrame(
+        {
+            "record_id": ["medpix-2.0/MPX4_synpic99", "medpix-2.0/MPX6_synpic98", "chula/x"],
+            "reason": ["a chart", "duplicate of medpix-2.0/MPX3_synpic14", "neither caption nor label"],
+        }
+    )
+    ids = ["vqa-rad/synpic12", "own/synpic13", "vqa-rad/synpic99", "vqa-med-2019/synpic98"]
+    asked = pd.DataFrame({"image_id": ids, "dataset": [name.split("/")[0] for name in ids]})
+    assert without_asked(pairs, left_out, asked)["pair_id"].tolist() == [records[2], records[5]]
+
+
+def test_each_question_is_shown_another_image():
+    images = np.array([3, 3, 5, 7, 7, 7])
+    for seed in range(20):
+        found = others(images, np.random.default_rng(seed))
+        assert (found != images).all()
+        assert len(set(zip(images, found, strict=True))) == 3
+    assert others(np.array([4, 4]), np.random.default_rng(0)).tolist() == [4, 4]
 
 
 class Asked:

@@ -143,7 +143,8 @@ def test_text_features_do_not_depend_on_workers_or_on_what_else_is_embedded(towe
     texts = [" ".join(["large spleen"] * n) + f" {i}" for i in range(40) for n in (1, 2, 5)]
     alone = text_features(towers.text, texts)
     np.testing.assert_array_equal(text_features(towers.text, texts, workers=3), alone)
-    np.testing.assert_allclose(text_features(towers.text, texts[:7]), alone[:7], atol=1e-5)
+    bound = 1e-5 if precision("cpu") == "float32" else 1e-2  # kernels of bf16 sum in the order of the batch
+    np.testing.assert_allclose(text_features(towers.text, texts[:7]), alone[:7], atol=bound)
 
 
 def test_text_features_are_those_of_padded_batches_in_float32(towers):

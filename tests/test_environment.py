@@ -40,7 +40,6 @@ NOT_IMPORTED = {
     "jupyterlab": "make lab",
     "myst-nb": "the book's reader of notebooks, found by name",
     "tabulate": "DataFrame.to_markdown",
-    "timm": "image towers of open_clip",
 }
 
 

@@ -243,7 +243,7 @@ def trained(folder, over=None, state=None, without=(), stop=None):
 
 @pytest.mark.parametrize("loss", losses.LOSSES)
 def test_a_student_learns_which_entries_its_images_have(folder, loss):
-    model, history, data = trained(folder, {"medfilip.loss": loss, "stage2.epochs": 12, "stage2.learning_rate": 0.01})
+    model, history, data = trained(folder, {"medfilip.loss": loss, "stage2.epochs": 40, "stage2.learning_rate": 0.01})
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
     texts = text_features(
         model.towers.text, ["spleen", "large heart"]

@@ -52,7 +52,7 @@ def trained(params: Params, source: str, paths: Paths, name: str = "") -> tuple[
     if name not in own.sets:
         raise PhenoLIPError(f"{source} has no set of questions {name!r}; there are {', '.join(own.sets)}")
     train = (own.sets[name]["split"] == "train").to_numpy()
-    return own, *own.answering(params.arl.run[source][0], params.seeds[0], name, train)
+    return own, *own.answerer(params.arl.run[source][0], params.seeds[0], name, train)
 
 
 def ask(own: Arl, model: Answering, words: list[str], image: Path, question: str) -> Answer:

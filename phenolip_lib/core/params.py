@@ -47,7 +47,7 @@ MOST = 8
 OF_A_METHOD = ("stage2", "encoders.student", "encoders.image_size", "encoders.context_length")
 """Sections and keys that a compared method may change; all else is made once for all methods, by other stages."""
 OF_FILIP = ("stage2", *(f"medfilip.{key}" for key in "likeness loss book book_in_labels denied".split()))
-OF_ARL = tuple(f"arl.{key}" for key in "config graph align reason learn budget mismatches epochs model".split())
+OF_ARL = tuple(f"arl.{key}" for key in "graph align reason learn budget mismatches epochs model".split())
 TERMS = ("stage2.lambda_kd", "stage2.ontology_weight", "stage2.names_weight")
 """Weights of the terms of stage 2 beside the image-text objective, which MedFILIP's takes the place of."""
 OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")

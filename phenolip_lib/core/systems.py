@@ -72,8 +72,11 @@ class Arl(System):
         for name in ("epochs", "answer_epochs"):
             if missing := [source for source in self.run if source not in getattr(self, name)]:
                 raise ValueError(f"arl.{name} has no value for the source {missing[0]!r}, which arl.run names")
-        if self.baseline not in self.methods:
-            raise ValueError(f"arl.baseline names {self.baseline!r}; name one of arl.methods")
+        for source, names in self.run.items():
+            if self.baseline not in names[1:] or self.methods[names[0]].get("arl.model", "fusion") != "fusion":
+                raise ValueError(
+                    f"arl.run.{source} must begin with a fusion model and name arl.baseline ({self.baseline}) after it"
+                )
         if self.graph == "none" and (self.align or self.reason):
             raise ValueError("arl.graph is none, so arl.align and arl.reason must be false")
         return self

@@ -16,14 +16,13 @@ from phenolip_lib.data.images import read_image
 from phenolip_lib.data.questions import coverage, vocabulary
 from phenolip_lib.evaluation.answers import CLOSED, KIND, OPEN, OVERALL, TASK
 from phenolip_lib.evaluation.results import load_outcomes
-from phenolip_lib.experiments.arl import Arl
+from phenolip_lib.experiments.arl import FOLD, Arl
 from phenolip_lib.reporting import evaluation_reports, tables
 from phenolip_lib.reporting.figures import WIDTH
 from phenolip_lib.training.arl.answering import predict
 
 METRICS = [OVERALL, CLOSED, OPEN]
 SAID = {tables.metric_name(metric): name for metric, name in ((OVERALL, "all"), (CLOSED, "closed"), (OPEN, "open"))}
-FOLD = "-fold"
 
 
 def counts(sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -76,17 +75,17 @@ def compared(found: pd.DataFrame, name: str, params: Params, baseline: str | Non
 
 
 def parts(found: pd.DataFrame, name: str, params: Params, full: str) -> pd.DataFrame:
-    """What each part is worth: the full model minus the one without it, paired by question."""
-    without = [m for m in params.arl.methods if m in set(found["method"]) and params.fusion(m).arl.model == "fusion"]
-    rows = []
-    for method in [m for m in without if m != full]:
-        own = found[found["dataset"] == name]
-        table = evaluation_reports.between({name: own}, full, method, METRICS, params)
-        rows.append(table.assign(without=tables.METHOD_NAMES.get(method, method)))
-    if not rows:
+    """What each part is worth: the full model minus the one without it, paired by question; empty without another."""
+    fused = [m for m in params.arl.methods if m in set(found["method"]) and params.fusion(m).arl.model == "fusion"]
+    if fused == [full]:
         return pd.DataFrame()
-    table = pd.concat(rows, ignore_index=True).drop(columns="queries of")
-    return table[["without", *(column for column in table.columns if column != "without")]]
+    own = found[(found["dataset"] == name) & found["method"].isin(fused)]
+    # The differences to the full model, turned round: one family of comparisons, corrected together.
+    turned = evaluation_reports.compared(own, METRICS, params, full)
+    turned = turned.assign(difference=-turned["difference"], low=-turned["high"], high=-turned["low"])
+    table = tables.difference_table(turned, METRICS).drop(columns="dataset", errors="ignore")
+    table["method"] = table["method"].map(lambda method: tables.METHOD_NAMES.get(method, method))
+    return table.rename(columns={"method": "beside"})
 
 
 def published(name: str) -> pd.DataFrame:
@@ -118,8 +117,8 @@ def examples(own: Arl, name: str, method: str, seed: int, most: int = 3) -> Figu
     """
     table = own.sets[name]
     train, test = (table["split"] == split for split in ("train", "test"))
-    net, words = own.answering(method, seed, name, train.to_numpy())
-    asked = table[test].drop_duplicates("kind").drop_duplicates("image_id").head(most)
+    net, words = own.answerer(method, seed, name, train.to_numpy())
+    asked = _varied(table[test], most)
     data = own.questions(name)
     logits = predict(net, data, asked.index.to_numpy())
     with torch.no_grad():
@@ -136,6 +135,19 @@ def examples(own: Arl, name: str, method: str, seed: int, most: int = 3) -> Figu
         axis.set_xlabel("\n".join(line for text in said for line in textwrap.wrap(text, 42)), fontsize=8)
         axis.set(xticks=[], yticks=[])
     return figure
+
+
+def _varied(table: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The first question of each image, kinds that were not taken first."""
+    first = table.drop_duplicates(["image_id", "kind"])
+    rows, images, kinds = [], set(), set()
+    for again in (False, True):
+        for row in first.itertuples():
+            if len(rows) < most and row.image_id not in images and (again or row.kind not in kinds):
+                rows.append(row.Index)
+                images.add(row.image_id)
+                kinds.add(row.kind)
+    return table.loc[rows]
 
 
 def tried(words: list[str], logits: np.ndarray, most: int = 3) -> str:

@@ -12,7 +12,7 @@ from phenolip_lib.models.fusion.config import FusionConfig
 
 
 class Streams(NamedTuple):
-    """What a layer takes and gives; `knowledge` is None in a model that does not reason with entities."""
+    """What a layer takes and gives; `knowledge` is None in a model without a graph."""
 
     image: torch.Tensor
     text: torch.Tensor

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from phenolip_lib.core.storage import digest, digest_arrays
+from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.storage import digest_arrays
 from phenolip_lib.models.fusion.config import FusionConfig
 from phenolip_lib.models.fusion.model import NONE
 from phenolip_lib.models.fusion.tokens import image_cells, text_states, tokenise
-from phenolip_lib.models.towers import TwoTowers, load_towers
+from phenolip_lib.models.towers import TwoTowers, load_towers, named_configs
 from phenolip_lib.training.arl.knowledge import KnowledgeGraph, Span
 
 Inputs = dict[str, torch.Tensor]
@@ -98,6 +99,11 @@ class Reader:
     """
 
     def __init__(self, config: FusionConfig, device: torch.device | str, workers: int, cache: Path | None) -> None:
+        if config.image not in named_configs():
+            raise PhenoLIPError(
+                f"arl.config: the towers of this model ({config.image}, {config.text}) would have to train, which "
+                "chapter 8 does not do; take arl-tiny, or build it with models.fusion.towers"
+            )
         self.config = config
         self.options = {"device": device, "workers": workers, "cache": cache}
         self.images: TwoTowers = load_towers(config.image, config.image_size, config.text_tokens)
@@ -148,7 +154,3 @@ def unique(values: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Each value once, sorted, and the row of each of the given ones."""
     names, rows = np.unique(np.asarray(values, dtype=object).astype(str), return_inverse=True)
     return names.tolist(), rows
-
-
-def key_of(*examples: Examples) -> str:
-    return digest(*(own.content for own in examples))

@@ -1,4 +1,4 @@
-"""Which tokens masked language modelling hides: whole entities first of all, so that none is told by its own pieces."""
+"""Which tokens masked language modelling hides: entities as wholes, so that none is told by its own pieces."""
 
 from __future__ import annotations
 

@@ -153,9 +153,9 @@ class FusionPretraining:
     def _mismatch(self, rows: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The example whose image each text gets, half of them another's; and 1 where it is its own."""
         other, is_match = rows.copy(), np.ones(len(rows), dtype=np.int64)
-        images = self.examples.image_rows[rows]
+        images, texts = self.examples.image_rows[rows], self.examples.text_rows[rows]
         for i in random.permutation(len(rows))[: len(rows) // 2]:
-            free = np.flatnonzero(images != images[i])
+            free = np.flatnonzero((images != images[i]) & (texts != texts[i]))  # one caption suits both images
             if not len(free):
                 continue
             pick = random.choice(free)
