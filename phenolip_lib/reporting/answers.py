@@ -82,7 +82,7 @@ def parts(found: pd.DataFrame, name: str, params: Params, full: str) -> pd.DataF
     own = found[(found["dataset"] == name) & found["method"].isin(fused)]
     # The differences to the full model, turned round: one family of comparisons, corrected together.
     turned = evaluation_reports.compared(own, METRICS, params, full)
-    turned = turned.assign(difference=-turned["difference"], low=-turned["high"], high=-turned["low"])
+    turned = turned.assign(difference=0.0 - turned["difference"], low=0.0 - turned["high"], high=0.0 - turned["low"])
     table = tables.difference_table(turned, METRICS).drop(columns="dataset", errors="ignore")
     table["method"] = table["method"].map(lambda method: tables.METHOD_NAMES.get(method, method))
     return table.rename(columns={"method": "beside"})
