@@ -187,7 +187,7 @@ POINTS = {
     ],
     "04": [
         (r"costs (\w+) points of image → phenotype", "phantom", "all_negatives", I2P),
-        (r"the teacher brings (\w+)\.", "grid/phantom", "clip", I2P),
+        (r"the teacher brings (\w+) \(", "grid/phantom", "clip", I2P),
         (r"0\.03 costs (\w+) points from image to phenotype", "grid/phantom", "cold", I2P),
     ],
 }
