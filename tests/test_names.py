@@ -96,15 +96,13 @@ TAKE_A_SOURCE = sorted(name for name, one in COMMANDS.items() if any(p.name == "
 
 def call_with(name: str, **values: str) -> None:
     """Run a command with these values, and "x" for whatever else it needs."""
-    words = []
+    options, words = [], []
     for one in COMMANDS[name].params:
         value = values.get(one.name, "x" if one.required else None)
         if value is not None:
-            words = [*words, f"{one.opts[-1]}={value}"] if one.opts[0].startswith("-") else ["--", value]
-    if "--" in words:  # options first
-        at = words.index("--")
-        words = [w for w in words[at + 2 :] if w.startswith("--")] + words[: at + 2]
-    CliRunner().invoke(app, [name, *words], catch_exceptions=False)
+            where = options if one.opts[0].startswith("-") else words
+            where.append(f"{one.opts[-1]}={value}" if where is options else value)
+    CliRunner().invoke(app, [name, *options, *(["--", *words] if words else [])], catch_exceptions=False)
 
 
 @pytest.fixture
