@@ -16,6 +16,7 @@ from phenolip_lib.experiments.questions import without_asked
 from phenolip_lib.models.fusion.config import load_config
 from phenolip_lib.models.fusion.graph import EntityEncoder
 from phenolip_lib.models.fusion.model import NONE, Answering, Fusion
+from phenolip_lib.models.fusion.plain import Plain
 from phenolip_lib.models.fusion.pretext import IGNORED, Pretext
 from phenolip_lib.models.fusion.tokens import TokenIds, tokenise
 from phenolip_lib.models.towers import load_towers
@@ -339,6 +340,17 @@ def test_half_of_a_batch_gets_another_image_and_near_ones_share_phenotypes(setti
         wrong = int(np.flatnonzero(is_match == 0)[0])
         # Above entity i are i + 1 and so on: 3 and 4 share most; the nearest to 0 is 3.
         assert (wrong, int(other[wrong])) in {(0, 3), (1, 4), (2, 3)}
+
+
+def test_a_head_starts_at_the_frequencies_of_answers(settings):
+    own = examples()
+    answers = np.array([0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 5])
+    torch.manual_seed(0)
+    for model in (Answering(fusion(), 6), Plain("linear", IMAGE, TEXT, 6)):
+        AnswerTraining(settings, own, answers, np.arange(12), model, 0, Group(), CPU)
+        last = model.head if isinstance(model.head, torch.nn.Linear) else model.head[-1]
+        counts = np.array([8, 2, 1, 0, 0, 1]) + 1
+        assert torch.allclose(last.bias.sigmoid(), torch.tensor(counts / (counts.sum() + 1)).float(), atol=1e-6)
 
 
 def test_answers_are_learned_and_unknown_ones_are_not_trained_on(settings):

@@ -238,6 +238,14 @@ def test_what_the_book_of_medfilip_brings():
     assert not cells["seen"][1]
 
 
+def test_what_arl_answers():
+    accuracy = table("phantom", "answers_phantom").set_index("method")["all"]
+    names = ("arl", "answers_plain", "answers_question", "arl_shuffled")
+    said = [accuracy[tables.METHOD_NAMES[name]] for name in names]
+    assert f"{said[0]} percent against {said[1]}, with the question alone {said[2]}." in " ".join(RESULTS.split())
+    assert f"it falls to {said[3]}, so it does look" in " ".join(RESULTS.split())
+
+
 def test_how_many_scores_of_other_tasks_differ():
     real, synthetic = (table(source, "tasks") for source in ("open", "phantom"))
     sure = [int(found["PhenoLIP"].str.endswith("*").sum()) for found in (real, synthetic)]

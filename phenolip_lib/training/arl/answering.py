@@ -58,6 +58,7 @@ class AnswerTraining:
         self.size = min(p.answer_batch_size, len(self.rows) // group.size * group.size)
         group.share(self.size, "arl.answer_batch_size")
         self.steps_per_epoch = len(self.rows) // self.size
+        start_at_frequencies(model.head, answers[self.rows])
 
     def groups(self) -> list[dict[str, Any]]:
         p = self.params.arl
@@ -81,6 +82,24 @@ class AnswerTraining:
 
     def after_step(self) -> Output:
         return {}
+
+
+@torch.no_grad()
+def start_at_frequencies(head: nn.Module, answers: np.ndarray) -> None:
+    """Let a head that has learned nothing give each answer the probability with which training gives it.
+
+    Its last layer starts from the log odds of the answers' frequencies, as in focal loss (Lin et al. 2017). From zero,
+    a sum over all answers is so large that the first steps push every answer down and nothing else is learned: a fusion
+    model then says the same of all images for good.
+
+    Args:
+        head: its last layer is linear, with an output an answer.
+        answers: of the training questions ``(n,)``.
+    """
+    last = head if isinstance(head, nn.Linear) else head[-1]
+    counts = torch.bincount(torch.from_numpy(answers), minlength=last.out_features).double() + 1
+    share = counts / (counts.sum() + 1)
+    last.bias.copy_(torch.log(share / (1 - share)))
 
 
 @torch.no_grad()
