@@ -16,6 +16,7 @@ from phenolip_lib.phantom.captions import in_sentence
 from phenolip_lib.phantom.facts import ORGANS, side
 from phenolip_lib.phantom.names import caption_names
 from phenolip_lib.phantom.questions import NO_FINDING, WORDINGS
+from tests.test_phantom import SMALL
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +27,7 @@ def names(full):
 @pytest.fixture(scope="module")
 def root(names, tmp_path_factory):
     folder = tmp_path_factory.mktemp("atlas") / "phantom"
-    shares = {"compound_share": 0.15, "duplicate_share": 0.1, "normal_share": 0.15, "second_finding_share": 0.3}
-    build(folder, names, workers=1, subjects_per_finding=2, size=64, seed=5, **shares)
+    build(folder, names, workers=1, **SMALL | {"normal_share": 0.15, "seed": 5})
     return folder
 
 
