@@ -14,9 +14,10 @@ from PIL import Image
 
 from phenolip_lib.apps.demo import page
 from phenolip_lib.apps.demo import source as sources
-from phenolip_lib.apps.demo.app import OneLine, Session, uploads_only
+from phenolip_lib.apps.demo.app import Session, uploads_only
 from phenolip_lib.apps.demo.assistant import Assistant, View
 from phenolip_lib.apps.demo.candidates import Candidates, system_paths
+from phenolip_lib.apps.demo.guard import OneLine
 from phenolip_lib.apps.demo.overlay import data_uri, overlay
 from phenolip_lib.apps.demo.uploads import read_upload, split_words, sweep
 from phenolip_lib.core.errors import PhenoLIPError
@@ -512,7 +513,7 @@ def test_words_that_cannot_be_asked_do_not_lose_the_picture(assistant, picture, 
     assert 'class="pictures"' in similar
     chosen, status, shown, ranking = session.rerank(view, "", "", "contrast", chosen)
     assert chosen == assistant.rank(view)["hpo_id"][0]
-    assert f"heat map of {assistant.candidates.onto[chosen].name}" in shown
+    assert f"Heat map of {assistant.candidates.onto[chosen].name}" in shown
     # The chosen row stays chosen while it is listed, and gives way where it is not.
     assert session.rerank(view, "", "large", "off", "HP:0001903")[0] == "HP:0001903"
     assert session.rerank(view, HEART, "large", "off", "HP:0001903")[0] != "HP:0001903"

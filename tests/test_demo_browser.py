@@ -15,10 +15,14 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from phenolip_lib.apps import ask as asking
 from phenolip_lib.apps.demo.app import serve
+from phenolip_lib.apps.demo.questions import EXAMPLES, Questions
 from phenolip_lib.core.errors import PhenoLIPError
 from tests.browser import PHONE, chromium, console_errors
+from tests.test_arl import Asked
 from tests.test_demo import make_assistant
+from tests.test_demo_questions import WORDS, learn, project_at
 
 LIMIT = 100_000
 KNOWN = "Method not implemented"
@@ -36,12 +40,20 @@ def assistant(folder, toy):
 
 
 @pytest.fixture(scope="module")
-def served(assistant):
+def asked(toy):
+    """What answers questions, having learned nothing."""
+    return Asked(toy)
+
+
+@pytest.fixture(scope="module")
+def served(assistant, asked, folder):
     """(page, address, folder of uploads) of a running demo."""
+    questions = Questions("phantom", learn(project_at(folder / "project")))
+    questions._model = asked, asked.model, WORDS
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    blocks, url = serve(assistant, port=port, max_bytes=LIMIT)
+    blocks, url = serve(assistant, port=port, max_bytes=LIMIT, questions=questions)
     yield blocks, url, Path(os.environ["GRADIO_TEMP_DIR"])
     blocks.close()
     os.environ.pop("GRADIO_TEMP_DIR")
@@ -81,9 +93,13 @@ def wait(browser, css, text=""):
 
 def upload(browser, url, path):
     browser.get(url)
-    wait(browser, "#upload")
-    WebDriverWait(browser, 60).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "#upload input[type=file]"))
-    browser.find_element(By.CSS_SELECTOR, "#upload input[type=file]").send_keys(str(path))
+    give(browser, "#upload", path)
+
+
+def give(browser, css, path):
+    wait(browser, css)
+    WebDriverWait(browser, 60).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, f"{css} input[type=file]"))
+    browser.find_element(By.CSS_SELECTOR, f"{css} input[type=file]").send_keys(str(path))
 
 
 def field(browser, css):
@@ -166,6 +182,51 @@ def test_pictures_for_a_text(browser, served, assistant):
     assert captions == [item.caption for item in found]
 
 
+def open_questions(browser, url):
+    browser.get(url)
+    wait(browser, "button[role=tab]", "A question about a picture").click()
+    wait(browser, "#told [role=status]", "learned from the questions of phantom")
+
+
+def test_a_question_about_a_picture(browser, served, asked, picture):
+    _, url, uploads = served
+    open_questions(browser, url)
+    give(browser, "#asked-upload", picture)
+    wait(browser, "#asked-picture img")
+    assert not browser.find_elements(By.CSS_SELECTOR, "#answers li")
+    field(browser, "#question").send_keys("Is there a large spleen?", Keys.ENTER)
+    wait(browser, "#answers li")
+    found = asking.ask(asked, asked.model, WORDS, picture, "Is there a large spleen?")
+    words = [item.text for item in browser.find_elements(By.CSS_SELECTOR, "#answers .name")]
+    assert words == [word for word, _ in found.answers]
+    assert "Entities that the question names: Splenomegaly." in browser.find_element(By.ID, "answers").text
+    assert "Where the model read" in browser.find_element(By.CSS_SELECTOR, "#asked-picture .legend").text
+    assert browser.find_element(By.CSS_SELECTOR, "#asked-picture img").get_property("naturalWidth") == 120
+    assert kept(uploads) == []
+    # An example, by keyboard; then what is no question.
+    last = browser.find_elements(By.CSS_SELECTOR, "#examples button")[-1]
+    last.send_keys(Keys.ENTER)
+    wait(browser, "#asked-picture .legend", EXAMPLES["phantom"][-1])
+    assert field(browser, "#question").get_property("value") == EXAMPLES["phantom"][-1]
+    field(browser, "#question").send_keys(Keys.CONTROL, "a")
+    field(browser, "#question").send_keys("?", Keys.ENTER)
+    assert wait(browser, "#told [role=alert]").text.startswith("the question has no words")
+    assert not browser.find_elements(By.CSS_SELECTOR, "#answers li")
+
+
+def test_questions_take_no_other_files_than_the_first_tab(browser, served, picture, folder):
+    _, url, uploads = served
+    (folder / "notes.png").write_text("no picture at all")
+    open_questions(browser, url)
+    browser.find_element(By.CSS_SELECTOR, "#examples button").click()
+    wait(browser, "#told", "No picture is in memory")
+    give(browser, "#asked-upload", folder / "notes.png")
+    assert wait(browser, "#told [role=alert]").text.startswith("notes.png was not read: image is unreadable")
+    assert kept(uploads) == []
+    give(browser, "#asked-upload", picture)  # and the page works on, with the question that was pressed
+    wait(browser, "#answers li")
+
+
 def test_what_is_no_picture_or_too_large_is_refused_readably(browser, served, picture, folder):
     _, url, uploads = served
     (folder / "notes.png").write_text("no picture at all")
@@ -193,6 +254,11 @@ def test_the_page_fits_a_phone(served, picture, dark):
         assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
         color = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
         assert (max(map(int, re.findall(r"\d+", color)[:3])) < 80) == dark
+        open_questions(browser, served[1])
+        give(browser, "#asked-upload", picture)
+        browser.find_element(By.CSS_SELECTOR, "#examples button").click()
+        wait(browser, "#answers li")
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
         loopback_only(browser)
 
 

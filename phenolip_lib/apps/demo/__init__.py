@@ -1,9 +1,9 @@
 """A page to try a model on: drop a picture, read which phenotypes it ranks first, and see what that is worth.
 
 ``assistant`` computes everything and knows no user interface; ``candidates`` is what it chooses from; ``source`` is
-what a source's pictures add (calibration on its validation split, similar pictures); ``uploads`` and ``overlay`` are
-the picture's way in and out; ``page`` writes HTML; ``app`` is the Gradio application around them, the only module
-that imports Gradio.
+what a source's pictures add (calibration on its validation split, similar pictures); ``questions`` asks the model of
+chapter 8 about a picture; ``uploads`` and ``overlay`` are the picture's way in and out; ``page`` writes HTML; ``guard``
+is what the server says beside it; ``app`` is the Gradio application around them, the only module that imports Gradio.
 
 The rules:
 

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio can ask for it
@@ -28,9 +27,11 @@ from starlette.middleware import Middleware
 
 from phenolip_lib.apps.demo import page
 from phenolip_lib.apps.demo.assistant import Assistant, View
+from phenolip_lib.apps.demo.guard import Headers, OneLine
 from phenolip_lib.apps.demo.overlay import overlay
-from phenolip_lib.apps.demo.uploads import MAX_BYTES, megabytes, read_upload, split_words, sweep
-from phenolip_lib.core.errors import PhenoLIPError, brief
+from phenolip_lib.apps.demo.questions import MAX_LENGTH, Questions
+from phenolip_lib.apps.demo.uploads import MAX_BYTES, Upload, megabytes, read_upload, split_words, sweep
+from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.runtime import configure, log
 from phenolip_lib.data.images import PICTURE_SUFFIXES
@@ -42,39 +43,6 @@ WAITING, SESSIONS = 64, 32
 """Requests that may wait, further ones are refused; pages remembered, the oldest is forgotten for a new one."""
 NO_MAP = "off"
 UNLIKE = "This picture is unlike the training pictures: take the ranking for a guess in the dark."
-POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # Gradio compiles its templates in the browser
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
-)
-
-
-class Headers:
-    """ASGI middleware that adds the security headers to every answer."""
-
-    def __init__(self, app) -> None:
-        self.app = app
-
-    async def __call__(self, scope, receive, send) -> None:
-        async def sending(message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"content-security-policy", POLICY.encode()),
-                    (b"referrer-policy", b"no-referrer"),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-            await send(message)
-
-        await self.app(scope, receive, sending if scope["type"] == "http" else send)
 
 
 def uploads_only(file: gr.File) -> gr.File:
@@ -90,22 +58,11 @@ def uploads_only(file: gr.File) -> gr.File:
     return file
 
 
-class OneLine:
-    """In place of `traceback` in Gradio's modules: a request that no page would send is a line in the log."""
-
-    def __getattr__(self, name: str):
-        return getattr(traceback, name)
-
-    def print_exc(self, *_, **__) -> None:
-        error = sys.exc_info()[1]
-        log.info("demo: a request failed (%s: %s)", type(error).__name__, brief(error, 160))
-
-
 class Session:
     """What the page does; every method answers a request and never raises a `PhenoLIPError`."""
 
-    def __init__(self, assistant: Assistant, max_bytes: int = MAX_BYTES) -> None:
-        self.assistant, self.max_bytes = assistant, max_bytes
+    def __init__(self, assistant: Assistant, max_bytes: int = MAX_BYTES, questions: Questions | None = None) -> None:
+        self.assistant, self.max_bytes, self.questions = assistant, max_bytes, questions or Questions()
 
     def take(self, path: str, system: str, words: str, kind: str):
         """A new picture: (file field, view, chosen row, status, picture, ranking, similar pictures)."""
@@ -120,7 +77,7 @@ class Session:
         """Another organ system, map or words: (chosen row, status, picture, ranking)."""
         if view is not None:
             return self._answer(view, system, words, kind, chosen)
-        note = page.status("No picture is in memory; upload one, also if you did before.") if chosen else ""
+        note = page.status(page.FORGOTTEN) if chosen else ""
         return chosen, note, gr.skip(), gr.skip()
 
     def choose(self, view: View | None, system: str, words: str, kind: str, event: gr.EventData):
@@ -134,6 +91,14 @@ class Session:
             return page.pictures(self.assistant, *self.assistant.search(wanted), wanted) if wanted else ""
         except PhenoLIPError as error:
             return page.status(str(error), refused=True)
+
+    def take_asked(self, path: str, question: str):
+        """A picture to ask about: (file field, upload, status, picture, answers)."""
+        return None, *self.questions.take(Path(path), question, self.max_bytes)
+
+    def example(self, upload: Upload | None, event: gr.EventData):
+        """An example pressed: (question, status, picture, answers)."""
+        return str(event.key), *self.questions.answer(upload, str(event.key))
 
     def _answer(self, view: View, system: str, words: str, kind: str, chosen: str) -> tuple[str, str, str, str]:
         try:
@@ -157,9 +122,9 @@ class Session:
         return page.picture(overlay(view.picture, heat), onto[chosen].name if chosen in onto else chosen)
 
 
-def build(assistant: Assistant, max_bytes: int = MAX_BYTES) -> gr.Blocks:
-    """The page of an assistant."""
-    session = Session(assistant, max_bytes)
+def build(assistant: Assistant, max_bytes: int = MAX_BYTES, questions: Questions | None = None) -> gr.Blocks:
+    """The page of an assistant, and of what answers questions."""
+    session = Session(assistant, max_bytes, questions)
     systems = [(f"{name} ({n})", hpo_id) for hpo_id, name, n in assistant.candidates.systems()]
     maps = [*assistant.map_names, NO_MAP]
     with gr.Blocks(title=page.TITLE, analytics_enabled=False, delete_cache=(60, FORGET_AFTER)) as blocks:
@@ -169,9 +134,7 @@ def build(assistant: Assistant, max_bytes: int = MAX_BYTES) -> gr.Blocks:
         with gr.Tab("A picture"):
             with gr.Row():
                 with gr.Column(min_width=320):
-                    limit = f"Picture, up to {megabytes(max_bytes)}"
-                    file = gr.File(label=limit, file_types=list(PICTURE_SUFFIXES), height=140, elem_id="upload")
-                    file = uploads_only(file)
+                    file = _picture_field(max_bytes, "upload")
                     status = gr.HTML(elem_id="status")
                     shown = gr.HTML(elem_id="picture")
                     kind = gr.Radio(maps, value=maps[0], label="Heat map", info=page.MAPS_INFO, elem_id="map")
@@ -190,6 +153,19 @@ def build(assistant: Assistant, max_bytes: int = MAX_BYTES) -> gr.Blocks:
         with gr.Tab("Pictures for a text"):
             query = gr.Textbox("", label="A phenotype or any words; Enter searches", elem_id="query", max_length=200)
             results = gr.HTML(elem_id="results")
+        with gr.Tab("A question about a picture") as asking, gr.Row():
+            with gr.Column(min_width=320):
+                asked_file, upload = _picture_field(max_bytes, "asked-upload"), gr.State(None)
+                question = gr.Textbox(
+                    "", label="Your question; Enter asks it", elem_id="question", max_length=MAX_LENGTH
+                )
+                examples = gr.HTML(
+                    page.examples(session.questions.examples), js_on_load=page.CHOOSE, elem_id="examples"
+                )
+                told = gr.HTML(elem_id="told")
+            with gr.Column(min_width=320):
+                answers = gr.HTML(elem_id="answers")
+                asked_picture = gr.HTML(elem_id="asked-picture")
         gr.HTML(page.about(assistant))
 
         asked = {"api_visibility": "private", "concurrency_id": "model", "show_progress": "minimal"}
@@ -199,7 +175,17 @@ def build(assistant: Assistant, max_bytes: int = MAX_BYTES) -> gr.Blocks:
             event(session.rerank, [view, system, words, kind, chosen], answer, **asked)
         ranking.choose(session.choose, [view, system, words, kind], answer, **asked)
         query.submit(session.search, query, results, **asked)
+        answered = [told, asked_picture, answers]
+        asking.select(session.questions.ready, None, told, **asked)
+        asked_file.upload(session.take_asked, [asked_file, question], [asked_file, upload, *answered], **asked)
+        question.submit(session.questions.answer, [upload, question], answered, **asked)
+        examples.choose(session.example, upload, [question, *answered], **asked)
     return blocks.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+
+
+def _picture_field(max_bytes: int, name: str) -> gr.File:
+    label, kinds = f"Picture, up to {megabytes(max_bytes)}", list(PICTURE_SUFFIXES)
+    return uploads_only(gr.File(label=label, file_types=kinds, height=140, elem_id=name))
 
 
 def _sweep(folder: Path) -> None:
@@ -209,7 +195,11 @@ def _sweep(folder: Path) -> None:
 
 
 def serve(
-    assistant: Assistant, host: str = HOST, port: int = PORT, max_bytes: int = MAX_BYTES
+    assistant: Assistant,
+    host: str = HOST,
+    port: int = PORT,
+    max_bytes: int = MAX_BYTES,
+    questions: Questions | None = None,
 ) -> tuple[gr.Blocks, str]:
     """Start the server in a thread of its own.
 
@@ -217,6 +207,7 @@ def serve(
         host: ``127.0.0.1`` is this computer alone; any other address opens the demo to others.
         port: 0 takes a free one from 7860 on.
         max_bytes: of an uploaded file.
+        questions: what answers them; without it the tab says that there is no source.
 
     Returns:
         the running page, which its `close` ends, and its address.
@@ -229,7 +220,7 @@ def serve(
     for module in (gradio.queueing, gradio.routes, gradio.utils):
         module.traceback = OneLine()
     threading.Thread(target=_sweep, args=(Path(folder.name),), daemon=True).start()
-    blocks = build(assistant, max_bytes)
+    blocks = build(assistant, max_bytes, questions)
     blocks.uploads = folder  # lives as long as the page
     try:
         _, url, _ = blocks.launch(
@@ -280,10 +271,11 @@ def launch(
         PhenoLIPError: no such model, no ontology, or the port is taken.
     """
     configure(threads)
-    assistant = Assistant.load(model, source, paths or Paths(), device, candidates)
+    paths = paths or Paths()
+    assistant = Assistant.load(model, source, paths, device, candidates)
     if host not in (HOST, "localhost", "::1"):
         log.info("demo: %s opens the page to other computers, without a password; let nobody upload patient data", host)
-    blocks, url = serve(assistant, host, port)
+    blocks, url = serve(assistant, host, port, questions=Questions(source, paths))
     log.info("demo: %s (Ctrl+C ends it)", url)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an orderly end also here, for the folder of uploads
     blocks.block_thread()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import pandas as pd
 from PIL import Image
 
+from phenolip_lib.apps.ask import Answer
 from phenolip_lib.apps.demo.assistant import Assistant
 from phenolip_lib.apps.demo.overlay import THUMBNAIL, color_stops, data_uri, shrink
 from phenolip_lib.apps.demo.source import Neighbour
@@ -25,7 +27,12 @@ MAPS_INFO = (
     "Contrast: how much nearer a place is to this text than to the candidates' mean. Gradient: what raises the "
     "picture's cosine. Similarity: each place as if it were a picture."
 )
-ROWS = 10
+ATTENTION_NOTE = (
+    "How much the question's first token reads each part of the picture in the model's last layer. It tells where the "
+    "model took something from, and not why it answers so; the map is coloured by its own range."
+)
+FORGOTTEN = "No picture is in memory; upload one, also if you did before."
+ROWS, ANSWERS = 10, 5
 
 CSS = f"""
 .gradio-container {{ --font: system-ui, sans-serif; --font-mono: ui-monospace, monospace;
@@ -34,7 +41,7 @@ CSS = f"""
 .dark .gradio-container, .gradio-container.dark {{ --quiet: #a3adb8; }}
 .notice {{ border-left: 4px solid #D55E00; padding: .6rem .9rem; background: var(--background-fill-secondary);
   line-height: 1.45; margin-top: .6rem; }}
-.status:empty, #status:not(:has(.status:not(:empty))) {{ display: none; }}
+.status:empty, :is(#status, #told):not(:has(.status:not(:empty))) {{ display: none; }}
 .gradio-container ::placeholder {{ color: var(--quiet) !important; opacity: 1; }}
 .status {{ padding: .5rem .8rem; border-radius: 6px; border: 1px solid var(--border-color-primary); line-height: 1.4; }}
 .status.refused {{ border-left: 4px solid #D55E00; }}
@@ -42,9 +49,10 @@ CSS = f"""
 .muted {{ color: var(--quiet) !important; }}
 .ranking {{ list-style: none; margin: 0; padding: 0; }}
 .ranking li {{ margin: 0; border-bottom: 1px solid var(--border-color-primary); }}
-.ranking button {{ display: grid; grid-template-columns: 1fr auto; gap: .1rem .8rem; width: 100%; border: 0;
-  padding: .5rem .6rem; border-radius: 0; text-align: left; background: none; color: var(--body-text-color);
-  font: inherit; cursor: pointer; }}
+.ranking :is(button, .answer) {{ display: grid; grid-template-columns: 1fr auto; gap: .1rem .8rem; width: 100%;
+  border: 0; padding: .5rem .6rem; border-radius: 0; text-align: left; background: none;
+  color: var(--body-text-color); font: inherit; overflow-wrap: anywhere; }}
+.ranking button {{ cursor: pointer; }}
 .ranking button:hover, .ranking button[aria-pressed=true] {{ background: var(--background-fill-secondary); }}
 .ranking button[aria-pressed=true] {{ box-shadow: inset 4px 0 #0072B2; }}
 .ranking button:focus-visible {{ outline: 2px solid #0072B2; outline-offset: -2px; }}
@@ -65,6 +73,13 @@ CSS = f"""
 .pictures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; list-style: none;
   padding: 0; margin: 0; }}
 .pictures img {{ width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 6px; background: #000; }}
+.examples {{ display: flex; flex-wrap: wrap; gap: .4rem; list-style: none; margin: 0; padding: 0; }}
+.examples li {{ margin: 0; }}
+.examples button {{ border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .3rem .6rem;
+  background: none; color: var(--body-text-color); font: inherit; font-size: .86rem; text-align: left;
+  cursor: pointer; }}
+.examples button:hover {{ background: var(--background-fill-secondary); }}
+.examples button:focus-visible {{ outline: 2px solid #0072B2; outline-offset: 1px; }}
 @media (max-width: 640px) {{ #ranking {{ order: -1; }} }}
 @media (max-width: 480px) {{ .pictures {{ grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .7rem; }} }}
 """
@@ -75,7 +90,7 @@ element.addEventListener('click', (event) => {
   if (button) trigger('choose', {key: button.dataset.key});
 });
 """
-"""Script of the ranking: tells which row was pressed."""
+"""Script of the ranking and of the examples: tells which row was pressed."""
 
 
 def status(text: str, refused: bool = False) -> str:
@@ -113,13 +128,16 @@ def _row(row, assistant: Assistant, pressed: bool) -> str:
     if not pd.isna(row.share_below):
         lines.append(f"closer to this picture than to {100 * row.share_below:.0f} % of the training pictures")
     path = "".join(f'<span class="path">{escape(line)}</span>' for line in lines)
-    width = 100 * row.probability if known else 0
-    bar = f'<span class="bar" aria-hidden="true"><span style="width:{width:.1f}%"></span></span>' if known else ""
+    bar = _bar(row.probability) if known else ""
     return (
         f'<li><button type="button" data-key="{escape(key_of(row))}" aria-pressed="{str(pressed).lower()}">'
         f'<span class="name">{escape(row.name)}{ident}</span><span class="number">{number}</span>'
         f"{path}{bar}</button></li>"
     )
+
+
+def _bar(probability: float) -> str:
+    return f'<span class="bar" aria-hidden="true"><span style="width:{100 * probability:.1f}%"></span></span>'
 
 
 def probability_note(assistant: Assistant, n_listed: int) -> str:
@@ -139,14 +157,47 @@ def probability_note(assistant: Assistant, n_listed: int) -> str:
 
 def picture(image: Image.Image, text: str = "") -> str:
     """The picture; with the text whose heat map is over it, also what its colours mean."""
-    alt = f"The uploaded picture with the heat map of {text}" if text else "The uploaded picture"
-    legend = ""
-    if text:
+    return _figure(image, f"Heat map of {text}" if text else "", MAPS_NOTE)
+
+
+def attention(image: Image.Image, question: str) -> str:
+    """The picture with the map of where a question read it, and what its colours mean."""
+    return _figure(image, f"Where the model read to answer \u201c{question}\u201d", ATTENTION_NOTE)
+
+
+def _figure(image: Image.Image, map_: str, note: str) -> str:
+    alt, legend = "The uploaded picture", ""
+    if map_:
+        alt += f", with a map over it. {map_}"
         legend = (
-            f'<div class="legend"><span>Heat map of {escape(text)}: least</span><span class="scale" aria-hidden="true">'
-            f"</span><span>most</span></div>" + muted(MAPS_NOTE)
+            f'<div class="legend"><span>{escape(map_)}: least</span><span class="scale" aria-hidden="true">'
+            f"</span><span>most</span></div>" + muted(note)
         )
     return f'<figure class="view"><img src="{data_uri(image)}" alt="{escape(alt)}">{legend}</figure>'
+
+
+def examples(questions: Sequence[str]) -> str:
+    """Questions that can be pressed."""
+    items = "".join(
+        f'<li><button type="button" data-key="{escape(one)}">{escape(one)}</button></li>' for one in questions
+    )
+    return muted("For example:") + f'<ul class="examples">{items}</ul>'
+
+
+def answers(found: Answer) -> str:
+    """The first answers with their probabilities, and the entities of the question."""
+    rows = "".join(
+        f'<li><div class="answer"><span class="name">{escape(word)}</span>'
+        f'<span class="number">{100 * probability:.1f} %</span>{_bar(probability)}</div></li>'
+        for word, probability in found.answers[:ANSWERS]
+    )
+    named = ", ".join(found.entities)
+    said = f"Entities that the question names: {named}." if named else "The question names no entity of the graph."
+    note = (
+        f"It chooses from the {len(found.answers)} answers of its training questions, whatever is asked. Each has a "
+        "probability of its own: they do not add up to 1, and nothing calibrates them."
+    )
+    return f'<ol class="ranking">{rows}</ol>' + muted(said) + muted(note)
 
 
 def pictures(assistant: Assistant, found: list[Neighbour], withheld: int, title: str) -> str:

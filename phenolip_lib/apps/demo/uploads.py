@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -19,8 +20,22 @@ MAX_WORDS, MAX_LENGTH = 8, 200
 """Texts one may ask for at once, and characters of each."""
 
 
+@dataclass(frozen=True)
+class Upload:
+    """A picture that was uploaded: the bytes and the ending of its file, and itself as upright RGB."""
+
+    content: bytes
+    suffix: str
+    picture: Image.Image
+
+
 def read_upload(path: Path, max_bytes: int = MAX_BYTES) -> Image.Image:
-    """An uploaded picture as upright RGB; the file is gone afterwards, also if it was refused.
+    """The picture of `take_upload`."""
+    return take_upload(path, max_bytes).picture
+
+
+def take_upload(path: Path, max_bytes: int = MAX_BYTES) -> Upload:
+    """An uploaded picture; the file is gone afterwards, also if it was refused.
 
     Raises:
         PhenoLIPError: too many bytes or pixels, too small, or no picture.
@@ -30,7 +45,8 @@ def read_upload(path: Path, max_bytes: int = MAX_BYTES) -> Image.Image:
         size = path.stat().st_size
         if size > max_bytes:
             raise PhenoLIPError(f"it has {megabytes(size)}, and at most {megabytes(max_bytes)} are read")
-        return read_image(path.parent, path.name, max_pixels=UPLOAD_PIXELS)
+        picture = read_image(path.parent, path.name, max_pixels=UPLOAD_PIXELS)
+        return Upload(path.read_bytes(), path.suffix, picture)
     except FileNotFoundError:
         raise PhenoLIPError("The upload is gone; please upload the picture again") from None
     except PhenoLIPError as error:
