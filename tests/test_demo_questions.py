@@ -237,7 +237,7 @@ def test_the_page_opens_and_ranks_without_a_model_of_questions(toy, project, tmp
     assistant, _ = make_assistant(tmp_path, toy)
     blocks = build(assistant, questions=Questions("phantom", project))
     labels = [block.label for block in blocks.blocks.values() if isinstance(block, gr.Tab)]
-    assert labels == ["A picture", "Pictures for a text", "A question about a picture"]
+    assert labels == ["A picture", "Pictures for a text", "A question"]
     Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
     session = Session(assistant, questions=Questions("phantom", learn(project)))
     assert '<ol class="ranking">' in session.take(str(tmp_path / "a.png"), "", "", "off")[5]

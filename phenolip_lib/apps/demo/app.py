@@ -153,7 +153,7 @@ def build(assistant: Assistant, max_bytes: int = MAX_BYTES, questions: Questions
         with gr.Tab("Pictures for a text"):
             query = gr.Textbox("", label="A phenotype or any words; Enter searches", elem_id="query", max_length=200)
             results = gr.HTML(elem_id="results")
-        with gr.Tab("A question about a picture") as asking, gr.Row():
+        with gr.Tab("A question") as asking, gr.Row():
             with gr.Column(min_width=320):
                 asked_file, upload = _picture_field(max_bytes, "asked-upload"), gr.State(None)
                 question = gr.Textbox(

@@ -67,7 +67,8 @@ CSS = f"""
 .view {{ margin: 0; }}
 .view img {{ display: block; width: 100%; max-width: 34rem; max-height: 34rem; object-fit: contain;
   object-position: left top; border-radius: 6px; image-rendering: auto; }}
-.legend {{ display: flex; align-items: center; gap: .5rem; margin: .5rem 0 .2rem; font-size: .82rem; }}
+.legend {{ display: flex; align-items: center; gap: .5rem; margin: .5rem 0 .2rem; font-size: .82rem;
+  overflow-wrap: anywhere; }}
 .legend span.scale {{ flex: 0 1 12rem; height: 8px; border-radius: 4px;
   background: linear-gradient(to right, {", ".join(color_stops())}); }}
 .pictures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; list-style: none;
@@ -80,7 +81,7 @@ CSS = f"""
   cursor: pointer; }}
 .examples button:hover {{ background: var(--background-fill-secondary); }}
 .examples button:focus-visible {{ outline: 2px solid #0072B2; outline-offset: 1px; }}
-@media (max-width: 640px) {{ #ranking {{ order: -1; }} }}
+@media (max-width: 640px) {{ #ranking {{ order: -1; }} .tab-container button {{ padding: 0 .5rem !important; }} }}
 @media (max-width: 480px) {{ .pictures {{ grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .7rem; }} }}
 """
 
