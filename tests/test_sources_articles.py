@@ -281,6 +281,29 @@ def fig(caption: str, name: str = "f1", href: str = "x.g001") -> str:
         ("<p>10<sup>9</sup>/L, 10<sup>\u22123</sup>, 3 cm<sup>2</sup></p>", "10^9/L, 10^\u22123, 3 cm2"),
         ("<p>CD4<sup>+</sup>, Ca<sup>2+</sup>, <sup>18</sup>F, H<sub>2</sub>O</p>", "CD4+, Ca2+, 18F, H2O"),
         ("<p><mml:msup><mml:mn>10</mml:mn><mml:mn>9</mml:mn></mml:msup>/L</p>", "10^9/L"),
+        ("<p>MRI<sup>4</sup> in men<sup>12</sup>, CT<sup>3,5</sup></p>", "MRI [4] in men [12], CT [3,5]"),
+        ("<p>COVID-19<sup>12</sup> in 2019<sup>4,5</sup>.<sup>6</sup></p>", "COVID-19 [12] in 2019 [4,5]. [6]"),
+        ("<p>COVID-19<xref rid='b'>12</xref>, ataxia<sup>(3)</sup>is</p>", "COVID-19 12, ataxia (3) is"),
+        (
+            "<p>10<sup>9/L</sup>, 10<sup>5\u20136</sup>, 2<sup>n</sup>, kg/mm<sup>2</sup>, 20<sup>th</sup></p>",
+            "10^9/L, 10^5\u20136, 2^n, kg/mm2, 20th",
+        ),
+        (
+            "<p>Tc<sup>99m</sup>, Ga<sup>68</sup>, CD20<sup>hi</sup>, SO4<sup>2\u2212</sup></p>",
+            "Tc99m, Ga68, CD20hi, SO42\u2212",
+        ),
+        (
+            "<p><mml:mfrac><mml:mn>1</mml:mn><mml:mn>2</mml:mn></mml:mfrac> cm, <mml:msubsup><mml:mi>x</mml:mi>"
+            "<mml:mn>1</mml:mn><mml:mn>2</mml:mn></mml:msubsup></p>",
+            "1/2 cm, x1^2",
+        ),
+        (
+            "<p>A <inline-formula><tex-math>\\documentclass{a}\\begin{document}$$\\frac{1}{2} \\times 10^{9}\\,"
+            "\\mathrm{cm} \\leq \\mu_{x}$$\\end{document}</tex-math></inline-formula></p>",
+            "A 1/2 ×10^9 cm ≤μx",
+        ),
+        ("<p>A <inline-formula><tex-math>\\beta</tex-math></inline-formula>-helix</p>", "A β-helix"),
+        ("Lateral <italic xml:lang='la'>genu</italic> valgum", "Lateral genu valgum"),
         ("<p xml:lang='es'>Columna</p><p xml:lang='en'>Spine</p>", "Spine"),
         ("<p>One</p></caption><caption xml:lang='es'><p>Uno</p>", "One"),
     ],

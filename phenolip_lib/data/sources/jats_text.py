@@ -5,26 +5,35 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from html.entities import html5
 from xml.etree.ElementTree import Element
 
 _APART = {"supplementary-material", "sub-article", "response", "fig", "fig-group"}
 """What holds no paragraph about a figure of the text."""
 _ASIDE = _APART | {
-    *("table-wrap", "table-wrap-group", "tex-math", "annotation", "annotation-xml", "object-id", "alt-text"),
-    *("long-desc", "index-term", "permissions", "attrib", "graphic", "media"),
+    *("table-wrap", "table-wrap-group", "annotation", "annotation-xml", "object-id", "alt-text", "long-desc"),
+    *("index-term", "permissions", "attrib", "graphic", "media"),
 }
-"""What stands within a paragraph and is not its text; a formula's TeX repeats its MathML."""
+"""What stands within a paragraph and is not its text."""
 _BLOCKS = {
     *("p", "title", "subtitle", "list", "list-item", "def-list", "def-item", "term", "def", "break", "disp-formula"),
     *("disp-quote", "td", "th", "tr", "sec", "label", "fn", "boxed-text", "statement", "verse-line", "simple-para"),
     *("para", "abstract", "trans-title", "code", "preformat"),
 }
+_MATHS = {"msup": ("", "^"), "mfrac": ("", "/"), "msubsup": ("", "", "^")}
+"""What stands before each part of a formula's piece that would else run together."""
 _CALLS = {"bibr", "fn", "table-fn", "author-notes", "corresp", "contrib", "other-ref", "bib", "reference"}
 """Values of ``ref-type`` of what refers to a note or to the literature."""
-_WORD = re.compile(r"[^\W\d_]{4,}[)\]]?$")
-_NUMBERS = re.compile(r"\d{1,3}(?:\s*[,;–−‒-]\s*\d{1,3})*|[a-z*†‡§](?:\s*,\s*[a-z*†‡§])*")
+_WORD = re.compile(r"([^\W\d_]{2,})[)\]]?$")
+_NAME = re.compile(r"[^\W\d_]{2,}[-‐‑]?\d+$")
+"""A word that ends in a number, such as ``COVID-19``: what is raised after it is no power of it."""
+_UNIT = re.compile(r"[kcdmµμunpf]?(?:m|g|l|L|s|Pa)|ft|in|yd|mi|sec|min|hr|Hz|cc|log|sin|cos|tan|chi|eta|CD|[A-Z][a-z]")
+"""What is no word of its own: a number raised after it is its power, or the mass or charge of an element."""
+_DASHES = "-–—‒−‐‑"
+_NUMBERS = re.compile(rf"\d{{1,3}}(?:\s*[,;{_DASHES}]\s*\d{{1,3}})*|[a-z*†‡§](?:\s*,\s*[a-z*†‡§])*")
 _RANGE = re.compile(r"\s*[)\]]?\s*(?:[-–—‒−]|to|through)\s*[(\[]?\s*")
-_POWER = re.compile(r"[-−–+]?\d+(?:[.,]\d+)?")
+_POWER = re.compile(r"[-−–+]?\s*(?:\d+(?:\.\d+)?|[nxk])")
+_POWER_OF_TEN = re.compile(r"(?<![\d.,])10\0[-−–+]?\s*\d")
 
 
 def text_of(element: Element | None) -> str:
@@ -64,7 +73,8 @@ class _Writer:
 def _write(writer: _Writer, element: Element) -> None:
     writer.add(element.text)
     for child in element:
-        _write_part(writer, child)
+        if child.tag != "tex-math" or element.find("math") is None:  # else it says the same again
+            _write_part(writer, child)
         writer.add(child.tail)
 
 
@@ -74,13 +84,23 @@ def _write_part(writer: _Writer, part: Element) -> None:
         return
     if part.tag in ("sup", "xref"):
         _call_out(writer, part)
-    elif part.tag == "msup" and len(part) == 2:
-        writer.add(f"{text_of(part[0])}^{text_of(part[1])}")
+    elif part.tag in _MATHS and len(part) == len(_MATHS[part.tag]):
+        writer.add("".join(sign + text_of(piece) for sign, piece in zip(_MATHS[part.tag], part, strict=True)))
+    elif part.tag == "tex-math":
+        writer.add(_tex("".join(part.itertext())))
     else:
         gap = " " if part.tag in _BLOCKS else ""
         writer.add(gap)
         _write(writer, part)
         writer.add(gap)
+
+
+def _tex(text: str) -> str:
+    """A formula in TeX as text: its document around it, braces and fonts go, names of characters are these."""
+    text = text.rpartition(r"\begin{document}")[2].partition(r"\end{document}")[0]
+    text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2", text)
+    text = re.sub(r"\\([A-Za-z]+)\s*", lambda match: html5.get(f"{match[1]};", ""), text)
+    return re.sub(r"[${}_\\]", "", re.sub(r"\\[,;:! ]|~", " ", text)).strip()
 
 
 def _call_out(writer: _Writer, element: Element) -> None:
@@ -93,23 +113,23 @@ def _call_out(writer: _Writer, element: Element) -> None:
     refers = raised and (element.tag == "xref" or any(child.tag == "xref" for child in element))
     glued = before[-1:].isalnum() or before[-1:] in tuple(".,;:)%\"'”’")
     if element.tag == "sup" and not refers:
-        if before[-1:].isdigit() and _POWER.fullmatch(inner):
-            writer.add(f"^{inner}")
+        named = _NAME.search(before.rstrip(".,;:"))
+        number = before[-1:].isdigit() and not named
+        if number and (_POWER.fullmatch(inner) or _POWER_OF_TEN.search(f"{before}\0{inner}")):
+            writer.add(f"^{inner.replace(' ', '')}")
             return
-        worded = _WORD.search(before.rstrip(".,;:"))
-        if not (worded and before.strip()):
-            writer.add(inner)
-            return
-        refers = bool(_NUMBERS.fullmatch(inner))
-        if not refers and not inner[0].isalnum():
+        word = _WORD.search(before.rstrip(".,;:"))
+        after = named or before[-1:] in tuple(".,;:") or (word and not _UNIT.fullmatch(word[1]))
+        refers = bool(_NUMBERS.fullmatch(inner.strip("()[]")) and (after or (number and len(inner) > 1)))
+        if not refers and not (word and len(word[1]) > 3 and inner[0].isalnum()):
             writer.add(inner)
             return
     elif element.tag == "xref" and not raised:
         series = re.search(r"\][,;–−-]?$", before)
         refers = kind in _CALLS and bool(series or (glued and inner[0].isalnum()))
         if not refers:
-            gap = " " if re.search(r"[^\W\d_]{2,}$", before) and inner[0].isalnum() else ""
-            writer.add(gap + inner)
+            whole = inner[0].isalnum() and re.search(r"[^\W\d_]{2,}$", before)
+            writer.add(" " * bool(whole or (inner[0].isdigit() and before[-1:].isdigit())) + inner)
             return
     gap = " " if before and not before[-1].isspace() and before[-1] not in "([–-/" else ""
     bare = not refers or inner[0] in "[(" or before[-1:] in ("[", "(")
@@ -175,7 +195,7 @@ def _blocks(caption: Element, around: str) -> Iterator[tuple[str, str]]:
     loose = _Writer()
     loose.add(caption.text)
     for child in caption:
-        if child.tag in _BLOCKS or child.get("lang"):
+        if child.tag in _BLOCKS:
             yield code, loose.text()
             loose = _Writer()
             if child.tag != "label":
