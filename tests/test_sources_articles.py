@@ -323,6 +323,40 @@ def test_figures_within_a_figure_have_its_caption_and_their_own():
     ]
 
 
+GROUP = "<caption><p>Spine.</p></caption>"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('<fig id="f1"><label>1</label><p>Front.</p><graphic xlink:href="a"/></fig>', [("a", "Front.")]),
+        (
+            f'<fig id="f1">{GROUP}<legend>Front.</legend><graphic xlink:href="a"/>Late</fig>',
+            [("a", "Spine. Front. Late")],
+        ),
+        ('<fig id="f1">Lateral <graphic xlink:href="a"/>view</fig>', [("a", "Lateral view")]),
+        (f'<fig-group id="f1">{GROUP}<graphic xlink:href="a"/></fig-group>', [("a", "Spine.")]),
+        (
+            f'<fig-group id="f1">{GROUP}<graphic xlink:href="a"/><fig><p>Back.</p><graphic xlink:href="b"/></fig>'
+            "</fig-group>",
+            [("a", "Spine."), ("b", "Spine. Back.")],
+        ),
+        (
+            f'<fig id="f1">{GROUP}<graphic xlink:href="a"><caption><p>Front.</p></caption></graphic>'
+            '<graphic xlink:href="b"><caption><p>Back.</p></caption></graphic></fig>',
+            [("a", "Spine. Front."), ("b", "Spine. Back.")],
+        ),
+        (f'<fig id="f1">{GROUP}<media mimetype="image" xlink:href="a"/></fig>', [("a", "Spine.")]),
+        (f'<fig id="f1">{GROUP}<p><inline-graphic xlink:href="a"/></p></fig>', [("a", "Spine.")]),
+    ],
+)
+def test_what_a_figure_says_and_shows_in_other_places(tmp_path, body, expected):
+    unpacked(tmp_path, {"a.nxml": article(f"<body>{body}</body>"), "a.jpg": jpg(), "b.jpg": jpg(1)})
+    records, rejects = read(tmp_path)
+    assert [(r.image.rpartition("/")[2][:1], r.caption) for r in records.values()] == expected
+    assert rejects == {}
+
+
 CAPTIONS = '<caption xml:lang="es"><p>Columna</p></caption><caption xml:lang="en-US"><p>Spine</p></caption>'
 
 
@@ -331,6 +365,34 @@ def test_of_captions_in_several_languages_that_of_the_params_is_taken(tmp_path, 
     unpacked(tmp_path, {"a.nxml": article(f"<body>{fig(CAPTIONS)}</body>"), **FILES})
     assert [record.caption for record in pmc_oa.records(tmp_path, language)] == [expected]
     assert [r.caption for r in open_records(tmp_path, ["pmc-oa"], language)] == [expected]
+
+
+@pytest.mark.parametrize(("stated", "wanted"), [("eng", "en"), ("en-GB", "en"), ("spa", "es"), ("xyz", "xyz")])
+def test_languages_are_known_by_either_code(stated, wanted):
+    captions = f'<caption xml:lang="fre"><p>Dos</p></caption><caption xml:lang="{stated}"><p>Back</p></caption>'
+    (figure,) = jats.parse(article(f"<body>{fig(captions)}</body>"), wanted)[0].figures
+    assert figure.caption == "Back"
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"), [("en", ["Spine"]), ("es", ["Columna"]), ("fr", ["Columna", "Spine"])]
+)
+def test_a_picture_with_a_figure_in_each_language_is_one(language, expected):
+    one, two = (
+        f'<fig xml:lang="{c}"><p>{t}</p><graphic xlink:href="a"/></fig>'
+        for c, t in (("es", "Columna"), ("en", "Spine"))
+    )
+    assert [f.caption for f in jats.parse(article(f"<body>{one}{two}</body>"), language)[0].figures] == expected
+
+
+def test_a_figure_that_only_a_translation_has_is_told(tmp_path):
+    body = f"""<body>{fig("<label>Figura 1</label><caption><p>Coluna</p></caption>")}</body>
+    <sub-article article-type="translation" xml:lang="en"><body><fig id="e1"><label>Figure 1</label><p>Spine</p></fig>
+    <fig id="e7"><label>Figure 7</label><p>Heart</p></fig></body></sub-article>"""
+    unpacked(tmp_path, {"a.nxml": article(body).replace(b"<article xmlns", b'<article xml:lang="pt" xmlns'), **FILES})
+    records, rejects = read(tmp_path)
+    assert [record.caption for record in records.values()] == ["Spine"]
+    assert rejects == {"pmc-oa/PMC123/e7": "figure has no graphic"}
 
 
 @pytest.mark.parametrize("same", ["picture", "number", "place"])
@@ -437,6 +499,25 @@ def test_a_graphic_outside_of_a_figure_is_a_record_with_a_caption_and_else_a_rej
     records, rejects = read(tmp_path)
     assert [record.caption for record in records.values()] == ["Spine"]
     assert list(rejects.values()) == [f"graphic outside of a figure, in {where}" for where in ("p", "table-wrap")]
+
+
+def test_pictures_in_parts_that_are_not_read_and_in_lines_are_told(tmp_path):
+    body = '<p><inline-graphic xlink:href="a"/><media xlink:href="b.JPG"/><media xlink:href="c.mp4"/></p>'
+    body += '<supplementary-material xlink:href="s.png"><graphic xlink:href="d"/></supplementary-material>'
+    body = f"<body>{body}</body><sub-article><p><graphic xlink:href='e'/></p>{fig('', 'f9')}</sub-article>"
+    unpacked(tmp_path, {"x.nxml": article(body), **FILES})
+    records, rejects = read(tmp_path)
+    assert (records, {name.rpartition("/")[2]: reason for name, reason in rejects.items()}) == (
+        {},
+        {
+            "inline-graphic-1": "inline graphic outside of a figure, in p",
+            "media-1": "media outside of a figure, in p",
+            "supplementary-material-1": "picture in supplementary material, which is not read",
+            "graphic-1": "picture in supplementary material, which is not read",
+            "graphic-2": "picture in a sub-article, which is not read",
+            "f9": "figure in a sub-article, which is not read",
+        },
+    )
 
 
 SUBSET = """[<!NOTATION tiff SYSTEM "viewer"><!ENTITY pic1 SYSTEM "x.g001.tif" NDATA tiff><!-- ]> -->

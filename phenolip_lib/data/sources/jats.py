@@ -6,20 +6,16 @@ Supplements and sub-articles other than translations are not read; their figures
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data.licences import UNKNOWN, spdx
+from phenolip_lib.data.sources.jats_pictures import SKIPPED, is_picture, pictures_of
 from phenolip_lib.data.sources.jats_text import caption_of, contexts_of, language_of, text_of
 from phenolip_lib.data.sources.jats_xml import parse_xml
-
-_SKIPPED = {
-    "supplementary-material": "in supplementary material, which is not read",
-    "sub-article": "in a sub-article, which is not read",
-    "response": "in a response, which is not read",
-}
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,7 @@ class Figure:
         licence: SPDX id. A figure with a copyright line of its own and no licence has none stated: it was
             reprinted by permission.
         graphics: its pictures; several names of one picture are the same in several formats.
+        captions: what is said of each picture alone, in the same order; mostly empty.
     """
 
     name: str
@@ -42,6 +39,7 @@ class Figure:
     context: str
     licence: str
     graphics: tuple[tuple[str, ...], ...]
+    captions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,8 @@ def _article(root: Element, pictures: dict[str, str], language: str) -> Article:
     for group in root.iter("fig-group"):
         _one_language(group, language)
     reader = _Reader(pictures, licence)
-    figures = _translated(reader.figures(root, language_of(root, "en"), language), root, reader, language)
+    figures = _said_once(reader.figures(root, language_of(root, "en"), language), language)
+    figures = _translated(figures, root, reader, language)
     return Article(
         number[0] if number else "",
         int(version[version.re.groups]) if version else 0,
@@ -128,8 +127,8 @@ class _Reader:
     def __init__(self, pictures: dict[str, str], licence: str) -> None:
         self.declared, self.licence = pictures, licence
         self.unread: list[tuple[str, str]] = []
-        self.loose = 0
-        self.names: dict[str, int] = {}
+        self.loose: Counter[str] = Counter()
+        self.names: Counter[str] = Counter()
 
     def figures(self, root: Element, around: str, language: str) -> list[tuple[Figure, str]]:
         """Figures of an article or translation in the order of the text, and the language of each caption."""
@@ -137,9 +136,10 @@ class _Reader:
         found = []
         for figure, groups, code in self._walk(root, (), around):
             name = figure.get("id") or f"figure-{len(self.names) + 1}"
-            self.names[name] = self.names.get(name, 0) + 1
+            self.names[name] += 1
             parts = [*groups, (figure, code)]
-            captions = [caption_of([(c, around) for c in e.findall("caption")], language) for e, around in parts]
+            captions = [caption_of(e, around, language) for e, around in parts]
+            pictures = pictures_of(figure, self.declared)
             referring = [p for e, _ in reversed(parts) for p in contexts.get(e.get("id", ""), ())]
             permissions = figure.findall("permissions")
             found.append(
@@ -150,7 +150,8 @@ class _Reader:
                         caption=" ".join(text for text, _ in captions if text),
                         context="\n".join(dict.fromkeys(referring)),
                         licence=_licence(permissions) if permissions else self.licence,
-                        graphics=tuple(self._graphics(figure)),
+                        graphics=tuple(names for names, _ in pictures),
+                        captions=tuple(caption_of(own, code, language)[0] * (own is not figure) for _, own in pictures),
                     ),
                     next((code for text, code in reversed(captions) if text), ""),
                 )
@@ -163,41 +164,35 @@ class _Reader:
         """Figures with the groups or figures around them, whose caption is also theirs, and the language there."""
         for child in element:
             code = language_of(child, around)
-            if child.tag in _SKIPPED:
+            if child.tag in SKIPPED:
                 if not _is_translation(child):
-                    self.unread += [
-                        (f.get("id") or "figure", f"figure {_SKIPPED[child.tag]}") for f in child.iter("fig")
-                    ]
-            elif child.tag == "fig" or (child.tag == "graphic" and child.find("caption") is not None and not inside):
-                if self._graphics(child) or child.find(".//fig") is None:
+                    self._skip(child)
+            elif child.tag == "fig" or (is_picture(child) and child.find("caption") is not None and not inside):
+                if pictures_of(child, self.declared) or child.find(".//fig") is None:
                     yield child, groups, code
                 yield from self._walk(child, (*groups, (child, code)), code, inside=True)
-            elif child.tag == "graphic" and not inside:
-                self.loose += 1
-                self.unread.append((f"graphic-{self.loose}", f"graphic outside of a figure, in {element.tag}"))
+            elif is_picture(child):
+                if not inside:
+                    self._note(child, f"{child.tag.replace('-', ' ')} outside of a figure, in {element.tag}")
+            elif child.tag == "fig-group":
+                if pictures_of(child, self.declared):
+                    yield child, groups, code
+                yield from self._walk(child, (*groups, (child, code)), code, inside=True)
             else:
-                deeper = (*groups, (child, code)) if child.tag == "fig-group" else groups
-                yield from self._walk(child, deeper, code, inside)
+                yield from self._walk(child, groups, code, inside)
 
-    def _graphics(self, figure: Element) -> list[tuple[str, ...]]:
-        """Names of the figure's pictures, not of those of a figure within it; alternatives are one picture."""
-        if figure.tag == "graphic":
-            return [names] if (names := self._files(figure)) else []
-        found, open_parts = [], list(reversed(figure))
-        while open_parts:
-            part = open_parts.pop()
-            if part.tag == "graphic":
-                found.append(self._files(part))
-            elif part.tag == "alternatives":
-                found.append(tuple(name for graphic in part.iter("graphic") for name in self._files(graphic)))
-            elif part.tag != "fig" and part.tag not in _SKIPPED:
-                open_parts += reversed(part)
-        return [names for names in found if names]
+    def _skip(self, part: Element) -> None:
+        """Note the figures of a part that is not read, and its pictures outside of them."""
+        within = {id(picture) for figure in part.iter("fig") for picture in figure.iter()}
+        for found in part.iter():
+            if found.tag == "fig":
+                self.unread.append((found.get("id") or "figure", f"figure {SKIPPED[part.tag]}"))
+            elif is_picture(found) and id(found) not in within:
+                self._note(found, f"picture {SKIPPED[part.tag]}")
 
-    def _files(self, graphic: Element) -> tuple[str, ...]:
-        """What a graphic refers to; it can be an entity, which the document type ties to a file."""
-        names = [graphic.get("href", ""), graphic.get("entityname", "")]
-        return tuple(dict.fromkeys(n for name in names for n in (name, self.declared.get(name, "")) if n.strip()))
+    def _note(self, picture: Element, reason: str) -> None:
+        self.loose[picture.tag] += 1
+        self.unread.append((f"{picture.tag}-{self.loose[picture.tag]}", reason))
 
 
 def _one_language(group: Element, language: str) -> None:
@@ -209,8 +204,14 @@ def _one_language(group: Element, language: str) -> None:
     for other in figures:
         if other is not taken:
             group.remove(other)
-            if taken.find(".//graphic") is None:
-                taken.extend(part for part in other if part.tag in ("graphic", "alternatives"))
+            if not pictures_of(taken, {}):
+                taken.extend(part for part in other if is_picture(part) or part.tag == "alternatives")
+
+
+def _said_once(figures: list[tuple[Figure, str]], language: str) -> list[tuple[Figure, str]]:
+    """The figures without those of a picture that another one in `language` shows, and they do not."""
+    shown = {figure.graphics for figure, code in figures if code == language and figure.graphics}
+    return [(f, code) for f, code in figures if code in (language, "") or f.graphics not in shown]
 
 
 def _is_translation(element: Element) -> bool:
@@ -223,7 +224,7 @@ def _translated(
     """The figures with captions of a translation in `language`, where their own are in another.
 
     A figure of a translation is that of the article with the same picture, else with the same number, else the one
-    at its place if there are as many; a picture that only the translation has is a figure more.
+    at its place if there are as many; what only the translation has is a figure more.
     """
     for part in root.findall("sub-article"):
         if (
@@ -250,7 +251,7 @@ def _translated(
                         language,
                     )
             result.append((figure, code))
-        figures = result + [(f, language) for f in theirs if f.name not in used and f.graphics]
+        figures = result + [(f, language) for f in theirs if f.name not in used]
     return figures
 
 

@@ -18,10 +18,18 @@ _ASIDE = _APART | {
 _BLOCKS = {
     *("p", "title", "subtitle", "list", "list-item", "def-list", "def-item", "term", "def", "break", "disp-formula"),
     *("disp-quote", "td", "th", "tr", "sec", "label", "fn", "boxed-text", "statement", "verse-line", "simple-para"),
-    *("para", "abstract", "trans-title", "code", "preformat"),
+    *("para", "abstract", "trans-title", "code", "preformat", "legend"),
 }
 _MATHS = {"msup": ("", "^"), "mfrac": ("", "/"), "msubsup": ("", "", "^")}
 """What stands before each part of a formula's piece that would else run together."""
+_LEGEND = frozenset({"p", "legend", "list", "def-list", "disp-quote"})
+"""What a figure says outside of a caption."""
+_TWO_LETTERS = dict(
+    pair.split(":")
+    for pair in "eng:en spa:es por:pt fre:fr fra:fr ger:de deu:de ita:it dut:nl nld:nl rus:ru ukr:uk pol:pl cze:cs "
+    "ces:cs tur:tr chi:zh zho:zh jpn:ja kor:ko ara:ar per:fa fas:fa heb:he hun:hu swe:sv dan:da fin:fi".split()
+)
+"""ISO 639-2, which some publishers write, to ISO 639-1."""
 _CALLS = {"bibr", "fn", "table-fn", "author-notes", "corresp", "contrib", "other-ref", "bib", "reference"}
 """Values of ``ref-type`` of what refers to a note or to the literature."""
 _WORD = re.compile(r"([^\W\d_]{2,})[)\]]?$")
@@ -137,14 +145,17 @@ def _call_out(writer: _Writer, element: Element) -> None:
     writer.apart = True
 
 
-def caption_of(captions: list[tuple[Element, str]], language: str) -> tuple[str, str]:
+def caption_of(figure: Element, around: str, language: str) -> tuple[str, str]:
     """Title and paragraphs as sentences, and the language that they are in.
 
+    They are those of the captions of a figure, group or picture, then what it says outside of them.
+
     Args:
-        captions: the caption elements of one figure, each with the language of its surroundings.
+        around: the language of its surroundings.
         language: the one that is taken where there are several, as ISO 639 code; else the first is.
     """
-    blocks = [block for caption, around in captions for block in _blocks(caption, around)]
+    captions = [block for caption in figure.findall("caption") for block in _blocks(caption, around)]
+    blocks = captions + list(_blocks(figure, around, _LEGEND))
     spoken = list(dict.fromkeys(code for code, text in blocks if text))
     taken = language if language in spoken else (spoken[0] if spoken else "")
     parts = [text for code, text in blocks if code == taken and text]
@@ -185,17 +196,24 @@ def contexts_of(article: Element) -> dict[str, list[str]]:
 
 
 def language_of(element: Element, around: str) -> str:
-    """The two or three letters of ``xml:lang``, or the language of the surroundings."""
-    return re.split(r"[-_]", element.get("lang", "").strip().lower())[0] or around
+    """The language of ``xml:lang``, in two letters where there are such, or that of the surroundings."""
+    code = re.split(r"[-_]", element.get("lang", "").strip().lower())[0]
+    return _TWO_LETTERS.get(code, code) or around
 
 
-def _blocks(caption: Element, around: str) -> Iterator[tuple[str, str]]:
-    """Language and text of each block; text outside of paragraphs is a block too, a label is none."""
-    code = language_of(caption, around)
+def _blocks(element: Element, around: str, only: frozenset[str] | None = None) -> Iterator[tuple[str, str]]:
+    """Language and text of each block; text outside of paragraphs is a block too, a label is none.
+
+    Args:
+        only: the elements that are read; of a figure not its graphics and whatever else it holds.
+    """
+    code = language_of(element, around)
     loose = _Writer()
-    loose.add(caption.text)
-    for child in caption:
-        if child.tag in _BLOCKS:
+    loose.add(element.text)
+    for child in element:
+        if only is not None and child.tag not in only:
+            loose.add(" ")
+        elif child.tag in _BLOCKS:
             yield code, loose.text()
             loose = _Writer()
             if child.tag != "label":

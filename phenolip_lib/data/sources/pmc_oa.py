@@ -208,7 +208,8 @@ def _figures(article: jats.Article, identity: str, pictures: Mapping[str, str]) 
         if not figure.graphics:
             yield Reject(f"{NAME}/{identity}/{figure.name}", "source", "figure has no graphic")
         used = set()
-        for i, choices in enumerate(figure.graphics):
+        for i, (choices, own) in enumerate(zip(figure.graphics, figure.captions, strict=True)):
+            caption = " ".join(filter(None, (figure.caption, own)))
             key = f"{NAME}/{identity}/{figure.name}" + f"/{i + 1}" * (i > 0)
             image = next((found for choice in choices if (found := find(choice))), None)
             if image is None:
@@ -223,9 +224,9 @@ def _figures(article: jats.Article, identity: str, pictures: Mapping[str, str]) 
                     group=identity,
                     licence=figure.licence,
                     url=f"https://pmc.ncbi.nlm.nih.gov/articles/{identity}/" if identity[:3] == "PMC" else address,
-                    caption=figure.caption,
+                    caption=caption,
                     context=figure.context,
-                    compound=bool(split_caption(figure.caption)),
+                    compound=bool(split_caption(caption)),
                     article=identity,
                     figure=figure.label,
                 )
