@@ -7,6 +7,7 @@ beyond looking at what one already has.
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from phenolip_lib.core.errors import PhenoLIPError
 
@@ -34,7 +35,10 @@ PERMISSIONS: dict[str, frozenset[str]] = {
 }
 """Licence without its version -> uses it allows beside ``any``; one that is not here allows ``any`` alone."""
 
-_CC_URL = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d\.\d))?", re.IGNORECASE)
+_CC_URL = re.compile(
+    r"creativecommons\.org/(licen[cs]es|publicdomain)/([a-z+-]+(?:\s?-?\s?\b(?:nc|nd|sa)\b)*)(?:/\s?(\d\.\d))?",
+    re.IGNORECASE,
+)
 _CC_SHORT = re.compile(
     r"\bCC[\s_-]*(BY(?:[\s_-]*(?:NC|ND|SA))*)(?![a-z])[\s_-]*(?:licen[cs]e)?[\s,]*(?:v(?:ersion)?\.?\s*)?([1-4](?:\.\d)?)?\b",
     re.IGNORECASE,
@@ -42,7 +46,9 @@ _CC_SHORT = re.compile(
 _CC0 = re.compile(r"\bCC[\s_-]?0\b|\bCC[\s_-]?zero\b|creative commons (?:zero|0)\b", re.IGNORECASE)
 _VERSION = re.compile(r"\b([1-4]\.\d)\b")
 _ORDER = ("NC", "ND", "SA")
-_WORDS = {"NC": r"non[\s-]?commercial", "ND": r"no[\s-]?deriv", "SA": r"share[\s-]?alike"}
+_WORDS = {"NC": r"non[\s-]*commercial", "ND": r"non?[\s-]*deriv", "SA": r"share[\s-]*alike"}
+_HYPHENS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-") | {"\u00ad": None, "\u200b": None})
+"""Other dashes as a hyphen: a condition that is not seen would free what it binds."""
 
 
 def spdx(text: str | None) -> str:
@@ -57,7 +63,7 @@ def spdx(text: str | None) -> str:
     >>> spdx("Creative Commons Attribution 4.0")
     'CC-BY-4.0'
     """
-    text = " ".join((text or "").split())
+    text = " ".join(unquote(text or "").translate(_HYPHENS).split())
     if re.fullmatch(r"LicenseRef-[A-Za-z0-9.-]+|CC-PDM-1\.0", text):
         return text
     # Articles under an attribution licence often say that their data are CC0: attribution goes first.
@@ -74,7 +80,7 @@ def spdx(text: str | None) -> str:
         return _creative_commons("-".join(["BY", *parts]), version[1] if version else None)
     if _CC0.search(text):
         return "CC0-1.0"
-    if re.search(r"\bpublic[\s-]domain\b", text, re.IGNORECASE):
+    if re.search(r"(?<!\bnot )(?<!\bnot in )(?<!\bnot in the )\bpublic[\s-]domain\b", text, re.IGNORECASE):
         return "LicenseRef-public-domain"
     if re.fullmatch(r"(?:the )?MIT(?:[\s-]licen[cs]e)?", text, re.IGNORECASE):
         return "MIT"
