@@ -472,6 +472,15 @@ def test_the_newest_version_of_an_article_is_read(tmp_path, told):
         ("https://example.org/media/gr5.jpg?download=1", "gr5.jpg"),
         ("Abbildung-\u00e4.png", "Abbildung-a\u0308.png"),
         ("pone.0012345.g001", "pone.0012345.g001.tif"),
+        ("Fig%25203.png", "Fig 3.png"),
+        ("Fig+3.png", "Fig_3.png"),
+        ("Fig\u00a03\u20111.png", "fig 3-1.PNG"),
+        ("gr%E9.jpg", "gr\u00e9.jpg"),
+        ("a&amp;amp;b.jpg", "a&b.jpg"),
+        ("gr5.tif", "gr5.tif.jpg"),
+        ("gr5.TIFF.jpg", "gr5.jpg"),
+        ("./gr5.pptx", "gr5.jpg"),
+        ("gr5.", "gr5.jpg"),
     ],
 )
 @pytest.mark.parametrize("packed", [True, False])

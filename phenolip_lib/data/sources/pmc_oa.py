@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -30,20 +31,9 @@ from phenolip_lib.data.sources.files import place
 NAME = "pmc-oa"
 ARTICLE_SUFFIXES = (".nxml", ".xml", ".nxml.gz", ".xml.gz")
 PACKAGE_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
-_OTHER_GRAPHICS = (
-    ".eps",
-    ".svg",
-    ".pdf",
-    ".ai",
-    ".ps",
-    ".wmf",
-    ".emf",
-    ".cdr",
-    ".ppt",
-    ".pptx",
-    ".tiff",
-    ".jpe",
-    ".pct",
+_OTHER_GRAPHICS = tuple(
+    f".{suffix}"
+    for suffix in "eps svg pdf ai ps wmf emf cdr ppt pptx doc docx xls xlsx pct pict cgm psd heic jxl jpe dcm".split()
 )
 """Suffixes that articles name and for which a package has a picture of the same name."""
 _Named = tuple[str, str, "jats.Article | PhenoLIPError"]
@@ -249,18 +239,22 @@ class _Finder:
                 self.by.setdefault(_folded(unquote(key)), pictures[name])
 
     def __call__(self, href: str) -> str | None:
-        href = href.strip()
-        for name in (href, unquote(href), re.split(r"[?#]", unquote(href))[0]):
-            stem = _stem(name.replace("\\", "/"))
-            for key in (stem, stem.rpartition("/")[2]):
-                if found := self.by.get(key) or self.by.get(_folded(key)):
-                    return found
+        href = unescape(href).strip()
+        plain = unquote(href)
+        for name in (href, plain, re.split(r"[?#;]", plain)[0], unquote(plain), unquote(href, "latin-1")):
+            name = name.replace("\\", "/").rstrip(". ")
+            stem = _stem(name)
+            for path in (stem, name, _stem(stem)):
+                for key in (path, path.rpartition("/")[2]):
+                    if found := self.by.get(key) or self.by.get(_folded(key)):
+                        return found
         return None
 
 
 def _folded(name: str) -> str:
-    """One spelling of names that differ in case or in how accents are written; its own space of keys."""
-    return "\0" + unicodedata.normalize("NFC", name).casefold()
+    """One spelling of names that differ in case, in how accents, dashes and spaces are written; its own keys."""
+    plain = re.sub(r"[‐‑–—−]", "-", unicodedata.normalize("NFKC", name))
+    return "\0" + re.sub(r"[\s_+]+", " ", plain).strip().casefold()
 
 
 def _stem(name: str) -> str:
