@@ -1,8 +1,13 @@
 """Parsing, walking and weighing the ontology, on a toy one by hand and on the real one by oracle."""
 
+import bz2
 import gzip
+import io
+import json
+import lzma
 import math
 import re
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -263,6 +268,10 @@ def test_a_table_that_is_not_there_says_what_to_run(toy, tmp_path):
         (lambda text: text.replace("[Term]\nid: HP:0001903", "[Term\nid: HP:0001903"), "begins no stanza"),
         (lambda text: text.replace("[Term]\nid: HP:0001903", "id: HP:0001903"), "a second id in one stanza"),
         (lambda text: text.replace("is_obsolete: true", "is_obsolete: maybe"), "neither true nor false"),
+        (
+            lambda text: text.replace("is_obsolete: true", "is_obsolete: true\nis_obsolete: false"),
+            "said to be true before",
+        ),
         (lambda text: "<html>503</html>\n", "not a valid OBO file, it is XML or HTML"),
         (lambda text: "", "holds no HPO terms"),
         (lambda text: text.replace("id: HP:0001871\n", "id: HP:0001872\n", 1), "refers to HP:0001871, which the file"),
@@ -415,6 +424,12 @@ def test_what_is_valid_or_harmless_changes_nothing(toy, tmp_path, change):
         (("name: Anemia\n", "name: Anemia\nname: Anaemia\n"), "", ["a second name"]),
         (("name: Anemia\n", "name: Anemia\nsome words\n"), "", ["no statement of the form"]),
         (("name: Anemia\n", "name: Anemia\nnosuch: words\n"), "", ["nosuch is no statement"]),
+        (("alt_id: HP:0002564", "alt_id: HP:0002564\nalt_id: HP:0001903"), "", ["alternative id of HP:0001627, but a"]),
+        (
+            (TOY, TOY + TOY[TOY.index("[Term]\nid: HP:0001903") : TOY.index("[Term]\nid: HP:0001744")]),
+            "",
+            ["HP:0001903 is stated a"],
+        ),
         (("[Term]\nid: HP:0001903", "[Term]\nname: nobody\n\n[Term]\nid: HP:0001903"), "", ["a term without an id"]),
         (
             ("is_a: HP:0001871 ! Abnormality of blood and blood-forming tissues\n\n", "\n"),
@@ -515,6 +530,13 @@ def test_reports_are_kept_and_counted(toy, tmp_path):
     assert hpo.counts(onto).set_index("quantity")["count"]["statements not taken as they stand"] == 1
 
 
+def zipped(content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("hp.obo", content)
+    return buffer.getvalue()
+
+
 GRAPHS = (DATA / "toy.json").read_text()
 
 
@@ -529,12 +551,53 @@ GRAPHS = (DATA / "toy.json").read_text()
         (lambda text: text.replace('"lbl": "Anemia"', '"lbl": 3'), "HP:0001903 has no name"),
         (lambda text: "[" * 100_000, "no OBO|holds no HPO|begins no stanza"),
         (lambda text: '{"graphs":' + "[" * 100_000, "no JSON"),
+        (lambda text: f"[{text}]", "is JSON but no OBO Graphs document"),
+        (lambda text: text.replace('"deprecated": true', '"deprecated": "yes"', 1), "neither true nor false"),
     ],
 )
 def test_bad_json_is_one_clear_line(tmp_path, change, message):
     with pytest.raises(PhenoLIPError, match=message) as error:
         parsed(tmp_path, change(GRAPHS), "hp.json")
     assert "\n" not in str(error.value)
+
+
+def edited(text, hpo_id, change):
+    """A document in which `change` was made to the node of an id."""
+    document = json.loads(text)
+    graph = document["graphs"][0]
+    change(graph, next(node for node in graph["nodes"] if node["id"].endswith(hpo_id)))
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("hpo_id", "change", "but", "reasons"),
+    [
+        ("0001903", lambda graph, node: graph["nodes"].append(dict(node)), "", ["stated a second time"]),
+        ("0001903", lambda graph, node: node.update(type="Class"), "", []),
+        ("0001744", lambda graph, node: node["meta"]["xrefs"].append("x"), "", ["not of the form .* has xrefs"]),
+        ("0001744", lambda graph, node: node["meta"].update(comments=[3]), "", ["not of the form .* has comments"]),
+        ("0001744", lambda graph, node: node["meta"].update(synonyms={"a": 1}), "synonyms", ["not .* has synonyms"]),
+        ("0001744", lambda graph, node: node["meta"].update(definition="x"), "terms", ["not .* has definition"]),
+        ("0001626", lambda graph, node: node.update(meta=["x"]), "", ["not .* has meta"]),
+        (
+            "0001903",
+            lambda graph, node: graph["edges"].append({"sub": "HP:5", "pred": "is_a", "obj": node["id"]}),
+            "",
+            ["the file has no node of this id"],
+        ),
+    ],
+)
+def test_what_is_wrong_in_json_and_changes_no_graph_is_reported(toy, tmp_path, hpo_id, change, but, reasons):
+    tables = parsed(tmp_path, edited(GRAPHS, hpo_id, change), "hp.json")
+    same(tables, toy, [but])
+    assert len(tables["reports"]) == len(reasons)
+    assert all(map(re.match, reasons, tables["reports"]["reason"]))
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress, zipped])
+def test_an_archive_is_told_as_one(tmp_path, pack):
+    with pytest.raises(PhenoLIPError, match="is an archive, .* unpack it"):
+        parsed(tmp_path, pack(TOY.encode()), "hp.obo.packed")
 
 
 HPOA = (DATA / "toy.hpoa").read_text()
@@ -551,6 +614,7 @@ def annotated(toy, tmp_path, content):
     [
         lambda text: "#description: of 2020\n" + text.replace(text.split("\n")[1], OLD_HEADER + "\tBiocuration"),
         lambda text: text.replace("database_id", "#database_id"),
+        lambda text: text.replace("hpo_id", "HPO-ID").replace("disease_name", "Disease Name"),
         lambda text: text.replace("\n", "\r\n"),
         lambda text: "\ufeff" + text,
         lambda text: gzip.compress(text.encode(), mtime=0),
@@ -560,7 +624,7 @@ def annotated(toy, tmp_path, content):
             for row in (line.split("\t") for line in text.split("\n")[2:-1])
         ),
     ],
-    ids=["2020", "2021", "CRLF", "BOM", "packed", "underscore", "before 2018"],
+    ids=["2020", "2021", "other words", "CRLF", "BOM", "packed", "underscore", "before 2018"],
 )
 def test_annotations_of_any_year(toy, tmp_path, change):
     table, reports = annotated(toy, tmp_path, change(HPOA))
@@ -572,11 +636,14 @@ def test_a_row_of_annotations_is_taken_or_reported(toy, tmp_path):
     text = HPOA.replace("\tOne\t", '\tOne #3, "A\t', 1)
     text += "OMIM:5\tFive\t\tHP:7777777\t\t\t\t\t\t\tP\tx\nOMIM:6\tSix\n\nOMIM:7\tSeven\t\tnone\t\t\t\t\t\t\tP\tx\n"
     text += "OMIM:8\tEight\tnot\tHP:0001640\t\t\t\t\t\t\tP\tx\n"
+    text += "OMIM:9\tNine\t\tHP:0001640\t\t\t\t\t\t\tX\tx\nOMIM:9\tNine\tExcluded\tHP:0001640\t\t\t\t\t\t\tP\tx\n"
+    text += "OMIM:9\tNine\t\tHP:0001640\t\t\t\t\t\t\t"  # cut
     table, reports = annotated(toy, tmp_path, text)
     assert 'One #3, "A' in set(table["disease"])
     assert len(table) == len(toy.tables["annotations"])
-    assert list(reports["where"]) == [f"phenotype.hpoa, line {n}" for n in (10, 11, 13)]
-    assert [reason.split()[1] for reason in reports["reason"]] == ["term", "columns", "HPO"]
+    assert list(reports["where"]) == [f"phenotype.hpoa, line {n}" for n in (10, 11, 13, 15, 16, 17)]
+    words = [" ".join(reason.split()[1:4]) for reason in reports["reason"]]
+    assert words == ["term is not", "columns than the", "HPO id in", "is no aspect", "is no qualifier,", "is no aspect"]
 
 
 def test_a_changed_file_has_another_fingerprint_and_a_url_asks_no_network(tmp_path):

@@ -21,6 +21,10 @@ Temperature = Annotated[float, Field(ge=1e-3, le=10.0)]
 """Divides cosines; beyond these bounds all pairs are alike, or exponents overflow."""
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
+Workers = Annotated[int, Field(ge=1, le=1024)]
+"""Threads or processes side by side; some are all started at once."""
+Model = Annotated[str, Field(pattern=r"[^:\s]\s*$")]
+"""A name or address of weights, such as ``local-dir:FOLDER``, which is not empty behind its colon."""
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(pattern=r"\S")]
 HpoId = Annotated[str, Field(pattern=r"^HP:\d{7}$")]
@@ -60,9 +64,9 @@ class Section(BaseModel):
 
 
 class Runtime(Section):
-    threads: Count
-    workers: Count
-    processes: Count
+    threads: Workers
+    workers: Workers
+    processes: Workers
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
 
@@ -71,16 +75,24 @@ class Hpo(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")] | None
     annotations: Text | None
 
+    @model_validator(mode="after")
+    def _pinned(self):
+        if self.obo.startswith(("http://", "https://")) and self.sha256 is None:
+            raise ValueError("obo is a URL and needs its sha256: an unpinned ontology is not reproducible")
+        if (self.annotations or "").startswith(("http://", "https://")):
+            raise ValueError("annotations cannot be a URL; download phenotype.hpoa and give its path")
+        return self
+
 
 class Atlas(Section):
     seed: Seed
     image_size: Annotated[int, Field(ge=64, le=1024)]
     subjects_per_finding: Count
-    normal_share: Share
+    normal_share: Annotated[float, Field(ge=0, lt=1)]
     second_finding_share: Share
     compound_share: Share
     duplicate_share: Share
-    workers: Count
+    workers: Workers
 
 
 class Open(Section):
@@ -89,9 +101,9 @@ class Open(Section):
 
 
 class Splits(Section):
-    train: Share
+    train: Annotated[float, Field(gt=0, le=1)]
     val: Share
-    test: Share
+    test: Annotated[float, Field(gt=0, le=1)]
 
     @model_validator(mode="after")
     def _whole(self):
@@ -121,7 +133,7 @@ class PhenoKG(Section):
     splits: Splits
     exports: Annotated[list[Literal["kgx", "rdf", "webdataset", "huggingface", "phenobench"]], Unique]
     engine: Literal["serial", "processes", "ray"]
-    workers: Count
+    workers: Workers
     batch_size: Count
 
     @model_validator(mode="after")
@@ -132,15 +144,15 @@ class PhenoKG(Section):
 
 
 class Encoders(Section):
-    student: Text
-    teacher: Text
+    student: Model
+    teacher: Model
     image_size: Annotated[int, Field(ge=32, le=4096)]
     context_length: Annotated[int, Field(ge=8, le=2**20)]
 
 
 class Stage1(Section):
     texts: Annotated[
-        list[Literal["name", "synonym", "definition", "comment", "relation", "annotation"]], Field(min_length=1)
+        list[Literal["name", "synonym", "definition", "comment", "relation", "annotation"]], Field(min_length=1), Unique
     ]
     max_tokens: Annotated[int, Field(ge=8, le=2**20)]
     held_out_share: Share
@@ -173,7 +185,7 @@ class Training(Section):
     max_gradient_norm: Positive | None
     checkpoint_steps: Count
     log_steps: Count
-    loader_workers: Annotated[int, Field(ge=0)]
+    loader_workers: Annotated[int, Field(ge=0, le=1024)]
 
 
 class Stage2(Section):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.ontology.entries import Report, curie, is_hpo
+from phenolip_lib.ontology.entries import Report, curie, is_hpo, shown
 from phenolip_lib.ontology.release_files import read_text
 
 COLUMNS = ["disease_id", "disease", "hpo_id"]
@@ -16,6 +17,8 @@ _NEEDED |= {"aspect": "aspect"}
 _OLD = ["db", "db_object_id", "disease_name", "qualifier", "hpo_id", *"refs evidence onset frequency with".split()]
 _OLD += ["aspect", "synonym", "date", "assigned_by"]
 """Columns of ``phenotype_annotation.tab`` (until 2018), which has no header and says O of what is now aspect P."""
+_ASPECTS = {"P", "O", "I", "C", "M", "H"}
+"""Phenotype (P, or O), and inheritance, course, modifier and history, which are not read."""
 _USED = {*_NEEDED.values(), *_OLD[:2]}
 
 
@@ -49,7 +52,7 @@ def read_annotations(path: Path, replaced: dict[str, str], live: set[str]) -> tu
         reason = _reason(row, replaced, live)
         if reason:
             reports.append(Report(f"{path.name}, line {number}", line, reason))
-        elif row["aspect"].upper() in ("P", "O") and row["qualifier"].upper() != "NOT":
+        elif row["aspect"].upper() in ("P", "O") and not row["qualifier"]:
             hpo_id = curie(row["hpo_id"])
             disease = row["database_id"] if "database_id" in row else f"{row['db']}:{row['db_object_id']}"
             rows.append((disease, row["disease_name"], replaced.get(hpo_id, hpo_id)))
@@ -61,7 +64,7 @@ def read_annotations(path: Path, replaced: dict[str, str], live: set[str]) -> tu
 
 
 def _named(fields: list[str]) -> list[str]:
-    plain = [field.strip().lower().lstrip("#").replace("_", "").replace(" ", "") for field in fields]
+    plain = [re.sub(r"[\W_]", "", field).lower() for field in fields]
     return [_NEEDED.get(name, name) for name in plain]
 
 
@@ -83,4 +86,8 @@ def _reason(row: dict[str, str], replaced: dict[str, str], live: set[str]) -> st
         return "its term is not live in this release and has no single successor"
     if not (row.get("database_id") or row.get("db_object_id")):
         return "no disease"
+    if row["aspect"].upper() not in _ASPECTS:
+        return f"{shown(row['aspect']) or 'nothing'} is no aspect"
+    if row["qualifier"].upper() not in ("", "NOT"):
+        return f"{shown(row['qualifier'])} is no qualifier, and it may deny the phenotype"
     return ""

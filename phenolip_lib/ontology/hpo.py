@@ -9,6 +9,7 @@ from __future__ import annotations
 import graphlib
 import re
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -56,12 +57,13 @@ def parse_release(path: Path) -> dict[str, pd.DataFrame]:
     start = text.lstrip()
     if re.match(r"<[?!\w]", start):
         raise DamagedError(f"{path}: not a valid OBO file, it is XML or HTML; take hp.obo or hp.json of a release")
-    if start.startswith("{"):
+    if re.match(r"\{|\[\s*\{", start):
         found = read_obographs(text, path.name)
     else:
         found = read_standard_obo(text, path.name) or read_obo(text, path.name)
     if found.cut:
         raise DamagedError(f"{path}: the file ends in the middle of a term; it is truncated, fetch it again")
+    _drop_repeats(found)
     rows: dict[str, list[tuple]] = {name: [] for name in COLUMNS}
     replaced_by: dict[str, set[str]] = {}
     alternative: dict[str, set[str]] = defaultdict(set)
@@ -113,6 +115,19 @@ def _successors(
     return [(old, new, new in alternative.get(old, ())) for old, new in single]
 
 
+def _drop_repeats(found: Entries) -> None:
+    """Leave one of several stanzas that state the same, as files that were joined have them."""
+    first: dict[str, Entry] = {}
+    kept_terms = []
+    for term in found.terms:
+        before = first.setdefault(term.hpo_id, term)
+        if before is not term and term == replace(before, where=term.where):
+            found.reports.append(Report(term.where, term.name, f"{term.hpo_id} is stated a second time"))
+        else:
+            kept_terms.append(term)
+    found.terms = kept_terms
+
+
 def _check_graph(path: Path, found: Entries, edges: list[tuple[str, str]]) -> None:
     """Terms are there once, parents are live, nothing is its own ancestor, what everything hangs on is there."""
     terms: dict[str, Entry] = {}
@@ -145,10 +160,13 @@ def _check_graph(path: Path, found: Entries, edges: list[tuple[str, str]]) -> No
 
 
 def _loose(found: Entries) -> list[Report]:
-    """Reports of parents outside of HPO, which are not taken, and of live terms that have no other."""
+    """Reports of parents outside of HPO, live terms without any other, and alternative ids that are live terms."""
+    live = {term.hpo_id for term in found.terms if not term.obsolete}
     reports = []
     for term in found.terms:
         outside = [parent for parent in term.parents if not is_hpo(parent)]
+        if claimed := sorted(live.intersection(term.alternative_ids) - {term.hpo_id}):
+            reports.append(Report(term.where, claimed[0], f"alternative id of {term.hpo_id}, but a live term"))
         if term.obsolete:
             continue
         reports += [Report(term.where, parent, f"parent of {term.hpo_id} outside of HPO") for parent in outside]

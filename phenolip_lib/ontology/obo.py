@@ -143,6 +143,8 @@ def _take(term: Entry, tag: str, value: str, kinds: set[str]) -> str:
     elif tag == "is_obsolete":
         if word.lower() not in ("true", "false", "1", "0"):
             return "neither true nor false"
+        if term.obsolete and word.lower() in ("false", "0"):
+            return "it was said to be true before"
         term.obsolete = word.lower() in ("true", "1")
     elif tag == "xref" or tag.startswith("xref_"):
         term.xrefs.append(word)

@@ -26,7 +26,7 @@ OBO_IN_OWL = "http://www.geneontology.org/formats/oboInOwl#"
 ALTERNATIVE_ID = OBO_IN_OWL + "hasAlternativeId"
 REPLACED_BY, REASON, MERGED = PURL + "IAO_0100001", PURL + "IAO_0000231", PURL + "IAO_0000227"
 YES = (True, "true")
-"""A node that is obsolete because it was merged is in OBO no term, only an alternative id of its successor."""
+"""Of a node that is obsolete. One that was merged is in OBO no term, only an alternative id of its successor."""
 IS_A = ("is_a", "subClassOf", "http://www.w3.org/2000/01/rdf-schema#subClassOf")
 
 
@@ -90,28 +90,34 @@ def read_obographs(text: str, name: str) -> Entries:
         raise DamagedError(f"{name}: is JSON but no OBO Graphs document; take hp.json or hp.obo of a release")
     found = Entries("unknown", [], [])
     terms: dict[str, Entry] = {}
+    stated: dict[str, dict] = {}
     merged: list[tuple[str, str]] = []
     for graph in graphs:
         if found.release == "unknown":
             found.release = _release(_dict(graph, "meta"))
         for node in _list(graph, "nodes"):
             identifier = curie(_text(node, "id"))
-            if not is_hpo(identifier) or _text(node, "type") not in ("", "CLASS"):
+            if not is_hpo(identifier) or _text(node, "type").upper() not in ("", "CLASS"):
                 continue
+            if identifier in stated and (len(graphs) > 1 or node == stated[identifier]):
+                found.reports.append(Report(f"{name}, {shown(identifier)}", _text(node, "lbl"), "stated a second time"))
+                continue
+            stated[identifier] = node
             where = f"{name}, {shown(identifier)}"
             facts = _facts(_dict(node, "meta"))
             if _dict(node, "meta").get("deprecated") in YES and MERGED in facts.get(REASON, ()):
                 merged += [(identifier, curie(new)) for new in facts.get(REPLACED_BY, ())]
                 continue
-            entry = _entry(node, identifier, where, facts, found.reports)
-            if identifier in terms and len(graphs) > 1:
-                continue
-            found.terms.append(entry)
-            terms[identifier] = entry
+            terms[identifier] = _entry(node, identifier, where, facts, found.reports)
+            found.terms.append(terms[identifier])
     for graph in graphs:
         for edge in _list(graph, "edges"):
             child, parent = curie(_text(edge, "sub")), curie(_text(edge, "obj"))
-            if _text(edge, "pred") in IS_A and child in terms:
+            if _text(edge, "pred") not in IS_A or not is_hpo(child):
+                continue
+            if child not in stated:
+                found.reports.append(Report(name, shown(f"{child} is_a {parent}"), "the file has no node of this id"))
+            elif child in terms:
                 if not parent:
                     raise DamagedError(
                         f"{name}, {shown(child)}: an is_a edge to nothing, and the graph would be wrong without it"
@@ -127,6 +133,12 @@ def read_obographs(text: str, name: str) -> Entries:
 
 def _entry(node: dict, identifier: str, where: str, facts: dict[str, list[str]], reports: list[Report]) -> Entry:
     meta = _dict(node, "meta")
+    if meta.get("deprecated") not in (None, False, "false", *YES):
+        told = shown(repr(meta["deprecated"]))
+        raise DamagedError(
+            f"{where}: deprecated {told} is neither true nor false, and the graph would be wrong without it"
+        )
+    reports += _odd(node, where)
     comments = [c for c in _list(meta, "comments") if isinstance(c, str)]
     entry = Entry(
         identifier,
@@ -152,6 +164,21 @@ def _entry(node: dict, identifier: str, where: str, facts: dict[str, list[str]],
         kind = kind.rpartition("#")[2] if "#" in kind else curie(kind)
         entry.synonyms.append((text, scopes.get(predicate, "RELATED"), kind))
     return entry
+
+
+def _odd(node: dict, where: str) -> list[Report]:
+    """What stands where the format has something else, and is not read."""
+    meta = _dict(node, "meta")
+    lists = ("comments", "synonyms", "xrefs", "basicPropertyValues")
+    odd = {key: meta.get(key) for key in lists if not isinstance(meta.get(key) or [], list)}
+    odd |= {"meta": node["meta"]} if not isinstance(node.get("meta") or {}, dict) else {}
+    odd |= {"definition": meta["definition"]} if meta.get("definition") and not _text(meta["definition"], "val") else {}
+    parts = [("xrefs", x) for x in _list(meta, "xrefs") if not _text(x, "val").strip()]
+    parts += [("comments", c) for c in _list(meta, "comments") if not isinstance(c, str)]
+    return [
+        Report(where, shown(json.dumps(value, ensure_ascii=False)), f"not of the form in which the format has {key}")
+        for key, value in [*odd.items(), *parts]
+    ]
 
 
 def _facts(meta: dict) -> dict[str, list[str]]:

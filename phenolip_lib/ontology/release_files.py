@@ -94,6 +94,8 @@ def read_text(path: Path) -> str:
                 data = file.read(MAX_TEXT + 1)
         except (OSError, EOFError, zlib.error):
             raise DamagedError(f"{path}: is packed with gzip and cut or damaged; fetch it again") from None
+    if data.startswith((b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
+        raise PhenoLIPError(f"{path}: is an archive, and only gzip is unpacked here; unpack it and name the file in it")
     if len(data) > MAX_TEXT:
         raise PhenoLIPError(f"{path}: holds more than {MAX_TEXT >> 20} MB, which no HPO release does")
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
