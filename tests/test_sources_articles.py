@@ -431,6 +431,14 @@ def test_articles_of_a_set_are_read_one_by_one(tmp_path):
         assert rejects == {"pmc-oa/set/a.xml (2)": "no JATS article"}
 
 
+def test_what_is_no_article_in_a_set_is_told(tmp_path):
+    text = article(f"<body>{fig('')}</body>").decode()
+    content = f'<pmc-articleset><Reply Id="5" error="not found"/>{text[text.index("<article") :]}</pmc-articleset>'
+    unpacked(tmp_path, {"a.xml": content.encode(), **FILES}, "set")
+    records, rejects = read(tmp_path)
+    assert (list(records), rejects) == (["pmc-oa/PMC123/f1"], {"pmc-oa/set/a.xml": "no JATS article"})
+
+
 def test_articles_of_a_set_without_ids_and_versions_within_one_are_told_apart(tmp_path):
     def part(text: str, pmc: str = "", version: str = "") -> str:
         ids = f'<article-id pub-id-type="pmc">{pmc}</article-id>' if pmc else ""
@@ -447,12 +455,20 @@ def test_articles_of_a_set_without_ids_and_versions_within_one_are_told_apart(tm
 VERSION = "<article-version>{}</article-version>"
 
 
-@pytest.mark.parametrize("told", ["folder", "element", "id"])
+@pytest.mark.parametrize("told", ["folder", "folder_v", "bare", "element", "alternatives", "words", "minor", "id"])
 def test_the_newest_version_of_an_article_is_read(tmp_path, told):
     for n in (1, 2, 10):
-        pmc, more = f"PMC1033.{n}" if told == "id" else "PMC1033", VERSION.format(n) if told == "element" else ""
+        pmc, version = f"PMC1033.{n}" if told == "id" else "PMC1033"[3 * (told == "bare") :], VERSION.format(n)
+        more = {
+            "element": version,
+            "alternatives": f"<article-version-alternatives><article-version>VoR</article-version>{version}"
+            "</article-version-alternatives>",
+            "words": VERSION.format(f"Version {n}.0"),
+            "minor": VERSION.format(f"1.{n}"),
+        }.get(told, "")
         content = article(f"<body>{fig(f'<caption><p>v{n}</p></caption>')}</body>", pmc=pmc, permissions=more)
-        unpacked(tmp_path, {"a.xml": content, **FILES}, f"PMC1033.{n}" if told == "folder" else f"{n % 10}")
+        folder = {"folder": f"PMC1033.{n}", "bare": f"PMC1033.{n}", "folder_v": f"PMC1033_v{n}"}.get(told, f"{n % 10}")
+        unpacked(tmp_path, {"a.xml": content, **FILES}, folder)
     records, rejects = read(tmp_path)
     assert [record.caption for record in records.values()] == ["v10"]
     assert len(rejects) == 2

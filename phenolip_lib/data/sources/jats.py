@@ -17,6 +17,8 @@ from phenolip_lib.data.sources.jats_pictures import SKIPPED, is_picture, picture
 from phenolip_lib.data.sources.jats_text import caption_of, contexts_of, language_of, text_of
 from phenolip_lib.data.sources.jats_xml import parse_xml
 
+_VERSION = re.compile(r"(?:v(?:er(?:sion)?)?\.?)?\s*(\d{1,6}(?:\.\d{1,6})*)", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -44,13 +46,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Article:
-    """An article; ids that it does not give are empty, `pmcid` is without ``PMC``, `version` is 0 if not given.
+    """An article; ids that it does not give are empty, `pmcid` is without ``PMC``, `version` 1.2 is ``(1, 2)``.
 
     `unread` has a name and a reason for each picture that is no figure of the article.
     """
 
     pmcid: str
-    version: int
+    version: tuple[int, ...]
     pmid: str
     doi: str
     figures: tuple[Figure, ...]
@@ -73,14 +75,15 @@ def parse(content: bytes, language: str = "en") -> list[Article | PhenoLIPError]
     root, pictures = parse_xml(content)
     try:
         found: list[Article | PhenoLIPError] = []
-        for element in [root] if root.tag == "article" else list(_outermost(root, "article")):
-            if _meta(element) is None:
+        elements = [root] if root.tag == "article" else list(_outermost(root, "article"))
+        for element in root if root.tag == "pmc-articleset" else elements:
+            if element.tag != "article" or _meta(element) is None:
                 found.append(PhenoLIPError("no JATS article"))
             else:
                 found.append(_article(element, pictures, language))
     except RecursionError:
         raise PhenoLIPError("article is not valid XML: RecursionError") from None
-    if not found or (len(found) == 1 and isinstance(found[0], PhenoLIPError)):
+    if not any(isinstance(article, Article) for article in found):
         raise PhenoLIPError("no JATS article")
     return found
 
@@ -100,11 +103,10 @@ def _meta(article: Element) -> Element | None:
 def _article(root: Element, pictures: dict[str, str], language: str) -> Article:
     meta = _meta(root)
     ids = {i.get("pub-id-type", ""): text_of(i) for i in meta.findall("article-id")}
-    stated = " ".join(ids.get(kind, "") for kind in ("pmc", "pmcid", "pmcaid", "pmcid-ver", "pmc-version"))
     number = re.search(r"\d+", ids.get("pmc") or ids.get("pmcid") or ids.get("pmcid-ver") or "")
-    version = re.search(r"PMC\d+\.(\d{1,6})\b", stated) or re.match(
-        r"()(\d{1,6})$", text_of(meta.find("article-version")) or ids.get("pmc-version", "")
-    )
+    told = [ids.get(kind, "").partition(".")[2] for kind in ("pmc", "pmcid", "pmcaid", "pmcid-ver")]
+    told += [text_of(version) for version in meta.iter("article-version")] + [ids.get("pmc-version", "")]
+    versions = (_VERSION.fullmatch(text) for text in told)
     licence = _licence([*meta.findall("permissions"), meta])
     for group in root.iter("fig-group"):
         _one_language(group, language)
@@ -113,7 +115,7 @@ def _article(root: Element, pictures: dict[str, str], language: str) -> Article:
     figures = _translated(figures, root, reader, language)
     return Article(
         number[0] if number else "",
-        int(version[version.re.groups]) if version else 0,
+        next((tuple(map(int, found[1].split("."))) for found in versions if found), ()),
         ids.get("pmid", ""),
         ids.get("doi", ""),
         tuple(figure for figure, _ in figures),

@@ -165,7 +165,7 @@ def _older(sources: list[_Source]) -> dict[str, str]:
     for source in sources:
         number = re.search(r"PMC\d+", source.name)
         by_number.setdefault(number[0] if number else "", []).append(source)
-    found: list[tuple[str, str, int]] = []
+    found: list[tuple[str, str, tuple[int, ...]]] = []
     known: set[str] | None = None  # identities of those without a number, which come first
     for number, several in sorted(by_number.items()):
         if len(several) > 1 or not number or number in (known or ()):
@@ -174,16 +174,16 @@ def _older(sources: list[_Source]) -> dict[str, str]:
     return _superseded(found)
 
 
-def _versions(source: _Source, named: Iterable[_Named]) -> list[tuple[str, str, int]]:
+def _versions(source: _Source, named: Iterable[_Named]) -> list[tuple[str, str, tuple[int, ...]]]:
     """Name, identity and version of each article of a file; the path may state the version."""
-    told = re.search(r"PMC\d+\.(\d{1,6})(?!\d)", source.name)
-    stated = int(told[1]) if told else 0
+    told = re.search(r"PMC\d+(?:\.|[._-]?v(?:ersion)?[._-]?)(\d{1,6})(?!\d)", source.name, re.IGNORECASE)
+    stated = (int(told[1]),) if told else ()
     return [(name, identity, a.version or stated) for name, identity, a in named if isinstance(a, jats.Article)]
 
 
-def _superseded(found: list[tuple[str, str, int]]) -> dict[str, str]:
+def _superseded(found: list[tuple[str, str, tuple[int, ...]]]) -> dict[str, str]:
     """The newest of each article by the names of all others, of equal ones the first."""
-    newest: dict[str, tuple[int, str]] = {}
+    newest: dict[str, tuple[tuple[int, ...], str]] = {}
     for name, identity, version in found:
         if identity not in newest or version > newest[identity][0]:
             newest[identity] = version, name
