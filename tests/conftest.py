@@ -17,7 +17,7 @@ from phenolip_lib.ontology import hpo
 from phenolip_lib.ontology.ontology import Ontology
 from phenolip_lib.pipeline.cli import app
 
-hypothesis.settings.register_profile("any machine")
+hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"

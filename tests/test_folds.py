@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from phenolip_lib.core.errors import PhenoLIPError
@@ -11,7 +11,6 @@ from phenolip_lib.data.folds import group_folds
 from phenolip_lib.data.splits import check_no_leakage
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=2, max_size=80), st.integers(2, 5), st.integers(0, 3), st.booleans())
 def test_groups_stay_whole_and_no_fold_is_empty(groups, k, seed, stratified):
     labels = [[f"p{g % 3}", f"p{i % 4}"] for i, g in enumerate(groups)] if stratified else None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 from dvc.repo import Repo
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
@@ -53,7 +53,6 @@ def test_a_name_that_could_lead_elsewhere_is_refused_wherever_names_stand(params
     assert repr(name) in str(error.value)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=8) | st.text("aZ0-_./;$ \n", max_size=8))
 @example("a\n")
 def test_a_name_is_letters_digits_dashes_and_the_hint_is_one(name):

@@ -156,7 +156,6 @@ rows_of = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(rows_of, st.integers(1, 3), st.integers(0, 3), st.sets(st.integers(0, 39)))
 def test_nothing_in_training_tells_of_a_held_out_phenotype(toy, rows, count, seed, mentioned):
     home = {}
