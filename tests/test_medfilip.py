@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from phenolip_lib.core import systems
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.models.features import text_features
 from phenolip_lib.models.towers import load_towers
@@ -286,6 +287,26 @@ def test_images_without_entries_teach_nothing_and_too_few_with_one_are_refused(f
     assert np.isfinite(history["loss"]).all()
     with pytest.raises(PhenoLIPError, match="1 training pairs whose caption tells a finding"):
         trained(folder, without=range(1, 24))
+
+
+def test_what_a_method_may_not_change_changes_nothing(folder):
+    """`systems.UNREAD` is what the training does not read, so that no method is trained twice under two names."""
+    other = {
+        "stage2.shared_phenotypes": "negatives",
+        "stage2.validations": 3,
+        "stage2.kd_texts": "captions",
+        "stage2.kd_ontology_batch": 7,
+        "stage2.names_negatives": "batch",
+        "stage2.names_batch": 7,
+        "stage2.names_near": "negatives",
+        "stage2.names_embedder": "teacher",
+        "stage2.names_wordings": ["synonym"],
+    }
+    assert other.keys() | systems.ALONE.keys() == systems.UNREAD
+    one, *_ = trained(folder)
+    two, *_ = trained(folder, other)
+    for key, value in one.state_dict().items():
+        assert torch.equal(value, two.state_dict()[key]), key
 
 
 def test_methods_may_change_what_is_theirs_and_no_term_of_stage_2_is_left(params):

@@ -6,6 +6,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
@@ -31,17 +33,31 @@ HOSTILE = ["..", "../../x", "a/../../../x", "/x", "$(touch y)", "x; touch y #", 
 def with_name(params, field: str, name: object) -> dict:
     """The tree of params with the name added where names stand."""
     tree = params.model_dump()
-    place = tree["evaluation"] if field == "cross_validated" else tree if field == "methods" else tree["ablations"]
-    if isinstance(place[field], dict):
-        place[field][name] = {}
+    place = reduce(getitem, field.split("."), tree)
+    if isinstance(place, dict):
+        place[name] = {}
     else:
-        place[field].append(name)
-        if field == "run":
+        place.append(name)
+        if field == "ablations.run":
             tree["ablations"]["overrides"][name] = {}
     return tree
 
 
-FIELDS = ["methods", "overrides", "run", "cross_validated"]
+FIELDS = [
+    "methods",
+    "ablations.overrides",
+    "ablations.run",
+    "evaluation.cross_validated",
+    "tour.methods",
+    "medfilip.methods",
+    "medfilip.run.phantom",
+    "medfilip.beside",
+    "arl.methods",
+    "arl.run.open",
+    "choice.settings",
+    "factors.axes",
+    "factors.axes.captions",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -1,5 +1,7 @@
 """params.yaml: typed, closed, and clear about mistakes."""
 
+from functools import reduce
+
 import pytest
 from ruamel.yaml import YAML
 
@@ -59,6 +61,9 @@ def test_ablation_with_a_wrong_key_is_found_before_anything_runs(tmp_path, param
         load_params(file, check_ablations=True)
 
 
+OVERRIDES = {"ablations": "overrides", "choice": "settings"}
+
+
 @pytest.mark.parametrize(
     ("kind", "overrides", "told"),
     [
@@ -67,13 +72,21 @@ def test_ablation_with_a_wrong_key_is_found_before_anything_runs(tmp_path, param
         ("methods", {"encoders.teacher": "local-dir:x"}, "'encoders.teacher'.*make it an ablation"),
         ("methods", {"seeds": [7]}, "'seeds'.*make it an ablation"),
         ("methods", {"runtime.threads": 3}, "'runtime.threads'.*make it an ablation"),
+        ("medfilip", {"stage1.epochs": 1}, "MedFILIP's method 'x': .*'stage1.epochs'.*make it an ablation"),
+        ("medfilip", {"medfilip.likeness": "owner"}, "MedFILIP's method 'x': .*medfilip.likeness.*got 'owner'"),
+        ("medfilip", {"medfilip.liken": "own"}, "MedFILIP's method 'x': unknown parameter 'medfilip.liken'"),
+        ("medfilip", {"stage2.lambda_kd": 1.0}, "MedFILIP has no use for 'stage2.lambda_kd'; take it out"),
+        ("medfilip", {"stage2.names_near": "masked"}, "MedFILIP has no use for 'stage2.names_near'"),
+        ("arl", {"arl.graph": "none"}, "fusion model 'x': .*arl.graph is none, so arl.align"),
+        ("choice", {"stage1.epochs": 1}, "setting 'x': .*'stage1.epochs'.*make it an ablation"),
         ("ablations", {"hpo.obo": "x.obo"}, "ablation 'x': .*'hpo.obo'.*change it for all in its own section"),
         ("ablations", {"evaluation.candidates": 9}, "'evaluation.candidates'.*change it for all"),
     ],
 )
 def test_what_is_made_once_for_all_is_refused_in_one_line(tmp_path, params, kind, overrides, told):
     tree = params.model_dump()
-    (tree["methods"] if kind == "methods" else tree["ablations"]["overrides"])["x"] = overrides
+    place = tree["methods"] if kind == "methods" else tree[kind][OVERRIDES.get(kind, "methods")]
+    place["x"] = overrides
     file = tmp_path / "params.yaml"
     with file.open("w") as handle:
         YAML().dump(tree, handle)
@@ -96,6 +109,23 @@ def test_what_is_made_once_for_all_is_refused_in_one_line(tmp_path, params, kind
 def test_methods_that_others_name_must_be_there(params, change, told):
     with pytest.raises(PhenoLIPError, match=told):
         params.with_overrides(change)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("medfilip.methods", "clip"),
+        ("ablations.overrides", "clip"),
+        ("methods", "probe"),
+        ("medfilip.methods", "probe"),
+        ("arl.methods", "majority"),
+    ],
+)
+def test_no_two_rows_of_a_table_have_one_name(params, place, name):
+    """A MedFILIP method called `clip` would have taken the place of the baseline, without a word."""
+    found = reduce(getattr, place.split("."), params)
+    with pytest.raises(PhenoLIPError, match=f"{place} names '{name}', as another row of its tables is named"):
+        params.with_overrides({place: found | {name: {}}})
 
 
 def test_an_ablation_changes_the_headline_method(params):
@@ -152,6 +182,7 @@ def test_run_must_name_an_override(params):
         ("evaluation.folds", {"open": 5}, "evaluation.folds has no value for the source 'phantom'"),
         ("evaluation.folds", {"phantom": 1, "open": 0}, "evaluation.folds.phantom: .*one fold leaves nothing"),
         ("evaluation.peers", [""], "evaluation.peers.0"),
+        ("choice.settings", {}, "choice.settings: .*at least 1"),
     ],
 )
 def test_values_that_no_run_could_use_are_refused_at_once(params, key, value, told):

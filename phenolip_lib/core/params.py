@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import json
 from collections.abc import Mapping
 from functools import reduce
 from operator import getitem
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 
+from phenolip_lib.core import systems
 from phenolip_lib.core.errors import PhenoLIPError, brief
 from phenolip_lib.core.names import SOURCES
 from phenolip_lib.core.sections import (
@@ -38,20 +38,12 @@ from phenolip_lib.core.sections import (
     Tour,
     Training,
     Unique,
+    check_keys,
 )
 from phenolip_lib.core.storage import digest
-from phenolip_lib.core.systems import Arl, Choice, Factors, MedFILIP
 
 MOST = 8
 """Mistakes of one file that a message names."""
-OF_A_METHOD = ("stage2", "encoders.student", "encoders.image_size", "encoders.context_length")
-"""Sections and keys that a compared method may change; all else is made once for all methods, by other stages."""
-OF_FILIP = ("stage2", *(f"medfilip.{key}" for key in "likeness loss book book_in_labels denied".split()))
-OF_ARL = tuple(f"arl.{key}" for key in "graph align reason learn budget mismatches epochs model".split())
-TERMS = ("stage2.lambda_kd", "stage2.ontology_weight", "stage2.names_weight")
-"""Weights of the terms of stage 2 beside the image-text objective, which MedFILIP's takes the place of."""
-OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")
-"""The same of an ablation, which has training pairs and a teacher of its own where it changes them."""
 
 
 class Params(Section):
@@ -67,13 +59,13 @@ class Params(Section):
     training: Training
     stage1: Stage1
     stage2: Stage2
-    medfilip: MedFILIP
-    arl: Arl
+    medfilip: systems.MedFILIP
+    arl: systems.Arl
     evaluation: Evaluation
     tour: Tour
     ablations: Ablations
-    choice: Choice
-    factors: Factors
+    choice: systems.Choice
+    factors: systems.Factors
 
     @model_validator(mode="after")
     def _methods_exist(self):
@@ -94,6 +86,15 @@ class Params(Section):
             raise ValueError(
                 f"evaluation.baseline {e.baseline!r} must be one of evaluation.cross_validated and not the headline"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _rows_have_names_of_their_own(self):
+        beside = {"medfilip.methods": self.medfilip.methods, "ablations.overrides": self.ablations.overrides}
+        for key, names in {"methods": self.methods, "arl.methods": self.arl.methods, **beside}.items():
+            others = self.methods if key in beside else ()
+            if twice := [name for name in names if name in systems.NO_METHOD or name in others]:
+                raise ValueError(f"{key} names {twice[0]!r}, as another row of its tables is named; name it otherwise")
         return self
 
     @model_validator(mode="after")
@@ -138,24 +139,26 @@ class Params(Section):
         Raises:
             PhenoLIPError: no such method; one that changes what is made once for all methods.
         """
-        return self._changed("methods", self.methods, name, OF_A_METHOD, "make it an ablation")
+        return self._changed("methods", self.methods, name)
 
     def setting(self, name: str) -> Params:
         """The parameters of one of ``choice.settings``; raises as `method` does."""
-        return self._changed("choice.settings", self.choice.settings, name, OF_A_METHOD, "make it an ablation")
+        return self._changed("choice.settings", self.choice.settings, name)
 
     def combination(self, name: str) -> Params:
         """The parameters of one of ``factors.combinations``; raises as `method` does."""
-        return self._changed("factors.axes", self.factors.combinations, name, OF_A_METHOD, "make it an ablation")
+        return self._changed("factors.axes", self.factors.combinations, name)
 
     def filip(self, name: str) -> Params:
         """The parameters of one of ``medfilip.methods``, without a term of stage 2; raises as `method` does."""
-        alone = self.with_overrides(dict.fromkeys(TERMS, 0.0))
-        return alone._changed("medfilip.methods", self.medfilip.methods, name, OF_FILIP, "make it an ablation")
+        if idle := sorted(systems.UNREAD & self.medfilip.methods.get(name, {}).keys()):
+            raise PhenoLIPError(f"medfilip.methods.{name}: MedFILIP has no use for {idle[0]!r}; take it out")
+        alone = self.with_overrides(systems.ALONE)
+        return alone._changed("medfilip.methods", self.medfilip.methods, name, systems.OF_FILIP)
 
     def fusion(self, name: str) -> Params:
         """The parameters of one of ``arl.methods``; raises as `method` does."""
-        return self._changed("arl.methods", self.arl.methods, name, OF_ARL, "change it for all in arl")
+        return self._changed("arl.methods", self.arl.methods, name, systems.OF_ARL, "change it for all in arl")
 
     def ablated(self, name: str) -> Params:
         """The parameters of one named ablation: those of the full model, ``evaluation.headline``, with its changes.
@@ -165,9 +168,16 @@ class Params(Section):
         """
         way_out = "change it for all in its own section of params.yaml"
         full = self.method(self.evaluation.headline)
-        return full._changed("ablations.overrides", self.ablations.overrides, name, OF_AN_ABLATION, way_out)
+        return full._changed("ablations.overrides", self.ablations.overrides, name, systems.OF_AN_ABLATION, way_out)
 
-    def _changed(self, where: str, known: Mapping, name: str, may: tuple[str, ...], way_out: str) -> Params:
+    def _changed(
+        self,
+        where: str,
+        known: Mapping,
+        name: str,
+        may: tuple = systems.OF_A_METHOD,
+        way_out: str = "make it an ablation",
+    ) -> Params:
         """A copy with the overrides `name` of `known`, whose keys must be in `may` or below."""
         if name not in known:
             raise PhenoLIPError(_unknown_key(f"{where}.{name}", known))
@@ -221,24 +231,13 @@ def _explain(error: ValidationError, where: str) -> str:
     return f"{where}: " + "; ".join(brief(line, 180) for line in lines[:MOST]) + more
 
 
-def _check_keys(tree: Any, where: str, path: str = "") -> None:
-    """Raise `PhenoLIPError` for a key that is no text: YAML reads 1, true and null as something else."""
-    for key, value in tree.items() if isinstance(tree, Mapping) else ():
-        if not isinstance(key, str):
-            word = json.dumps(key, default=str).strip('"')
-            place = f" under {path!r}" if path else ""
-            raise PhenoLIPError(f"{where}: the key {word}{place} is no text; write it in quotes, '{word}'")
-        _check_keys(value, where, f"{path}.{key}" if path else key)
-
-
 def parse_params(tree: Any, where: str = "params") -> Params:
     """Check a tree of plain values; one `PhenoLIPError` names everything wrong in it."""
-    _check_keys(tree, where)
+    check_keys(tree, where)
     try:
-        params = Params.model_validate(tree)
+        return Params.model_validate(tree)
     except ValidationError as error:
         raise PhenoLIPError(_explain(error, where)) from None
-    return params
 
 
 def read_yaml(content: bytes, where: str) -> Any:
@@ -287,6 +286,7 @@ def load_params(path: Path, *, check_ablations: bool = False) -> Params:
         for kind, names, apply in (
             ("method", params.methods, params.method),
             ("ablation", params.ablations.overrides, params.ablated),
+            ("MedFILIP's method", params.medfilip.methods, params.filip),
             ("fusion model", params.arl.methods, params.fusion),
             ("setting", params.choice.settings, params.setting),
             ("combination", params.factors.combinations, params.combination),

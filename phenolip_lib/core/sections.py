@@ -1,16 +1,18 @@
 """The sections of params.yaml: which keys there are and what values they take. What they mean stands there.
 
-Those of MedFILIP, ARL and the search for settings are in `systems`.
+Those of MedFILIP, ARL and the searches for settings are in `systems`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.names import name_fault
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -57,6 +59,16 @@ def _check_folds(value: int) -> int:
     if value == 1:
         raise ValueError("one fold leaves nothing to train on; give 2 or more, or 0 for none")
     return value
+
+
+def check_keys(tree: Any, where: str, path: str = "") -> None:
+    """Raise `PhenoLIPError` for a key that is no text: YAML reads 1, true and null as something else."""
+    for key, value in tree.items() if isinstance(tree, Mapping) else ():
+        if not isinstance(key, str):
+            word = json.dumps(key, default=str).strip('"')
+            place = f" under {path!r}" if path else ""
+            raise PhenoLIPError(f"{where}: the key {word}{place} is no text; write it in quotes, '{word}'")
+        check_keys(value, where, f"{path}.{key}" if path else key)
 
 
 class Section(BaseModel):

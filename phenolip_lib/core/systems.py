@@ -1,4 +1,4 @@
-"""Further sections of params.yaml: MedFILIP, ARL, and the two searches among settings of stage 2."""
+"""What methods, ablations and the systems beside PhenoLIP may change; the sections of those systems and of searches."""
 
 from __future__ import annotations
 
@@ -8,10 +8,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from phenolip_lib.core.sections import Count, Names, Rate, Section, Seed, Share, Text, Unique, Weight
+from phenolip_lib.core.sections import Count, Names, Rate, Section, Seed, Share, Stage2, Text, Unique, Weight
 
 Methods = Annotated[dict[str, dict[str, Any]], Field(min_length=1), Names]
 BySource = dict[Literal["phantom", "open"], Annotated[list[str], Field(min_length=1), Names, Unique]]
+ALONE = {
+    "stage2.objective": "clip",
+    "stage2.ontology_weight": 0.0,
+    "stage2.names_weight": 0.0,
+    "stage2.lambda_kd": 0.0,
+    "stage2.student_text_init": "pretrained",
+    "stage2.early_stopping": None,
+}
+"""Stage 2 without all that MedFILIP has in place of: its loss takes findings, has no teacher and no validation."""
+UNREAD = {
+    f"stage2.{key}"
+    for key in Stage2.model_fields
+    if f"stage2.{key}" in ALONE or key in ("shared_phenotypes", "validations") or key.startswith(("names_", "kd_"))
+}
+"""Keys of stage 2 that change nothing in MedFILIP."""
+NO_METHOD = ("probe", "majority")
+"""Rows of tables beside methods: the supervised probe of chest films, the commonest answer to a question."""
+OF_A_METHOD = ("stage2", "encoders.student", "encoders.image_size", "encoders.context_length")
+"""Sections and keys that a compared method may change; all else is made once for all methods, by other stages."""
+OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")
+"""The same of an ablation, which has training pairs and a teacher of its own where it changes them."""
+OF_FILIP = ("stage2", *(f"medfilip.{key}" for key in "likeness loss book book_in_labels denied".split()))
+OF_ARL = tuple(f"arl.{key}" for key in "graph align reason learn budget mismatches epochs model".split())
+"""The same of a method of MedFILIP and of ARL."""
 
 
 class System(Section):
@@ -87,7 +111,7 @@ class Choice(Section):
 
     seeds: Annotated[list[Seed], Field(min_length=1), Unique]
     inner_folds: Annotated[int, Field(ge=2)]
-    settings: Annotated[dict[str, dict[str, Any]], Names]
+    settings: Methods
 
 
 class Factors(Section):
