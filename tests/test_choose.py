@@ -62,7 +62,7 @@ def test_each_fold_chooses_the_setting_of_the_highest_mean(tmp_path):
                 for task, dataset, metric in choose.NUMBERS.values():
                     rows = outcomes(metric, pd.Series(["q"]), pd.Series(["g"]), [value + shift], task, dataset or "x")
                     write_result(tmp_path / fold / metric.replace("@", "") / task, task, Result(rows), facts)
-    table = choose.judged(tmp_path, list(values), ["a", "b"])
+    table = choose.judged(tmp_path, list(values), ["a", "b"], [0, 1])
     assert table["seeds"].eq(2).all()
     assert set(table[table["chosen"]][["setting", "fold"]].itertuples(index=False, name=None)) == {
         ("b", "fold0"),
@@ -72,6 +72,21 @@ def test_each_fold_chooses_the_setting_of_the_highest_mean(tmp_path):
     first, second = choose.summary(table).itertuples(index=False)
     assert (first.setting, first[-1], second.setting, second[-1]) == ("b", 2, "a", 1)
     assert first.score == "50.0"
+
+
+def test_what_an_earlier_run_left_there_does_not_count(tmp_path):
+    def write(setting, seed, value):
+        facts = {"source": "open", "method": setting, "seed": seed, "n_train": 9, "provenance": {}}
+        for task, dataset, metric in choose.NUMBERS.values():
+            rows = outcomes(metric, pd.Series(["q"]), pd.Series(["g"]), [value], task, dataset or "x")
+            write_result(tmp_path / "val" / metric.replace("@", "") / task, task, Result(rows), facts)
+
+    write("a", 0, 0.2)
+    write("b", 0, 0.6)
+    write("a", 1, 1.0)  # of a run with two seeds
+    table = choose.judged(tmp_path, ["val"], ["a", "b"], [0]).set_index("setting")
+    assert table["score"].to_dict() == pytest.approx({"a": 0.2, "b": 0.6})
+    assert table["seeds"].eq(1).all()
 
 
 def test_a_setting_that_no_run_could_use_is_refused_by_name(params, tmp_path):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError, UnwritableError
 from phenolip_lib.core.params import load_params
+from phenolip_lib.pipeline import edit, profiles
 from tests.conftest import ROOT, call
 
 
@@ -73,6 +74,41 @@ def test_the_classroom_is_small_and_the_way_back_exact(project):
     assert (project / "params.yaml").read_bytes() == text
     with pytest.raises(PhenoLIPError, match="no profile to go back from"):
         call("use", "full")
+
+
+@pytest.mark.parametrize("words", [("use", "classroom"), ("use", "full"), ("use", "open"), ("grid",)])
+def test_params_in_another_encoding_are_one_line_and_stay_as_they_are(project, words):
+    call("use", "classroom") if words[1:] == ("full",) else None
+    path = project / "params.yaml"
+    path.write_bytes(text := path.read_bytes() + "# é\n".encode("latin-1"))
+    with pytest.raises(PhenoLIPError, match=r"params.yaml: line \d+ is not UTF-8"):
+        call(*words)
+    assert path.read_bytes() == text
+
+
+def test_a_full_disk_leaves_the_settings_as_they_were_or_the_way_back(project, monkeypatch):
+    path = project / "params.yaml"
+    text = path.read_text()
+    for module in (profiles, edit):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "write_text", full)
+            with pytest.raises(UnwritableError):
+                call("use", "classroom")
+        assert path.read_text() == text
+        assert not (project / "params.full.yaml").exists()
+
+
+def full(path, text):
+    raise UnwritableError(f"{path}: cannot be written, the disk is full")
+
+
+def test_a_classroom_without_the_methods_of_the_book_takes_what_there_is(project, params):
+    methods = {name: own for name, own in params.medfilip.methods.items() if name != "filip"}
+    run = dict.fromkeys(params.medfilip.run, ["filip_no_book"])
+    medfilip = params.medfilip.model_copy(update={"methods": methods, "run": run})
+    found = profiles.classroom(params.model_copy(update={"medfilip": medfilip}))
+    assert found["medfilip.run"]["phantom"] == ["filip_no_book"]
+    assert found["ablations.run"] == params.ablations.run[:1]
 
 
 def test_the_way_back_keeps_what_a_lesson_added(project):

@@ -94,11 +94,12 @@ def test_one_byte_makes_the_stages_stale_that_read_or_wrote_it_and_no_other(fres
 def test_stages_that_were_never_run_and_executed_cells_of_another_notebook_are_named_with_the_way_out(fresh):
     *found, end = stale.lines(fresh, "open", ["a"])
     assert found == ["stale: train@open-a (notebooks/1.ipynb, code/room)", "stale: report@open (reports/open)"]
-    assert "make repro SOURCE=open DATA=folder" in end
+    assert "make repro SOURCE=open DATA=path/to/folder" in end
     executed = fresh / "reports" / "ontology" / "notebooks" / "1.ipynb"
     executed.parent.mkdir(parents=True)
-    executed.write_text(notebook("x = 3"))
-    assert stale.stale(fresh, "phantom", ["a"]) == {"notebooks": ["reports/ontology/notebooks/1.ipynb"]}
+    for content in (notebook("x = 3"), "", "[]", '{"cells": [1]}', "\0"):
+        executed.write_text(content)
+        assert stale.stale(fresh, "phantom", ["a"]) == {"notebooks": ["reports/ontology/notebooks/1.ipynb"]}
 
 
 def test_a_folder_has_the_md5_that_dvc_gives_it(fresh):

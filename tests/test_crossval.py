@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 
 from phenolip_lib.core.errors import PhenoLIPError
-from phenolip_lib.core.storage import write_json
+from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.storage import read_json, write_json
 from phenolip_lib.evaluation.results import Result, write_result
-from phenolip_lib.experiments import crossval
+from phenolip_lib.experiments import choose, crossval, factors
 
 
 @pytest.fixture
@@ -40,6 +41,99 @@ def test_a_patient_whose_groups_were_not_joined_is_refused(params, pairs, mentio
     apart = pairs.assign(dataset="d", **{kind: [f"p{i % 3}" for i in range(len(pairs))]})
     with pytest.raises(PhenoLIPError, match=rf"{kind} (d/)?p0 is in"):
         crossval.splits_of(apart, mentions, full, params.with_overrides(folds | other), "phantom")
+
+
+@pytest.fixture
+def ran(monkeypatch, params, pairs, mentions, full, tmp_path):
+    """Runs that are noted and train nothing; a note is (split, name, seed, training pairs)."""
+    found = []
+
+    class Stand:
+        def __init__(self, params, source, paths, pairs=None):
+            self.params, self.pairs = params, pairs
+
+        def again(self, params=None, pairs=None):
+            return Stand(params or self.params, "", None, self.pairs if pairs is None else pairs)
+
+        def of(self, method):
+            return self.again(self.params.method(method))
+
+        def trained(self, name, seed):
+            return self
+
+    def note(own, student, name, seed, folder, tasks):
+        found.append((folder.name, name, seed, own.params.stage2.lambda_kd, (own.pairs["split"] == "train").sum()))
+
+    (tmp_path / "build" / "phantom" / "phenokg").mkdir(parents=True)
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).write_text("")
+    mentions.to_parquet(tmp_path / "build/phantom/phenokg/mentions.parquet")
+    for module in (crossval, choose):
+        monkeypatch.setattr(module, "load_pairs", lambda folder: pairs.assign(patient="", article=""))
+    monkeypatch.setattr(crossval, "Experiment", Stand)
+    monkeypatch.setattr(crossval, "evaluate", note)
+    monkeypatch.setattr(crossval.Ontology, "load", lambda folder: full)
+    monkeypatch.setattr(choose, "judged", lambda *own: own)
+    own = params.with_overrides(
+        {
+            "runtime.workers": 1,
+            "seeds": [3, 4],
+            "evaluation.folds": {"phantom": 3},
+            "evaluation.unseen_share": {"phantom": 0.4},
+            "evaluation.cross_validated": ["clip", "phenolip"],
+        }
+    )
+    return own, Paths(tmp_path), found
+
+
+FOLDS = ("fold0", "fold1", "fold2")
+
+
+def test_every_method_runs_once_on_every_split_with_every_seed(ran, tmp_path):
+    params, paths, found = ran
+    crossval.run(params, "phantom", paths, tmp_path / "out")
+    own = [(split, name, seed) for split in (*FOLDS, "unseen") for name in ("clip", "phenolip") for seed in (3, 4)]
+    assert [note[:3] for note in found] == own
+    assert {note[1]: note[3] for note in found} == {"clip": 0.0, "phenolip": 1.0}
+    assert all(note[4] < 84 for note in found)
+    assert read_json(tmp_path / "out" / "held_out.json")["phenotypes"]
+
+
+def test_every_combination_runs_on_the_first_folds_and_what_was_there_goes(ran, tmp_path):
+    params, paths, found = ran
+    axes = {"teacher": {"a": {"stage2.lambda_kd": 0.0}, "b": {}}, "drop": {"c": {"stage2.head_dropout": 0.5}}}
+    own = params.with_overrides({"factors.axes": axes, "factors.seeds": [1], "factors.folds": 2})
+    write_json(tmp_path / "out" / "fold0" / "old-seed0" / "old.json", {})
+    factors.run(own, "phantom", paths, tmp_path / "out")
+    assert [note[:4] for note in found] == [
+        (split, name, 1, kd) for split in (*FOLDS[:2], "unseen") for name, kd in (("a-c", 0.0), ("b-c", 1.0))
+    ]
+    assert not (tmp_path / "out" / "fold0" / "old-seed0").exists()
+
+
+def test_without_folds_methods_are_compared_on_the_test_split(ran, tmp_path):
+    params, paths, found = ran
+    none = params.with_overrides({"evaluation.folds": {"phantom": 0}, "evaluation.unseen_share": {"phantom": 0}})
+    crossval.compare(
+        crossval.evaluated(crossval.Experiment.of, ()), ["clip"], [0], none, "phantom", paths, tmp_path / "o"
+    )
+    assert [note[:3] for note in found] == [("test", "clip", 0)]
+
+
+def test_every_setting_is_judged_in_every_fold_and_older_results_of_it_go(ran, tmp_path):
+    params, paths, found = ran
+    own = params.with_overrides({"choice.seeds": [1, 2], "choice.inner_folds": 2})
+    old = [tmp_path / "out" / "fold1" / name / "zero_shot" / "old.json" for name in ("plain-seed1", "named-seed1")]
+    for path in old:
+        write_json(path, {})
+    choose.run(own, "phantom", paths, tmp_path / "out", ["plain", "distilled"], 2)
+    assert [note[:4] for note in found] == [
+        (split, name, seed, kd)
+        for split in FOLDS[:2]
+        for name, kd in (("plain", 0.0), ("distilled", 1.0))
+        for seed in (1, 2)
+    ]
+    assert [path.exists() for path in old] == [False, True]
 
 
 def test_held_out_phenotypes_are_in_test_only(params, pairs, mentions, full):

@@ -9,8 +9,10 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.paths import Paths
 from phenolip_lib.data import films as sets
 from phenolip_lib.evaluation import films
+from phenolip_lib.experiments import medfilip
 
 
 def picture(path):
@@ -182,6 +184,36 @@ def test_categories_of_labels_are_those_of_the_extractor():
     from phenolip_lib.recognition.findings.vocabulary import categories
 
     assert {*sets.NIH.values(), *sets.VINDR.values()} <= {*categories()}
+
+
+def test_no_film_is_judged_whose_patient_a_pair_shows(tmp_path, monkeypatch, caplog):
+    """The COVID collection is a source of pairs and a set of films."""
+    rows = pd.DataFrame(
+        {
+            "image": [f"covid-chestxray/images/{n}.png" for n in range(100)],
+            "labels": [("pneumonia",) if n % 4 < 2 else () for n in range(100)],
+            "group": [f"covid-chestxray/{n // 2}" for n in range(100)],
+        }
+    )
+    pairs = pd.DataFrame(
+        {
+            "dataset": "covid-chestxray",
+            "image": ["covid-chestxray/images/0.png", "other.png", "other.png", "other.png"],
+            "group": ["an article", "covid-chestxray/5", "g", "g"],
+            "patient": ["", "", "7", ""],
+        }
+    )
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr(medfilip, "film_sets", lambda root: {"covid-chestxray": rows})
+    monkeypatch.setattr(medfilip, "load_pairs", lambda folder: pairs)
+    with caplog.at_level("INFO", "phenolip"):
+        (found,) = medfilip.films_of(Paths(tmp_path), "open").values()
+    assert set(rows["group"]) - set(found["group"]) == {f"covid-chestxray/{n}" for n in (0, 5, 7)}
+    assert found.index.tolist() == list(range(94))
+    assert "6 of 100 films are of patients whom the pairs show" in caplog.text
+    monkeypatch.setattr(medfilip, "load_pairs", lambda folder: rows.assign(patient="", dataset="covid-chestxray"))
+    assert medfilip.films_of(Paths(tmp_path), "open") == {}
 
 
 def test_the_real_films_are_read(shared_data):

@@ -1,7 +1,10 @@
 """Commands that look something up: a term by words, the headline table, the ablations with what they cost."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from phenolip_lib.apps import ask
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
 from phenolip_lib.pipeline import look, text
@@ -53,6 +56,29 @@ def test_the_headline_table_is_that_of_the_folds_where_there_are_some(project):
     assert "retrieval_intervals" in call("show", "open")  # folds, but no table of them
     (project / "reports/open/tables/crossval.csv").write_text("method,I2P R@10\ncrossval,1.0\n")
     assert "crossval" in call("show", "open")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00a,b\n1,2", b"a,b\n1,2\n1,2,3\n"])
+def test_a_damaged_table_is_named_in_one_line(project, content):
+    path = project / "reports/phantom/tables/retrieval_intervals.csv"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(PhenoLIPError, match="retrieval_intervals.csv: absent or damaged") as error:
+        call("show")
+    assert "\n" not in str(error.value)
+
+
+def test_a_map_is_written_whole_and_into_a_folder_that_is_made(project, tmp_path, monkeypatch):
+    found = ask.Answer([("yes", 0.9)], [], np.ones((1, 1)))
+    monkeypatch.setattr(ask, "trained", lambda *own: (None, None, None))
+    monkeypatch.setattr(ask, "ask", lambda *own: found)
+    monkeypatch.setattr(ask, "overlay", lambda *own: Image.new("RGB", (2, 2)))
+    words = ("ask", "a.png", "is it?", "--map")
+    assert "map.png" in call(*words, str(tmp_path / "new" / "map.png"))
+    assert Image.open(tmp_path / "new" / "map.png").size == (2, 2)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PhenoLIPError, match="cannot be written"):
+        call(*words, str(tmp_path / "file" / "map.png"))
 
 
 def test_every_ablation_is_listed_with_what_it_makes_anew(project):

@@ -18,7 +18,8 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.data import questions
 from phenolip_lib.data.questions import melinda, pathvqa, slake, vqa_med_2019, vqa_rad
 from phenolip_lib.data.questions.baseline import majority
-from phenolip_lib.data.questions.table import COLUMNS, SPLITS, normal_answer
+from phenolip_lib.data.questions.table import COLUMNS, normal_answer
+from phenolip_lib.data.splits import SPLITS
 
 REAL = Path(os.environ.get("PHENOLIP_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

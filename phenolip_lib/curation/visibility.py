@@ -31,7 +31,6 @@ DEEP: dict[str, str] = _TABLES["deep"]
 """Branches within the hidden ones of a modality that it does show: they reach below the surface."""
 SHOWN: dict[str, dict[str, str]] = _TABLES["shown"]
 """The only branches a modality shows; a modality that is not named shows all."""
-BRANCHES = (NEVER_SEEN, SEEN_NEVERTHELESS, DEEP, *HIDDEN.values(), *SHOWN.values())
 
 
 def visible_terms(onto: Ontology, modality: str) -> frozenset[str]:

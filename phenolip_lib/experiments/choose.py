@@ -7,7 +7,9 @@ the share of folds that agree says how firm the choice is.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,8 @@ from phenolip_lib.data.folds import group_folds
 from phenolip_lib.data.pairs import load_pairs
 from phenolip_lib.data.splits import check_no_leakage
 from phenolip_lib.evaluation.results import load_results
-from phenolip_lib.experiments.crossval import Splits, on_splits
-from phenolip_lib.experiments.evaluate import evaluate
+from phenolip_lib.experiments.crossval import evaluated, on_splits
+from phenolip_lib.experiments.experiment import Experiment
 from phenolip_lib.training.subset import UNUSED
 
 TASKS = ("retrieval", "training_images", "zero_shot")
@@ -80,26 +82,26 @@ def run(
         params.setting(setting)
     splits = inner_splits(load_pairs(paths.phenokg(source)), e.folds.get(source, 0), c.inner_folds, e.split_seed)
     splits = dict(list(splits.items())[:folds])
-    jobs = [(out, name, setting, seed) for seed in c.seeds for name in splits for setting in settings]
-    on_splits(_one, jobs, params, source, paths, splits)
-    return judged(out, list(splits), settings)
+    for name, setting, seed in product(splits, settings, c.seeds):  # an earlier run may have had other data sets
+        shutil.rmtree(out / name / f"{setting}-seed{seed}", ignore_errors=True)
+    on_splits(evaluated(_opened, TASKS), settings, c.seeds, params, source, paths, out, splits)
+    return judged(out, list(splits), settings, c.seeds)
 
 
-def _one(splits: Splits, job: tuple[Path, str, str, int]) -> None:
-    """One setting of one fold with one seed."""
-    out, name, setting, seed = job
-    own = splits.open(name)
-    own = own.again(own.params.setting(setting))
-    evaluate(own, own.trained(setting, seed), setting, seed, out / name, TASKS)
+def _opened(experiment: Experiment, name: str) -> Experiment:
+    return experiment.again(experiment.params.setting(name))
 
 
-def judged(folder: Path, folds: list[str], settings: list[str]) -> pd.DataFrame:
-    """A row a setting and fold: `NUMBERS` as means over seeds, their mean `SCORE`, and whether the fold chooses it."""
+def judged(folder: Path, folds: Sequence[str], settings: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """A row a setting and fold: `NUMBERS` as means over seeds, their mean `SCORE`, and whether the fold chooses it.
+
+    Results of other seeds, which an earlier run left there, do not count.
+    """
     rows = []
     for fold in folds:
         found = load_results(folder / fold)
         for setting in settings:
-            own = found[found["method"] == setting]
+            own = found[(found["method"] == setting) & found["seed"].isin(seeds)]
             row = {"setting": setting, "fold": fold, "seeds": own["seed"].nunique()}
             for name, (task, dataset, metric) in NUMBERS.items():
                 asked = own[(own["task"] == task) & (own["metric"] == metric)]

@@ -6,10 +6,10 @@ test image once; the groups (patient, case, article) stay whole. No setting is c
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -30,7 +30,7 @@ from phenolip_lib.ontology.ontology import Ontology
 TASKS = ("retrieval", "candidates", "training_images", "systems")
 UNSEEN = "unseen"
 TEST = "test"
-"""The split of a source without folds, where methods are compared by `comparison`."""
+"""The split of a source without folds, where `compare` trains and evaluates."""
 HELD_OUT = "held_out.json"
 """The phenotypes that the split `UNSEEN` keeps out of training."""
 
@@ -66,48 +66,78 @@ def splits_of(
 
 def run(params: Params, source: str, paths: Paths, out: Path) -> None:
     """Train and evaluate ``evaluation.cross_validated`` on every other split; results under ``<out>/<split>``."""
-    onto, folder = Ontology.load(paths.hpo), paths.phenokg(source)
-    pairs, mentions = load_pairs(folder), read_parquet(folder / "mentions.parquet")
-    out.mkdir(parents=True, exist_ok=True)
-    splits, phenotypes = splits_of(pairs, mentions, onto, params, source)
+    splits, phenotypes = _splits(params, source, paths)
     for name, table in splits.items():
         log.info("%s %s: %s", source, name, table["split"].value_counts().sort_index().to_dict())
     write_json(out / HELD_OUT, {"phenotypes": phenotypes})
-    methods = params.evaluation.cross_validated
-    jobs = [(out, name, method, seed) for name in splits for method in methods for seed in params.seeds]
-    on_splits(_one, jobs, params, source, paths, splits)
+    names = params.evaluation.cross_validated
+    on_splits(evaluated(Experiment.of, TASKS), names, params.seeds, params, source, paths, out, splits)
 
 
-def comparison(params: Params, source: str, paths: Paths, folds: int = 0) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """The splits that other comparisons are made on: folds, or the test split where there are none, and ``unseen``.
-
-    Args:
-        folds: only the first so many; 0 for all.
-
-    Returns:
-        as `splits_of`.
-    """
-    onto, folder = Ontology.load(paths.hpo), paths.phenokg(source)
-    pairs, mentions = load_pairs(folder), read_parquet(folder / "mentions.parquet")
-    splits, phenotypes = splits_of(pairs, mentions, onto, params, source)
-    known = [name for name in splits if name != UNSEEN]
-    dropped = known[folds or len(known) :]
-    kept = {name: table for name, table in splits.items() if name not in dropped}
-    return kept if known else {TEST: pairs} | kept, phenotypes
-
-
-def on_splits(
-    work: Callable[[Splits, Any], None],
-    jobs: Sequence,
+def compare(
+    work: Work,
+    names: Sequence[str],
+    seeds: Sequence[int],
     params: Params,
     source: str,
     paths: Paths,
+    out: Path,
+    folds: int = 0,
+) -> None:
+    """`on_splits` of the splits that other comparisons are made on, with `out` made anew.
+
+    They are the folds, or the test split where there are none, and ``unseen``. What was trained and evaluated before
+    comes from the cache.
+
+    Args:
+        folds: only the first so many; 0 for all.
+    """
+    splits, phenotypes = _splits(params, source, paths)
+    known = [name for name in splits if name != UNSEEN]
+    for name in known[folds or len(known) :]:
+        del splits[name]
+    if not known:
+        splits = {TEST: load_pairs(paths.phenokg(source))} | splits
+    shutil.rmtree(out, ignore_errors=True)
+    write_json(out / HELD_OUT, {"phenotypes": phenotypes})
+    on_splits(work, names, seeds, params, source, paths, out, splits)
+
+
+def _splits(params: Params, source: str, paths: Paths) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """`splits_of` what the pipeline built of a source."""
+    folder = paths.phenokg(source)
+    mentions = read_parquet(folder / "mentions.parquet")
+    return splits_of(load_pairs(folder), mentions, Ontology.load(paths.hpo), params, source)
+
+
+def on_splits(
+    work: Work,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    params: Params,
+    source: str,
+    paths: Paths,
+    out: Path,
     splits: dict[str, pd.DataFrame],
 ) -> None:
-    """``work(Splits, job)`` of all jobs, in ``runtime.workers`` processes on a CPU."""
+    """``work(Splits, (out, split, name, seed))`` for each, in ``runtime.workers`` processes on a CPU.
+
+    Args:
+        names: of methods, or of what else a model is called by.
+    """
+    jobs = [(out, split, name, seed) for split in splits for name in names for seed in seeds]
     workers = params.runtime.workers if pick_device(params.runtime.device).type == "cpu" else 1
     for _ in side_by_side.run(work, jobs, partial(Splits, params, source, paths.root, splits), workers, "runs"):
         pass
+
+
+def evaluated(opened: Callable[[Experiment, str], Experiment], tasks: Sequence[str]) -> Work:
+    """Work that trains a model and evaluates it, with results under ``<out>/<split>``.
+
+    Args:
+        opened: the experiment of a name, from that of the split.
+    """
+    return partial(_one, opened, tasks)
 
 
 class Splits:
@@ -124,11 +154,15 @@ class Splits:
         return self.experiment
 
 
-def _one(splits: Splits, job: tuple[Path, str, str, int]) -> None:
+Job = tuple[Path, str, str, int]
+Work = Callable[[Splits, Job], None]
+
+
+def _one(opened: Callable[[Experiment, str], Experiment], tasks: Sequence[str], splits: Splits, job: Job) -> None:
     """One run of one split."""
-    out, name, method, seed = job
-    own = splits.open(name).of(method)
-    evaluate(own, own.trained(method, seed), method, seed, out / name, TASKS)
+    out, split, name, seed = job
+    own = opened(splits.open(split), name)
+    evaluate(own, own.trained(name, seed), name, seed, out / split, tasks)
 
 
 def unseen_outcomes(folder: Path) -> pd.DataFrame:
@@ -159,12 +193,12 @@ def outcomes(folder: Path, task: str, splits: str = "fold*") -> pd.DataFrame:
 
 
 def seen_outcomes(folder: Path, task: str) -> pd.DataFrame:
-    """Outcomes of one task on the splits of `comparison` but ``unseen``."""
+    """Outcomes of one task on the splits of `compare` but ``unseen``."""
     found = outcomes(folder, task)
     return found if len(found) else load_outcomes(folder / TEST, [task])
 
 
 def by_asked(folder: Path) -> dict[str, pd.DataFrame]:
-    """Outcomes on the splits of `comparison` by what the queries ask for: phenotypes of training, and held-out ones."""
+    """Outcomes on the splits of `compare` by what the queries ask for: phenotypes of training, and held-out ones."""
     held = unseen_outcomes(folder)
     return {"seen": seen_outcomes(folder, "retrieval")} | ({"held out": held} if len(held) else {})

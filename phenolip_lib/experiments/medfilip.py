@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,9 +13,11 @@ from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.kept import kept
 from phenolip_lib.core.params import Params
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.core.runtime import pick_device
+from phenolip_lib.core.runtime import log, pick_device, provenance
 from phenolip_lib.core.storage import digest, read_json, write_json, write_parquet
 from phenolip_lib.data.films import present as film_sets
+from phenolip_lib.data.pairs import load_pairs
+from phenolip_lib.data.splits import identities
 from phenolip_lib.evaluation.films import probe, scored
 from phenolip_lib.evaluation.results import write_result
 from phenolip_lib.evaluation.tasks.entries import TASK as ENTRIES
@@ -35,6 +36,8 @@ from phenolip_lib.training.medfilip import entries
 from phenolip_lib.training.medfilip import task as training
 
 TASKS = ("retrieval", "training_images", "zero_shot")
+PARAMS = ("runtime.device", "runtime.threads", "encoders", "stage1", "stage2", "medfilip")
+"""Params that scores of entries depend on."""
 FILMS = "films"
 """Folder of the scores of chest films: ``<data set>/<method>/<split>-seed<k>.parquet``, a column a finding."""
 PROBE = "probe"
@@ -124,24 +127,33 @@ def extractions(experiment: Experiment) -> list[Extraction]:
 
 
 def run(params: Params, source: str, paths: Paths, out: Path) -> None:
-    """Train and evaluate ``medfilip.run`` on the splits of `crossval.comparison`, and methods of stage 2 beside them.
+    """Train and evaluate ``medfilip.run`` on the splits of `crossval.compare`, and methods of stage 2 beside them.
 
     What was trained before comes from the cache, methods of stage 2 on the test split from its folder. Scores of films
     lie under `FILMS`.
     """
-    splits, phenotypes = crossval.comparison(params, source, paths)
-    shutil.rmtree(out, ignore_errors=True)
-    write_json(out / crossval.HELD_OUT, {"phenotypes": phenotypes})
     methods = [*params.medfilip.beside, *params.medfilip.run[source]]
-    jobs = [(out, name, method, seed) for name in splits for method in methods for seed in params.seeds]
-    crossval.on_splits(_one, jobs, params, source, paths, splits)
+    crossval.compare(_one, methods, params.seeds, params, source, paths, out)
     for dataset, films in films_of(paths, source).items():
         _probe(params, paths, source, films, out / FILMS / dataset / PROBE / "films.parquet")
 
 
 def films_of(paths: Paths, source: str) -> dict[str, pd.DataFrame]:
-    """Sets of films beside a source that have a finding to be scored."""
-    return {name: films for name, films in film_sets(paths.data(source)).items() if scored(films["labels"])}
+    """Sets of films beside a source that have a finding to be scored.
+
+    A patient of whom a pair shows an image is left out, says the log: pairs train.
+    """
+    found = {}
+    for name, films in film_sets(paths.data(source)).items():
+        pairs = load_pairs(paths.phenokg(source))
+        known = {*pairs["group"], *films["group"][films["image"].isin(set(pairs["image"]))]}
+        known.update(*(ids.dropna() for ids in identities(pairs).values()))
+        own = films[~films["group"].isin(known)].reset_index(drop=True)
+        if len(own) < len(films):
+            log.info("%s: %d of %d films are of patients whom the pairs show", name, len(films) - len(own), len(films))
+        if scored(own["labels"]):
+            found[name] = own
+    return found
 
 
 def _probe(params: Params, paths: Paths, source: str, films: pd.DataFrame, file: Path) -> None:
@@ -155,7 +167,7 @@ def _probe(params: Params, paths: Paths, source: str, films: pd.DataFrame, file:
     write_parquet(file, table.assign(pair_id=films["pair_id"].to_numpy()))
 
 
-def _one(splits: crossval.Splits, job: tuple[Path, str, str, int]) -> None:
+def _one(splits: crossval.Splits, job: crossval.Job) -> None:
     """One method on one split with one seed."""
     out, name, method, seed = job
     own, experiment = _opened(splits.open(name), method), splits.experiment
@@ -170,7 +182,8 @@ def _one(splits: crossval.Splits, job: tuple[Path, str, str, int]) -> None:
     own_entries = entry_retrieval(
         bench.images(embedded, bench.rows), bench.pairs.iloc[bench.rows], found, say, embedded.text
     )
-    facts = {"source": own.source, "method": method, "seed": seed, "n_train": own.n_train, "provenance": {}}
+    told = provenance(params=own.params.fingerprint(*PARAMS), release=own.onto.release)
+    facts = {"source": own.source, "method": method, "seed": seed, "n_train": own.n_train, "provenance": told}
     write_result(out / name, ENTRIES, own_entries, facts)
     if name != crossval.UNSEEN:
         for dataset, films in films_of(own.paths, own.source).items():

@@ -114,8 +114,7 @@ def verify(
     from phenolip_lib.pipeline import stale
     from phenolip_lib.pipeline.verify import verify
 
-    if source not in ("phantom", "open"):
-        raise PhenoLIPError(f"unknown source {source!r}; there are phantom and open")
+    check_source(source)
     paths = Paths()
     params = load_params(paths.params)
     (*told, verdict), reproduced = verify(paths.root, source, params.evaluation.drift, every)

@@ -27,10 +27,10 @@ def append(path: Path, where: str, names: Sequence[str]) -> None:
     Raises:
         PhenoLIPError: the list is written in a way that cannot be added to, e.g. as an alias.
     """
-    text = path.read_bytes().decode("utf-8-sig")
     if not names:
         return
     tree = load_params(path).model_dump(mode="json")
+    text = path.read_bytes().decode("utf-8-sig")
     changed = _appended(text, where.split("."), list(names))
     reduce(getitem, where.split("."), tree).extend(names)
     if _read(changed, path.name) != tree:
@@ -47,7 +47,8 @@ def exchange(path: Path, values: Mapping[str, Any], like: str = "") -> None:
     Raises:
         PhenoLIPError: the values are not allowed together, or stand in the file in a way that cannot be exchanged.
     """
-    text, tree = path.read_bytes().decode("utf-8-sig"), load_params(path).model_dump(mode="json")
+    tree = load_params(path).model_dump(mode="json")
+    text = path.read_bytes().decode("utf-8-sig")
     wanted = parse_params(_with(tree, values), path.name).model_dump(mode="json")
     edits = [_edit(text, where.split("."), value, like) for where, value in values.items()]
     for start, end, new in sorted(edits, reverse=True):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
-from phenolip_lib.reporting.tables import METHOD_NAMES
+from phenolip_lib.core.storage import reading
+from phenolip_lib.reporting.tables import METHOD_NAMES, NOTHING, read_table
 
 TABLES = ("crossval", "retrieval_intervals")
 """Tables of recall with intervals, the first that a source has."""
@@ -27,9 +26,12 @@ def numbers(tables: Path, methods: list[str]) -> dict[str, dict[str, float]]:
     if (zero_shot := tables / "zero_shot.csv").is_file():
         parts.append((zero_shot, {"average": ZERO_SHOT}))
     for path, columns in parts:
-        table = pd.read_csv(path, dtype=str).set_index("method")
-        for name in [METHOD_NAMES.get(method, method) for method in methods]:
-            if name in table.index:
-                own = {said: float(table.at[name, column].split()[0]) for column, said in columns.items()}
-                found.setdefault(name, {}).update(own)
+        table = read_table(path)
+        with reading(path):
+            table = table.set_index("method")
+            for name in [METHOD_NAMES.get(method, method) for method in methods]:
+                if name in table.index:
+                    cells = {said: table.at[name, column] for column, said in columns.items() if column in table}
+                    own = {said: float(cell.split()[0]) for said, cell in cells.items() if cell != NOTHING}
+                    found.setdefault(name, {}).update(own)
     return found

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.names import SOURCES, check_source
 from phenolip_lib.core.params import load_params
 from phenolip_lib.core.paths import Paths
+from phenolip_lib.core.storage import atomic_path
 from phenolip_lib.pipeline.headline import TABLES
+from phenolip_lib.reporting.tables import read_table
 
 LOOK = "Look something up"
 """Panel of ``phenolip --help``."""
@@ -38,7 +39,7 @@ def show(source: Annotated[str, typer.Argument(help="phantom or open.")] = "phan
         path = paths.report(source) / "tables" / f"{name}.csv"
         if path.is_file():
             typer.echo(f"{SOURCES[source]}, {SHOWN[name]}, recall in percent with 95% intervals")
-            typer.echo(pd.read_csv(path).to_string(index=False))
+            typer.echo(read_table(path).to_string(index=False))
             return
     raise PhenoLIPError(f"{source}: there is no report yet; `make repro` makes it")
 
@@ -76,7 +77,8 @@ def ask(
         typer.echo(f"{probability:.2f}  {word}")
     typer.echo(f"entities: {', '.join(found.entities) or 'none'}")
     if map_ is not None:
-        asking.overlay(image, found.read).save(map_, format="PNG")
+        with atomic_path(map_) as temporary:
+            asking.overlay(image, found.read).save(temporary, format="PNG")
         typer.echo(f"map: {map_}")
 
 

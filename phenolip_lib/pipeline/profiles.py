@@ -26,7 +26,10 @@ def classroom(params: Params) -> dict[str, Any]:
     return {
         "seeds": params.seeds[:1],
         "methods": {name: params.methods[name] for name in methods},
-        "medfilip.run": {source: ["filip"] for source in params.medfilip.run},
+        "medfilip.run": {
+            source: ["filip"] if "filip" in params.medfilip.methods else names[:1]
+            for source, names in params.medfilip.run.items()
+        },
         "medfilip.beside": methods,
         "arl.run": {source: [names[0], params.arl.baseline] for source, names in params.arl.run.items()},
         "evaluation.folds": dict.fromkeys(e.folds, 0),
@@ -35,7 +38,7 @@ def classroom(params: Params) -> dict[str, Any]:
         "evaluation.resamples": 1000,
         "evaluation.probe_seeds": e.probe_seeds[:1],
         "tour.methods": [e.baseline, params.tour.methods[-1]],
-        "ablations.run": ["captions_only"],
+        "ablations.run": params.ablations.run[:1],
     }
 
 
@@ -51,9 +54,14 @@ def use(name: str, path: Path) -> str:
     if name == CLASSROOM:
         if kept.is_file():
             raise PhenoLIPError(f"{path.name}: {CLASSROOM} is in use; `phenolip use {FULL}` is the way back")
+        values = classroom(load_params(path))
         before = path.read_bytes().decode()
-        exchange(path, classroom(load_params(path)))
-        write_text(kept, before)
+        write_text(kept, before)  # first, so that the file as it was is never nowhere
+        try:
+            exchange(path, values)
+        except PhenoLIPError:
+            kept.unlink()
+            raise
         return f"{path.name}: one seed, three methods, one ablation; `phenolip use {FULL}` is the way back"
     if not kept.is_file():
         raise PhenoLIPError(f"{path.name}: there is no {kept.name}, so no profile to go back from")

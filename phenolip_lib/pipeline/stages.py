@@ -26,11 +26,6 @@ NOTEBOOK_STAGES = {
     "tour": "00_tour",
 }
 PER_SOURCE = ("phenokg", "stage2", "crossval", "evaluation", "ablations", "ablate", "medfilip", "arl", "tour", "report")
-TITLES = {
-    "ontology": "The ontology and the knowledge encoder",
-    "phantom": "Synthetic images: the phantom atlas",
-    "open": "Real images: MedPix 2.0, HAM10000, IDRiD and Chula-RBC-12",
-}
 
 
 def _folder(stage: str, source: str, paths: Paths) -> Path:
@@ -106,6 +101,8 @@ def run_report(source: str, name: str, paths: Paths) -> None:
     With the name ``grid`` only the ablations, under ``reports/grid/<source>``: what git keeps of a run of all of them
     beside the results of the default run.
     """
+    from phenolip_lib.reporting.sources import HEADINGS
+
     stages = (
         ("hpo", "stage1")
         if source == ONTOLOGY
@@ -135,9 +132,9 @@ def run_report(source: str, name: str, paths: Paths) -> None:
             methods = [params.evaluation.baseline, params.tour.methods[-1]]
             write_json(target / "metrics.json", numbers(target / "tables", methods))
             cards = " Cards: [the data](DATASET_CARD.md), [the model](MODEL_CARD.md)."
-        title = TITLES.get(source, source)
         write_text(
-            target / "README.md", f"# {title}\n\nWritten by `dvc repro`; do not edit.{cards}\n\n" + "\n".join(sections)
+            target / "README.md",
+            f"# {HEADINGS[source]}\n\nWritten by `dvc repro`; do not edit.{cards}\n\n" + "\n".join(sections),
         )
 
 

@@ -13,8 +13,11 @@ from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
+from phenolip_lib.core.errors import DamagedError
 from phenolip_lib.core.names import ONTOLOGY
 from phenolip_lib.core.params import read_yaml
+from phenolip_lib.core.storage import read_json
+from phenolip_lib.reporting.sources import COMMANDS
 
 # DVC writes the file; a parser of YAML would take three seconds for it.
 STAGE = re.compile(r"^  (\S+):\n(.*?)(?=^  \S|\Z)", re.MULTILINE | re.DOTALL)
@@ -65,9 +68,10 @@ def lines(root: Path, source: str, ablations: Iterable[str]) -> list[str]:
         f"stale: {name} ({', '.join(paths[:SHOWN])}{f' and {len(paths) - SHOWN} more' if len(paths) > SHOWN else ''})"
         for name, paths in stale(root, source, ablations).items()
     ]
-    where = "" if source == "phantom" else f" SOURCE={source} DATA=folder"
     return (
-        [*found, f"`make repro{where}` makes these again; stage reports/ and dvc.lock with the change"] if found else []
+        [*found, f"`{COMMANDS[source]}` makes these again; stage reports/ and dvc.lock with the change"]
+        if found
+        else []
     )
 
 
@@ -99,8 +103,9 @@ def _of_other_cells(root: Path, source: str) -> list[str]:
 
 
 def _cells(path: Path) -> list[str]:
-    """Sources of the cells, without those papermill injected."""
-    if not path.is_file():
+    """Sources of the cells, without those papermill injected; none of what is no notebook."""
+    try:
+        cells = read_json(path, ["cells"])["cells"]
+        return ["".join(c["source"]) for c in cells if "injected-parameters" not in c["metadata"].get("tags", [])]
+    except (DamagedError, TypeError, KeyError, AttributeError):
         return []
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return ["".join(c["source"]) for c in cells if "injected-parameters" not in c["metadata"].get("tags", [])]

@@ -43,7 +43,7 @@ def film_table(found: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
     table = cells.pivot(index="method", columns="finding", values="cell")
     table = table[[scoring.MACRO, *(name for name in table.columns if name != scoring.MACRO)]]
     mean = found[found["finding"] == scoring.MACRO].set_index("method")
-    table[f"mean minus {METHOD_NAMES[baseline]}"] = [
+    table[f"mean minus {METHOD_NAMES.get(baseline, baseline)}"] = [
         "-" if name == baseline else _cell(*mean.loc[name, ["difference", "difference_low", "difference_high"]])
         for name in table.index
     ]

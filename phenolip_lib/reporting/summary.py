@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from phenolip_lib.core.params import load_params
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.reporting.tables import METHOD_NAMES, in_text, metric_name
+from phenolip_lib.core.storage import reading
+from phenolip_lib.reporting.tables import METHOD_NAMES, NOTHING, in_text, metric_name, read_table
 
 HEADLINES = {"crossval_difference": "", "unseen_difference": " on unseen phenotypes"}
 """Tables of differences to the baseline whose lines are told, and what is added to each."""
 METRICS = ("i2p_recall@10", "p2i_recall@10")
+NUMBERS = ("difference", "low", "high")
 
 
 def summary(paths: Paths, source: str) -> list[str]:
@@ -31,10 +31,13 @@ def summary(paths: Paths, source: str) -> list[str]:
 
 def headlines(path: Path, baseline: str) -> list[str]:
     """Differences of the phenotype metrics in a table of differences, a line each."""
-    table = pd.read_csv(path)
-    table = table[table["metric"].isin(METRICS)]
+    table = read_table(path, ["method", "metric", *NUMBERS, "beyond_chance"])
+    table = table[table["metric"].isin(METRICS) & (table["difference"] != NOTHING)]
+    with reading(path):
+        table = table.astype(dict.fromkeys(NUMBERS, float))
     return [
         f"{METHOD_NAMES.get(row.method, row.method)} minus {in_text(baseline)}, {metric_name(row.metric)}: "
-        f"{row.difference:+.1f} points [{row.low:.1f}, {row.high:.1f}]{'' if row.beyond_chance else ', within chance'}"
+        f"{row.difference:+.1f} points [{row.low:.1f}, {row.high:.1f}]"
+        f"{'' if row.beyond_chance == 'True' else ', within chance'}"
         for row in table.itertuples(index=False)
     ]

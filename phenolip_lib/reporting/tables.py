@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolip_lib.core.storage import write_text
+from phenolip_lib.core.storage import reading, write_text
 from phenolip_lib.evaluation.results import KEYS
 
 METHOD_NAMES = {
@@ -47,6 +47,8 @@ METHOD_NAMES = {
     "arl_no_learn": "ARL minus learn",
     "arl_shuffled": "ARL, other images",
 }
+NOTHING = "-"
+"""In a cell of what is not there."""
 ALPHA = 0.05
 """The p below which a difference is beyond chance."""
 RETRIEVAL = [f"{task}_recall@{k}" for task in ("i2t", "t2i", "i2p", "p2i") for k in (10, 50)]
@@ -81,7 +83,7 @@ def wide(summary: pd.DataFrame, index: str, columns: str, order: list[str], colu
         cell=[percent(m, s, n) for m, s, n in zip(summary["mean"], summary["sd"], summary["seeds"], strict=True)]
     )
     table = cells.pivot(index=index, columns=columns, values="cell")
-    return table.reindex(index=[o for o in order if o in table.index], columns=column_order).fillna("-")
+    return table.reindex(index=[o for o in order if o in table.index], columns=column_order).fillna(NOTHING)
 
 
 def _scale(summary: pd.DataFrame) -> dict[str, int | str]:
@@ -116,7 +118,7 @@ def interval_table(intervals: pd.DataFrame, metrics: Sequence[str], order: Seque
     cells = cells.assign(cell=[interval_cell(row) for row in cells.itertuples(index=False)])
     table = cells.pivot(index="method", columns="metric", values="cell")
     rows = [m for m in (order or method_order(table.index)) if m in table.index]
-    table = table.reindex(index=rows, columns=[m for m in metrics if m in table.columns]).fillna("-")
+    table = table.reindex(index=rows, columns=[m for m in metrics if m in table.columns]).fillna(NOTHING)
     table = table.rename(index=METHOD_NAMES, columns=metric_name).rename_axis("method").rename_axis(columns=None)
     return table.reset_index()
 
@@ -132,7 +134,7 @@ def dataset_table(intervals: pd.DataFrame, metric: str, label: str, transposed: 
     table = part.assign(cell=[interval_cell(row) for row in part.itertuples(index=False)])
     table = table.pivot(index="method", columns="dataset", values="cell")
     columns = sorted(table.columns, key=lambda name: (float(name), "") if name.isdigit() else (np.inf, name))
-    table = table.reindex(index=method_order(table.index), columns=columns).fillna("-").rename(index=METHOD_NAMES)
+    table = table.reindex(index=method_order(table.index), columns=columns).fillna(NOTHING).rename(index=METHOD_NAMES)
     if transposed:
         return table.T.rename_axis(label).rename_axis(columns=None).reset_index()
     return table.add_prefix(f"{label}: ").rename_axis("method").rename_axis(columns=None).reset_index()
@@ -240,8 +242,18 @@ def to_latex(table: pd.DataFrame, caption: str, label: str) -> str:
 def _fixed(value: object) -> str:
     """Fixed number format of all renderings: four digits for a float, '-' for what is not there."""
     if isinstance(value, float | np.floating):
-        return "-" if np.isnan(value) else f"{value:.4f}"
+        return NOTHING if np.isnan(value) else f"{value:.4f}"
     return str(value)
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """A table that `write_table` wrote, cells as text; of some columns only if given.
+
+    Raises:
+        DamagedError: it is absent or no table, or lacks one of `columns`.
+    """
+    with reading(path):
+        return pd.read_csv(path, dtype=str, keep_default_na=False, usecols=columns)
 
 
 def write_table(table: pd.DataFrame, folder: Path, name: str, caption: str) -> pd.DataFrame:

@@ -22,11 +22,8 @@ from phenolip_lib.apps.book.outputs import SAFE
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.paths import Paths
 from phenolip_lib.core.storage import atomic_folder, write_text
+from phenolip_lib.reporting.sources import COMMANDS, LICENCES
 
-COMMANDS = {"phantom": "make repro", "open": "make repro SOURCE=open DATA=path/to/folder"}
-"""What makes the report of each source."""
-
-LICENCES = {"phantom": "synthetic images: CC0", "open": "images: as each data set states"}
 HERE = Path(__file__).parent
 """Where Sphinx finds ``conf.py``."""
 

@@ -16,8 +16,6 @@ from phenolip_lib.core.runtime import log
 from phenolip_lib.data.archives import inside
 from phenolip_lib.data.records import storable
 
-SPLITS = ("train", "val", "test")
-
 
 class Question(NamedTuple):
     """A record of a set before it is checked; `question` and `answer` are what the file holds, text or not."""

@@ -8,7 +8,7 @@ the last word of an entry for its category, so that "pleural effusion" loses its
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +42,6 @@ class Book:
 
     def page(self, category: str) -> Page | None:
         return self.pages.get(_key(category))
-
-    def missing(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` that it says nothing of, sorted; their entries stand without a sentence."""
-        return sorted({name for name in names if self.page(name) is None})
 
     def with_file(self, path: Path) -> Book:
         """This book with the pages of a file over its own.

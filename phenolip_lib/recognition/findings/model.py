@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -149,13 +148,6 @@ def prompt(text: str, complaint: str = "") -> str:
     if complaint:
         lines.append(f"Your last answer could not be used ({complaint}). Answer with the JSON object alone.")
     return "\n".join(lines)
-
-
-def reasons(extractions: Iterable[Extraction]) -> dict[str, int]:
-    """How many reports were read, were empty or failed, and how many findings were refused, by kind of reason."""
-    found = Counter(e.status if e.status != "failed" else f"failed: {e.reasons[0]}" for e in extractions)
-    found.update("refused: " + r.rpartition(": ")[2] for e in extractions for r in e.reasons if r.startswith("refused"))
-    return dict(sorted(found.items()))
 
 
 def _terms(text: str, kind: str) -> list:

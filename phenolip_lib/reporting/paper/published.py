@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 import pandera.pandas as pa
 
-PAPER = "PhenoLIP (Liang et al. 2026)"
 KEYS = ["paper", "table", "task", "dataset", "model", "vision", "text", "setting", "metric"]
 UNITS = ["percent", "points", "count"]
 
