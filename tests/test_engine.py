@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.progress import Watch, forget
+from phenolip_lib.core.storage import read_json
 from phenolip_lib.models import student
 from phenolip_lib.training import engine, stage2
 from phenolip_lib.training.checkpoints import Checkpoints
@@ -320,6 +321,22 @@ def test_curves_are_plain_tables_and_a_resumed_run_forgets_what_it_will_redo(tmp
     again.close()
     assert path.read_bytes() == whole
     assert not list(ROOT.glob("dvclive")), "curves stay in the folder they were given"
+
+
+@pytest.mark.parametrize("content", [b"", b"step\tloss\n1\t1.0\n\x00\x00", b"\xff", b"loss\n1.0\n"])
+@pytest.mark.parametrize("name", ["plots/metrics/loss.tsv", "metrics.json"])
+def test_curves_that_a_killed_run_left_half_written_stop_no_run(tmp_path, name, content):
+    """dvclive writes its summary anew with every step, and reads it when a run goes on."""
+    watch = Watch("run", 4, tmp_path)
+    watch.step(1, {"loss": 1.0})
+    watch.close()
+    (tmp_path / name).write_bytes(content)
+    again = Watch("run", 4, tmp_path, start=1)
+    again.step(2, {"loss": 0.5})
+    again.close()
+    steps = pd.read_csv(tmp_path / "plots/metrics/loss.tsv", sep="\t")["step"].tolist()
+    assert steps == ([2] if "loss" in name else [1, 2])
+    assert read_json(tmp_path / "metrics.json")["step"] == 2
 
 
 def test_progress_speaks_in_plain_lines_where_there_is_no_terminal(run, monkeypatch):

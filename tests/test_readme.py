@@ -214,28 +214,69 @@ def test_what_naming_the_phenotypes_brings():
     for metric in (I2P, "i2p_known_recall@10", "i2p_calibrated_recall@10", "p2i_recall@10"):
         row = rows.loc[metric]
         assert f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}]" in words, metric
-    assert not any(rows.loc[metric, "beyond_chance"] and rows.loc[metric, "difference"] < 0 for metric in CAPTIONS)
+    lose = any(rows.loc[metric, "beyond_chance"] and rows.loc[metric, "difference"] < 0 for metric in CAPTIONS)
+    assert ("captions lose nothing" in words) != lose
     for accuracies in ("zero_shot", "zero_shot_balanced"):
         average = table("open", accuracies).set_index("method")["average"]
         assert f"{average[name]} against {average[tables.METHOD_NAMES['clip']]}" in words, accuracies
     dropped = table("phantom", "unseen_difference").set_index(["method", "metric"]).loc[("clip_dropout", I2P)]
     assert f"never saw: {dropped.difference:+.1f} [{dropped.low:.1f}, {dropped.high:.1f}] alone" in words
-    rows = table("phantom", "difference").set_index(["method", "metric"])
-    for method, verdict in (("clip_named", False), ("phenolip_named", True)):
-        assert rows.loc[(method, CAPTIONS[0]), "beyond_chance"] == verdict
+    check_what_captions_pay(words, table("phantom", "difference"))
+
+
+def check_what_captions_pay(words: str, rows: pd.DataFrame) -> None:
+    alone, side, both, same = said(
+        words,
+        r"image → caption loses (\d+) points without the teacher, which is (within|beyond) chance, "
+        r"and (\d+) with it, which is (not|too)",
+    )
+    rows = rows[rows["metric"] == CAPTIONS[0]].set_index("method").loc[["clip_named", "phenolip_named"]]
+    assert [alone, both] == [f"{-value:.0f}" for value in rows["difference"]]
+    told = [side == "beyond", (side == "beyond") == (same == "too")]
+    assert told == rows["beyond_chance"].tolist()
+
+
+def check_book(words: str, rows: pd.DataFrame) -> None:
+    rows = rows[rows["metric"] == I2P].set_index("queries of")
+    held, seen = (rows.loc[asked] for asked in ("held out", "seen"))
+    number, chance = said(words, r"training never saw by (\S+ \[\S+, \S+\]) points of R@10(, within chance)?")
+    assert number == f"{held.difference:+.1f} [{held.low:.1f}, {held.high:.1f}]"
+    assert bool(chance) != held.beyond_chance
+    much, number = said(words, r"changes (nothing|phenotypes) beyond chance where they were trained on \(([^)]+)\)")
+    assert (much == "nothing") != seen.beyond_chance
+    assert number == f"{seen.difference:+.1f} [{seen.low:.1f}, {seen.high:.1f}]"
 
 
 def test_what_the_book_of_medfilip_brings():
-    rows = table("phantom", "medfilip_book").set_index(["queries of", "metric"])
-    cells = {}
-    for asked in ("held out", "seen"):
-        row = rows.loc[(asked, I2P)]
-        cells[asked] = f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}]", bool(row.beyond_chance)
-    words = " ".join(RESULTS.split())
-    assert f"never saw by {cells['held out'][0]} points of R@10" in words
-    assert f"changes nothing beyond chance where they were trained on ({cells['seen'][0]})" in words
-    assert cells["held out"][1]
-    assert not cells["seen"][1]
+    check_book(RESULTS, table("phantom", "medfilip_book"))
+
+
+@pytest.mark.parametrize(
+    ("check", "name", "row", "before", "after"),
+    [
+        (check_book, "medfilip_book", ("queries of", "held out"), "points of R@10,", "points of R@10, within chance,"),
+        (check_book, "medfilip_book", ("queries of", "seen"), "changes nothing", "changes phenotypes"),
+        (
+            check_what_captions_pay,
+            "difference",
+            ("method", "clip_named"),
+            "within chance, and 7",
+            "beyond chance, and 7",
+        ),
+        (check_what_captions_pay, "difference", ("method", "phenolip_named"), "it, which is not", "it, which is too"),
+    ],
+)
+def test_another_verdict_passes_if_prose_says_it_and_fails_if_it_does_not(check, name, row, before, after):
+    rows, words = table("phantom", name), " ".join(RESULTS.split())
+    other = rows.assign(beyond_chance=rows["beyond_chance"] ^ (rows[row[0]] == row[1]))
+    follows = words.replace(before, after)
+    if name == "difference":  # what the other method's sentence says hangs on it
+        follows = follows.replace("which is not", "which is too") if row[1] == "clip_named" else follows
+    check(words, rows)
+    check(follows, other)
+    for told, found in ((words, other), (follows, rows)):
+        with pytest.raises(AssertionError):
+            check(told, found)
 
 
 def test_what_arl_answers():
@@ -254,8 +295,8 @@ def test_how_many_scores_of_other_tasks_differ():
     assert f"beyond chance in {COUNTS[sure[0]]}, of {len(synthetic)} on synthetic ones" in said
     assert said.split(" on synthetic ones", 1)[1].split(". ", 1)[0].endswith(f" in {COUNTS[sure[1]]}")
     named = [cell for cell in real[tables.METHOD_NAMES["phenolip_named"]] if cell.endswith("*")]
-    assert f"With names it differs in {COUNTS[len(named)]} on real images, all of them gains" in said
-    assert all(cell.startswith("+") for cell in named)
+    assert f"With names it differs in {COUNTS[len(named)]} on real images" in said
+    assert ("on real images, all of them gains" in said) == all(cell.startswith("+") for cell in named)
 
 
 def test_the_towers_of_the_paper_are_parameters_that_fit_together():

@@ -15,7 +15,9 @@ from typing import TypeVar
 import pandas as pd
 from tqdm import tqdm
 
+from phenolip_lib.core.errors import DamagedError
 from phenolip_lib.core.runtime import log
+from phenolip_lib.core.storage import read_json, write_text
 
 T = TypeVar("T")
 SECONDS = 20
@@ -113,7 +115,18 @@ class Watch(Progress):
 
 
 def forget(folder: Path, step: int) -> None:
-    """Drop what curves hold beyond `step`: a killed run wrote it after its last checkpoint."""
-    for path in sorted(Path(folder).glob("plots/metrics/**/*.tsv")):
-        table = pd.read_csv(path, sep="\t", dtype=str)
-        table[table["step"].astype(int) <= step].to_csv(path, sep="\t", index=False)
+    """Drop what curves hold beyond `step`: a killed run wrote it after its last checkpoint.
+
+    A curve that it left half written begins anew, and so does dvclive's summary, which it could not read.
+    """
+    summary = Path(folder) / "metrics.json"
+    for path in [*sorted(Path(folder).glob("plots/metrics/**/*.tsv")), *[summary] * summary.exists()]:
+        try:
+            if path == summary:
+                read_json(path, ["step"])
+                continue
+            table = pd.read_csv(path, sep="\t", dtype=str)
+            write_text(path, table[table["step"].astype(int) <= step].to_csv(sep="\t", index=False))
+        except (DamagedError, ValueError, KeyError):
+            log.info("%s is damaged and begins anew", path)
+            path.unlink()
