@@ -109,6 +109,33 @@ def test_the_ablation(tmp_path):
     assert params.ablated("half_kd").stage2.lambda_kd == 0.5
 
 
+ROWS = dict(re.findall(r"^\| ([\w ]+) \| (.+) \|$", TEXT, flags=re.MULTILINE))
+"""The table of what one looks for and where it stands."""
+
+
+@pytest.mark.parametrize(
+    "asked", ["the loss", "where captions get linked", "how a source is added", "how a metric is added"]
+)
+def test_what_one_looks_for_stands_in_the_first_file_that_is_named(asked):
+    """From README here and to a file: two files are opened. A name stands in the file that is named before it."""
+    assert "[CONTRIBUTING](CONTRIBUTING.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    words = re.findall(r"`([^`]+)`", ROWS[asked])
+    files = [word for word in words if word.endswith(".py")]
+    assert files
+    texts = {file: (ROOT / "phenolip_lib" / file).read_text(encoding="utf-8") for file in files}
+    for number, name in enumerate(words):
+        if name not in files:
+            near = words[number + 1] if name == "TASKS" else words[number - 1]
+            for part in name.split("."):
+                assert re.search(rf"^ *(def |class )?{part}\b", texts[near], flags=re.MULTILINE), f"{name} in {near}"
+
+
+def test_the_rooms_are_those_that_are_there():
+    listed = re.findall(r"^  ([a-z]+)/  ", TEXT, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(path.parent.name for path in (ROOT / "phenolip_lib").glob("*/__init__.py"))
+    assert f"has {['thirteen', 'fourteen', 'fifteen'][len(listed) - 13]} rooms" in TEXT
+
+
 def test_citation_names_paper_and_software():
     tree = YAML(typ="safe").load((ROOT / "CITATION.cff").read_text())
     assert tree["cff-version"] == "1.2.0"

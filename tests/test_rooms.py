@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import statistics
 import subprocess
 import sys
 from functools import lru_cache
@@ -166,6 +167,19 @@ def test_a_digest_changes_with_any_file_of_the_closure_and_with_no_other(tmp_pat
     finally:
         monkeypatch.undo()
         now()
+
+
+def test_rooms_and_modules_stay_small():
+    """What a reader holds in his head: a module of one idea, a room of some fifteen, a pipeline on a few pages."""
+    long = {
+        path.relative_to(LIBRARY).as_posix(): n
+        for path in sorted(LIBRARY.rglob("*.py"))
+        if (n := len(path.read_text(encoding="utf-8").splitlines())) > 300 and "phantom" not in path.parts
+    }
+    assert long == {}
+    rooms = [path.parent for path in LIBRARY.glob("*/__init__.py")]
+    assert statistics.median(len([*room.glob("[!_]*.py")]) for room in rooms) <= 15
+    assert len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 220
 
 
 def test_every_room_says_what_comes_in_and_what_goes_out():

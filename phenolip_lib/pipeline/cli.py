@@ -13,7 +13,7 @@ from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.names import ONTOLOGY, SOURCES, check_source
 from phenolip_lib.core.params import load_params, read_yaml
 from phenolip_lib.core.paths import Paths
-from phenolip_lib.core.storage import is_full
+from phenolip_lib.core.storage import is_full, writing
 from phenolip_lib.pipeline import commands, look, profiles, text
 from phenolip_lib.pipeline.edit import append
 from phenolip_lib.pipeline.text import TEXT
@@ -264,7 +264,10 @@ def train(
     if seed:
         params = params.with_overrides({"seeds": seed})
     configure(params.runtime.threads)
-    start(params, source, to or paths.root / "runs" / source, paths, method or ())
+    out = to or paths.root / "runs" / source
+    with writing(out, OSError):  # before hours of training, not after
+        out.mkdir(parents=True, exist_ok=True)
+    start(params, source, out, paths, method or ())
 
 
 def _setting(text: str) -> tuple[str, object]:

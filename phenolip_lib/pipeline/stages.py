@@ -54,10 +54,14 @@ def run_notebooks(source: str, name: str, paths: Paths) -> None:
 
 
 def run_release(source: str, name: str, paths: Paths) -> None:
-    """Write the checksums of the ontology's files, which DVC cannot follow: params may name any path, or a package."""
+    """Write the checksums of what params name, which DVC cannot follow: any path, or a package."""
+    from phenolip_lib.core.named_files import contents
     from phenolip_lib.ontology.release_files import fingerprints
 
-    write_json(paths.build / "release.json", fingerprints(load_params(paths.params).hpo, paths.cache))
+    params = load_params(paths.params)
+    write_json(paths.build / "release.json", fingerprints(params.hpo, paths.cache))
+    for section, found in contents(params).items():
+        write_json(paths.build / "named" / f"{section}.json", found)
 
 
 def run_atlas(source: str, name: str, paths: Paths) -> None:

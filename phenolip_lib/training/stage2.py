@@ -243,18 +243,26 @@ def train(
     Raises:
         PhenoLIPError: fewer than two training pairs, or a loss that is not a number.
     """
-    p, group = params.stage2, group or Group()
     device = device or pick_device(params.runtime.device)
     student = build_student(params, seed, teacher)
     seed_everything(seed)
-    student.to(device)
-    task = Pretraining(params, data, student, seed, group, device)
+    task = Pretraining(params, data, student.to(device), seed, group or Group(), device)
+    return fit(task, title, checkpoints, curves, validate)
+
+
+def fit(
+    task: Pretraining,
+    title: str,
+    checkpoints: Checkpoints | None,
+    curves: Path | None,
+    validate: Callable[[Student], dict[str, float]] | None = None,
+) -> tuple[Student, pd.DataFrame]:
+    """Train the student of a task on the engine; arguments and results are those of `train`."""
+    p, student = task.p, task.module
     total = task.steps_per_epoch * p.epochs
-    engine = Engine(
-        task, p.epochs, round(total * p.warmup_share), params.training, group, device, checkpoints, p.early_stopping
-    )
-    done = engine.resume()
-    watch = Watch(title, total, curves, done, group.main)
+    warm, settings = round(total * p.warmup_share), task.params.training
+    engine = Engine(task, p.epochs, warm, settings, task.group, task.device, checkpoints, p.early_stopping)
+    watch = Watch(title, total, curves, engine.resume(), task.group.main)
     try:
         history = engine.fit(watch, None if validate is None else lambda: validate(student), p.validations)
     finally:

@@ -15,17 +15,16 @@ import torch.nn.functional as F
 from phenolip_lib.core.code import code_digest
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import Params
-from phenolip_lib.core.progress import Watch
 from phenolip_lib.core.runtime import seed_everything
 from phenolip_lib.core.storage import digest, digest_arrays
 from phenolip_lib.models.student import Student, build_student
 from phenolip_lib.training.checkpoints import Checkpoints
 from phenolip_lib.training.distributed import Group
-from phenolip_lib.training.engine import Engine, Output
+from phenolip_lib.training.engine import Output
 from phenolip_lib.training.inputs import TrainingData
 from phenolip_lib.training.medfilip.entries import NONE, Entries
 from phenolip_lib.training.medfilip.losses import LOSSES, own_entries, similarity_matrix
-from phenolip_lib.training.stage2 import Pretraining
+from phenolip_lib.training.stage2 import Pretraining, fit
 
 
 @dataclass(frozen=True)
@@ -140,17 +139,6 @@ def train(
     Raises:
         PhenoLIPError: fewer than two training pairs with an entry, or a loss that is not a number.
     """
-    p = params.stage2
     student = build_student(params, seed)
     seed_everything(seed)
-    student.to(device)
-    task = Injection(params, data, found, student, seed, group, device)
-    total = task.steps_per_epoch * p.epochs
-    engine = Engine(task, p.epochs, round(total * p.warmup_share), params.training, group, device, checkpoints)
-    watch = Watch(title, total, curves, engine.resume(), group.main)
-    try:
-        history = engine.fit(watch)
-    finally:
-        task.close()
-    student.live = ()
-    return student.to("cpu").eval().requires_grad_(False), pd.DataFrame(history)
+    return fit(Injection(params, data, found, student.to(device), seed, group, device), title, checkpoints, curves)
