@@ -172,6 +172,10 @@ def test_folder_sets_rows_with_too_many_fields_aside(tmp_path):
         ("mine.TSV", "image\tcaption\tpatient\na.png\tOne, two\t12\n"),
         ("mine.tab", 'image\tcaption\tpatient\na.png\t"One, two"\t12\n'),
         ("mine.csv", "image;caption;patient\na.png;One, two;12\n"),
+        ("mine.csv", "image|caption|patient\na.png|One, two|12\n"),
+        ("mine.csv", "sep=;\r\nimage;caption;patient\r\na.png;One, two;12\r\n"),
+        ("mine.csv", '\n,,\nimage,caption,patient,,\na.png,"One, two",12,,\n'),
+        ("mine.txt", "image\tcaption\tpatient\na.png\tOne, two\t12\n"),
         ("mine.csv", "image\tcaption\tpatient\na.png\tOne, two\t12\n".encode("utf-16")),
     ],
 )
@@ -210,10 +214,31 @@ def test_a_workbook_is_read_or_said_to_need_openpyxl(tmp_path, monkeypatch):
         read(tmp_path, "folder")
 
 
-@pytest.mark.parametrize("name", ["t.parquet", "t.ods", "t.XLS", "metadata.jsonl"])
+def test_a_table_below_the_top_is_read_and_several_are_refused(tmp_path):
+    base = tmp_path / "folder"
+    for name in ("set/a.png", "set/images/b.png", "c.png"):
+        write(base / name)
+    write(
+        base / "set" / "records.tsv", "image\tcaption\na.png\tone\nimages/b.png\ttwo\nset/a.png\tagain\nc.png\tthree\n"
+    )
+    write(base / "set" / "counts.csv", "phenotype,n\nx,3\n")
+    records, reasons = read(tmp_path, "folder")
+    captions = {key: one.caption for key, one in records.items()}
+    assert captions == {"set/a.png": "one", "set/images/b.png": "two", "c.png": "three"}
+    assert reasons == {"set/a.png": "set/records.tsv, row 4: picture is listed before"}
+    write(base / "other" / "records.csv", "image,caption\n")
+    with pytest.raises(PhenoLIPError, match=r"several tables \(other/records.csv, set/records.tsv\); leave one"):
+        read(tmp_path, "folder")
+    write(base / "top.csv", "image,caption\nset/a.png,top\n")
+    assert read(tmp_path, "folder")[0]["set/a.png"].caption == "top"
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.ods", "t.XLS", "metadata.jsonl", "t.csv.gz", "set/t.json"])
 def test_a_table_that_is_not_read_is_not_passed_over(tmp_path, name):
     write(tmp_path / "folder" / "a.png")
-    write(tmp_path / "folder" / name)
+    write(tmp_path / "folder" / "a.json", '{"imagePath": "a.png"}')
+    assert read(tmp_path, "folder")[1] == {"a.json": "no picture"}
+    write(tmp_path / "folder" / name, '[{"image": "a.png"}]')
     with pytest.raises(PhenoLIPError, match=f"{name}: tables of this kind are not read; save it as .csv"):
         read(tmp_path, "folder")
 
@@ -246,8 +271,65 @@ def test_paths_of_a_table_as_people_write_them(tmp_path):
     }
 
 
+def test_pictures_named_in_another_case_without_their_folder_or_suffix(tmp_path):
+    base = tmp_path / "folder"
+    for name in (
+        "IMG_1.PNG",
+        "scans/b c.png",
+        "scans/detail.png",
+        "scans/echo.png",
+        "other/echo.png",
+        "g.png",
+        "scans/G.png",
+        "hand.tif",
+    ):
+        write(base / name)
+    rows = [
+        "img_1.png",
+        "b%20c.png",
+        f"file://{base}/scans/detail",
+        "echo.png",
+        "g.png",
+        "G.PNG",
+        "hand.png",
+        "other/echo",
+    ]
+    write(base / "mine.csv", "\n".join(["image", *rows]))
+    records, reasons = read(tmp_path, "folder")
+    assert list(records) == ["IMG_1.PNG", "scans/b c.png", "scans/detail.png", "g.png", "scans/G.png", "other/echo.png"]
+    assert {key: reason.partition(";")[0] for key, reason in reasons.items()} == {
+        "echo.png": "mine.csv, row 5: image 'echo.png' is not there",
+        "hand.png": "mine.csv, row 8: image 'hand.png' is not there",
+        "scans/echo.png": "picture is not in mine.csv",
+        "hand.tif": "picture is not in mine.csv",
+    }
+
+
+@pytest.mark.parametrize("table", ["", "image\na.png\n"])
+def test_links_to_folders_and_what_is_no_file_are_told(tmp_path, table):
+    base = tmp_path / "folder"
+    write(base / "a.png")
+    write(tmp_path / "elsewhere" / "b.png")
+    (base / "scans").symlink_to(tmp_path / "elsewhere")
+    (base / "gone.png").symlink_to("nosuch")
+    os.mkfifo(base / "pipe.png")
+    if table:
+        write(base / "mine.csv", table)
+    records, reasons = read(tmp_path, "folder")
+    assert list(records) == ["a.png"]
+    assert reasons == {
+        "scans": "a link to a folder, which is not followed; put the folder itself there",
+        "gone.png": "a link to nothing",
+        "pipe.png": "a device or pipe, not a file",
+    }
+    base.rename(tmp_path / "webdataset")
+    assert {key: read(tmp_path, "webdataset")[1][key] for key in reasons} == reasons
+
+
 @pytest.mark.parametrize(
-    "word", ["None", "NA", "n/a", "unknown", "-", "", "NaN", "null", "N.A.", "#N/A", "not available"]
+    "word",
+    ["None", "NA", "n/a", "unknown", "-", "", "NaN", "null", "N.A.", "#N/A", "not available"]
+    + ["Anonymous", "(none)", "[unknown]", "??", "...", "_", "xxx", "Not recorded", "'NA'", "undisclosed"],
 )
 def test_an_unknown_patient_is_no_group(tmp_path, word):
     rows = [f"{i}.png,{word},{word},{word}" for i in range(3)]
@@ -279,13 +361,22 @@ def test_captions_beside_pictures_are_found_in_any_case_and_spelling(tmp_path):
     write(base / "img_1.Txt", "two".encode("utf-16"))
     write(base / f"{apart}.png")
     write(base / f"{composed}.txt", "three")
+    write(base / "d.png")
+    write(base / "d.png.txt", "five")
     write(base / "b.png")
     write(base / "B.png")
     write(base / "b.txt", "four")
     write(base / "LONELY.TXT", "no picture")
     records, reasons = read(tmp_path, "folder")
     captions = {key: one.caption for key, one in records.items()}
-    assert captions == {"a.png": "one", "IMG_1.JPG": "two", f"{apart}.png": "three", "b.png": "four", "B.png": ""}
+    assert captions == {
+        "a.png": "one",
+        "IMG_1.JPG": "two",
+        f"{apart}.png": "three",
+        "d.png": "five",
+        "b.png": "four",
+        "B.png": "",
+    }
     assert reasons == {"LONELY.TXT": "text without a picture"}
 
 
@@ -400,6 +491,9 @@ def test_webdataset_keys_with_dots(tmp_path):
             "s.txt": "of s",
             "s.1.png": encoded(5),
             "s.1.txt": "of s.1",
+            "s.cls": "3",
+            "v1.0/a.CLS": "4",
+            "s.npy": b"x",
         },
     )
     write(tmp_path / "webdataset" / "index.json", "[]")
@@ -418,6 +512,8 @@ def test_webdataset_keys_with_dots(tmp_path):
     assert records["0/x"].patient == "7"
     assert reasons == {
         "0.TAR::m.mask.png": "a further picture of m",
+        "0.TAR::*.cls": "members of a kind that is not read (2)",
+        "0.TAR::*.npy": "members of a kind that is not read (1)",
         "0/two": "sample has 2 pictures",
         "labels.csv": "no shard (*.tar)",
     }

@@ -74,12 +74,29 @@ def place(root: Path, dataset: str, what: str) -> Path:
     return path
 
 
+def files_below(base: Path, dataset: str) -> tuple[list[str], list[Reject]]:
+    """Files below a folder by name, sorted, without hidden ones; and what is there that is no file to read."""
+    names, odd = [], []
+    for path in sorted(base.rglob("*")):
+        name = path.relative_to(base).as_posix()
+        if any(part.startswith((".", "~$")) for part in name.split("/")):
+            continue
+        if path.is_file():
+            names.append(name)
+        elif path.is_symlink():
+            kind = "a folder, which is not followed; put the folder itself there" if path.is_dir() else "nothing"
+            odd.append(Reject(f"{dataset}/{name}", "source", f"a link to {kind}"))
+        elif not path.is_dir():
+            odd.append(Reject(f"{dataset}/{name}", "source", "a device or pipe, not a file"))
+    return names, odd
+
+
 def read_table(path: Path, columns: Sequence[str], bad: list[Reject] | None = None) -> pd.DataFrame:
     """A table as text, empty where a cell is empty or a row ends early; the index is the row in the file.
 
-    Text files are UTF-8, or UTF-16 with its mark, with commas, or where the header needs it tabs or semicolons between
-    fields; workbooks (``.xlsx``) need openpyxl. pandas alone would take the surplus fields of a row for an index, or
-    drop them.
+    Text files are UTF-8, or UTF-16 with its mark, with commas, or where the header needs it tabs, semicolons or bars
+    between fields; the header is the first row that is not empty. Workbooks (``.xlsx``) need openpyxl. pandas alone
+    would take the surplus fields of a row for an index, or drop them.
 
     Args:
         bad: takes up rows with more fields than the header, which are else an error.
@@ -90,9 +107,11 @@ def read_table(path: Path, columns: Sequence[str], bad: list[Reject] | None = No
     if not path.is_file():
         raise PhenoLIPError(f"{path} is missing")
     lines = (workbook_rows if path.suffix.lower() == ".xlsx" else _text_rows)(path, columns)
-    first = next(lines, None)
+    first = next((row for _, row in lines if any(cell.strip() for cell in row)), [])
     wanted = {column.lower(): column for column in columns}
-    header = [wanted.get(cell.strip().lower(), cell.strip()) for cell in first[1]] if first else []
+    header = [wanted.get(cell.strip().lower(), cell.strip()) for cell in first]
+    while header and not header[-1]:
+        header.pop()
     rows, numbers = [], []
     for number, row in lines:
         if any(row[len(header) :]):
@@ -113,13 +132,17 @@ def _text_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
     """(row in the file, fields) of a table in a text file, the header first."""
     line = 1
     try:
+        with open(path, encoding=encoding_of(path)) as file:
+            lines = (text for text in file if text.strip())
+            header = next(lines, "")
+            told = header.lower().startswith("sep=")  # by some spreadsheets, for themselves
+            mark = _delimiter(next(lines, "") if told else header, columns)
         with open(path, encoding=encoding_of(path), newline="") as file:
-            header = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, strict=True, delimiter=_delimiter(header, columns))
+            reader = csv.reader(file, strict=True, delimiter=mark)
             for number, row in enumerate(reader, start=1):
                 line = reader.line_num + 1
-                yield number, row
+                if not (told and number == 1):
+                    yield number, row
     except csv.Error as error:
         raise PhenoLIPError(f"{path}: not a table (line {line}: {error})") from None
     except UnicodeError as error:
@@ -136,7 +159,7 @@ def _delimiter(header: str, columns: Sequence[str]) -> str:
             cells = set()
         return {column.lower() for column in columns} <= cells, len(cells)
 
-    return max(",\t;", key=found)
+    return max(",\t;|", key=found)
 
 
 def encoding_of(path: Path) -> str:

@@ -3,21 +3,23 @@
 Layout::
 
     folder/*.csv                     at most one: image,caption,labels,group,patient,licence,modality,class,url
-    folder/scan/a.png                paths in the table start here; an archive's member is archive::member
-    folder/scan/a.txt                without a table: the caption of a.png; ``scan`` is its class
+    folder/scan/a.png                paths in the table start where it lies; an archive's member is archive::member
+    folder/scan/a.txt                without a table: the caption of a.png, also a.png.txt; ``scan`` is its class
 
-Only ``image`` is required. The table may be ``.csv``, ``.tsv`` or ``.xlsx``. Labels are phenotypes' ids or names in any
-of the ways of `data.labels`. Pictures that share a group or a patient are never on both sides of a split; ``NA``,
-``unknown`` and the like are neither. Hidden files are not looked at.
+Only ``image`` is required. The table may be ``.csv``, ``.tsv`` or ``.xlsx``, or ``.txt`` with such a header, and lie in
+a folder below. A picture may be named in another case, without its folder or its suffix where only one can be meant.
+Labels are phenotypes' ids or names in any of the ways of `data.labels`. Pictures that share a group or a patient are
+never on both sides of a split; ``NA``, ``unknown`` and the like are neither. Hidden files are not looked at.
 """
 
 from __future__ import annotations
 
 import difflib
 import posixpath
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from phenolip_lib.core.errors import PhenoLIPError, brief
@@ -27,7 +29,8 @@ from phenolip_lib.data.images import PICTURE_SUFFIXES
 from phenolip_lib.data.labels import split_labels, stated
 from phenolip_lib.data.licences import UNKNOWN, spdx
 from phenolip_lib.data.records import MODALITIES, Record, Reject
-from phenolip_lib.data.sources.files import encoding_of, place, read_table
+from phenolip_lib.data.sources.files import encoding_of, files_below, place, read_table
+from phenolip_lib.data.sources.spelling import finder
 
 NAME = "folder"
 COLUMNS = ("image", "caption", "labels", "group", "patient", "licence", "modality", "class", "url")
@@ -45,8 +48,11 @@ OTHER_TABLES = (
     ".sav",
     ".dta",
 )
+OTHER_TABLES += (".csv.gz", ".tsv.gz", ".csv.zip", ".arrow", ".orc", ".rds", ".rdata", ".sqlite", ".mdb", ".accdb")
 """Tables that are not read; pictures beside one are not taken without it."""
 ABSENT = "is not there"
+MAX_HEADER = 4096
+"""Characters at the start of a file that tell whether it is a table."""
 MAX_HINTS = 20
 """Absent pictures of one table that a name is suggested for: each is compared to every file."""
 
@@ -63,15 +69,47 @@ def records(root: Path) -> Iterator[Record | Reject]:
     base = place(
         root, NAME, f"your pictures, with a table ({', '.join(TABLES)}) or captions beside them (a.png, a.txt),"
     )
-    names = [p.relative_to(base).as_posix() for p in sorted(base.rglob("*")) if p.is_file()]
-    names = [name for name in names if not any(part.startswith((".", "~$")) for part in name.split("/"))]
-    top = [name for name in names if "/" not in name]
-    tables = [name for name in top if name.lower().endswith(TABLES)]
+    names, odd = files_below(base, NAME)
+    yield from odd
+    table = _table(base, names)
+    yield from _listed(base, table, names) if table else _found(base, names)
+
+
+def _table(base: Path, names: list[str]) -> str:
+    """The one table of the folder, or ``""``: at its top, else below, or a ``.txt``, that begins as ours do."""
+    tables = [name for name in names if name.lower().endswith(TABLES) and "/" not in name]
+    pictures = [name for name in names if name.lower().endswith(PICTURE_SUFFIXES)]
+    if not tables:
+        texts = [name for name in names if name.lower().endswith(".txt")]
+        free = set(texts).difference(_beside(pictures, texts).values())
+        tables = [
+            name
+            for name in names
+            if name.lower().endswith(".xlsx")
+            or ((name.lower().endswith(TABLES) or name in free) and _begins_as_table(base / name))
+        ]
     if len(tables) > 1:
         raise PhenoLIPError(f"{base}: holds several tables ({', '.join(tables)}); leave one")
-    if not tables and (other := [name for name in top if name.lower().endswith(OTHER_TABLES)]):
-        raise PhenoLIPError(f"{base / other[0]}: tables of this kind are not read; save it as .csv, or take it away")
-    yield from _listed(base, tables[0], names) if tables else _found(base, names)
+    if tables:
+        return tables[0]
+    beside = {name.rpartition(".")[0] for name in pictures}  # of each picture, some programs write a .json
+    for name in names:
+        listed = name.lower().endswith(".json") and name[:-5] not in beside and '"image' in _start(base / name)
+        if listed or name.lower().endswith(OTHER_TABLES):
+            raise PhenoLIPError(f"{base / name}: tables of this kind are not read; save it as .csv, or take it away")
+    return ""
+
+
+def _begins_as_table(path: Path) -> bool:
+    """Whether the first line names the column of images and another one of ours."""
+    first = _start(path).strip().partition("\n")[0].lower()
+    cells = {cell.strip().strip('"') for cell in re.split(r"[,\t;|]", first)}
+    return "image" in cells and len(cells.intersection(COLUMNS)) > 1
+
+
+def _start(path: Path) -> str:
+    with open(path, encoding=encoding_of(path), errors="replace") as file:
+        return file.read(MAX_HEADER)
 
 
 def _listed(base: Path, table_name: str, names: list[str]) -> Iterator[Record | Reject]:
@@ -85,10 +123,13 @@ def _listed(base: Path, table_name: str, names: list[str]) -> Iterator[Record | 
         raise PhenoLIPError(f"{base / table_name}: unknown column {brief(strange[0])!r}; {hint}")
     seen: set[str] = set()
     archives: dict[Path, set[str] | str] = {}
-    spelled = {_nfc(name): name for name in names}
+    written = [_relative(row.strip(), base) for row in table["image"]]
+    above = table_name[: table_name.rfind("/") + 1]
+    taken = {name for row in written for name in (row, above + row)}.intersection(names)
+    find = finder([name for name in names if name != table_name], taken)
     n_hints, alone = 0, 0
-    for number, row in zip(table.index, table.to_dict("records"), strict=True):
-        image = _plain(row["image"].strip(), base, spelled)
+    for number, row, plain in zip(table.index, table.to_dict("records"), written, strict=True):
+        image = _place(plain, above, find)
         key = f"{NAME}/{image}" if image else f"{NAME}/{table_name}:{number}"
         own = {name: stated(row.get(name, "")) for name in ("caption", "group", "patient", "modality", "url")}
         modality = own["modality"].lower() or "other"
@@ -134,23 +175,30 @@ def _nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _plain(image: str, base: Path, spelled: dict[str, str]) -> str:
-    """A path as the folder spells it: ``./a.png``, ``<folder>/a.png`` and another spelling of an accent are ``a.png``.
+def _relative(image: str, base: Path) -> str:
+    """A path below the folder: ``./a.png`` and ``<folder>/a.png`` are ``a.png``. The name within an archive stays.
 
-    The name within an archive stays as it is. What leads out of the folder comes back as it is.
+    What leads out of the folder comes back as it is.
     """
     container, member = split_container(image)
     if not container:
         return ""
     if "\\" in container and not (base / container).exists():
         container = container.replace("\\", "/")  # of a table that was written on Windows
-    plain = posixpath.normpath(container)
+    plain = posixpath.normpath(container.removeprefix("file://"))
     if plain.startswith("/"):
         for folder in (base, base.absolute(), base.resolve()):
             if Path(plain).is_relative_to(folder):
                 plain = Path(plain).relative_to(folder).as_posix()
-    plain = spelled.get(_nfc(plain), plain)
     return f"{plain}::{member}" if member else plain
+
+
+def _place(image: str, above: str, find: Callable[[str], str]) -> str:
+    """The image as the folder spells it, beside its table (in the folder `above`) or from the top; else as it is."""
+    container, member = split_container(image)
+    if container and not container.startswith(("/", "..")):
+        container = find(above + container) or find(container) or container
+    return f"{container}::{member}" if member else container
 
 
 def _missing(base: Path, image: str, archives: dict[Path, set[str] | str]) -> str:
@@ -213,7 +261,7 @@ def _found(base: Path, names: list[str]) -> Iterator[Record | Reject]:
 
 
 def _beside(pictures: list[str], texts: list[str]) -> dict[str, str]:
-    """The text of each picture, or ``""``: of the same name, else the only one whose name differs in case alone."""
+    """The text of each picture, or ``""``: ``a.txt`` or ``a.png.txt``, else the only one that differs in case alone."""
     exact = {_nfc(text.rpartition(".")[0]): text for text in texts}
     folded = Counter(stem.casefold() for stem in exact)
     stems = {picture: _nfc(picture.rpartition(".")[0]) for picture in pictures}
@@ -222,5 +270,5 @@ def _beside(pictures: list[str], texts: list[str]) -> dict[str, str]:
     found = {}
     for picture, stem in stems.items():
         only = folded[stem.casefold()] == alike[stem.casefold()] == 1
-        found[picture] = exact.get(stem) or (loose[stem.casefold()] if only else "")
+        found[picture] = exact.get(stem) or exact.get(_nfc(picture)) or (loose[stem.casefold()] if only else "")
     return found

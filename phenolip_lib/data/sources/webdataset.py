@@ -18,6 +18,7 @@ asserted.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from phenolip_lib.data.images import PICTURE_SUFFIXES
 from phenolip_lib.data.labels import split_labels, stated
 from phenolip_lib.data.licences import spdx
 from phenolip_lib.data.records import MODALITIES, Record, Reject
-from phenolip_lib.data.sources.files import place
+from phenolip_lib.data.sources.files import files_below, place
 
 NAME = "webdataset"
 NUMBERS = ("group", "class", "article", "patient", "figure")
@@ -46,8 +47,10 @@ def records(root: Path) -> Iterator[Record | Reject]:
         PhenoLIPError: the folder is not there.
     """
     base = place(root, NAME, "shards (*.tar)")
-    for path in sorted(p for p in base.rglob("*") if p.is_file() and not p.name.startswith(".") and p.name != INDEX):
-        shard = path.relative_to(base).as_posix()
+    found, others = files_below(base, NAME)
+    yield from others
+    for shard in (name for name in found if name.rpartition("/")[2] != INDEX):
+        path = base / shard
         if not path.name.lower().endswith((".tar", ".tar.gz", ".tgz")):
             yield Reject(f"{NAME}/{shard}", "source", "no shard (*.tar)")
             continue
@@ -64,6 +67,7 @@ def records(root: Path) -> Iterator[Record | Reject]:
             yield Reject(f"{NAME}/{shard}::{name}", "source", "a link or device, not a file")
         if not names and not odd:
             yield Reject(f"{NAME}/{shard}", "source", "the archive holds no file")
+        unread: Counter[str] = Counter()
         for key, own in _samples(names):
             record_id = f"{NAME}/{shard[:-4]}/{key}"
             try:
@@ -75,6 +79,9 @@ def records(root: Path) -> Iterator[Record | Reject]:
             for name in own:
                 if _kind(name) and name not in (picture, text, described):
                     yield Reject(f"{NAME}/{shard}::{name}", "source", f"a further {_kind(name)} of {key}")
+            unread.update(name.rpartition("/")[2].rpartition(".")[2].lower() for name in own if not _kind(name))
+        for suffix, count in sorted(unread.items()):
+            yield Reject(f"{NAME}/{shard}::*.{suffix}", "source", f"members of a kind that is not read ({count})")
 
 
 def _samples(names: list[str]) -> Iterator[tuple[str, list[str]]]:
