@@ -271,6 +271,12 @@ def test_a_folder_that_is_no_checkpoint_is_one_line(biomedclip, tmp_path):
         (of(surprise=3), "cannot be loaded"),
         (preprocess(mean=[0.5]), "mean of preprocess_cfg is .*three numbers are needed"),
         (preprocess(std=[0.5, 0, 0.5]), "std of preprocess_cfg"),
+        (preprocess(interpolation="cubic"), "not one that open_clip takes .*interpolation 'cubic'"),
+        (preprocess(resize_mode="crop"), "not one that open_clip takes .*resize_mode 'crop'"),
+        (preprocess(mode="L"), "not one that open_clip takes .*mode 'L'"),
+        (preprocess(resize_mode="longest", fill_color="red"), "not one that open_clip takes .*fill_color 'red'"),
+        (of(context_length=4096), "context_length of text_cfg is 4096; its text tower takes a number up to 512"),
+        (of(context_length="long"), "context_length of text_cfg is 'long'"),
     ]
     for number, (spoil, words) in enumerate(cases):
         folder = shutil.copytree(biomedclip[0], tmp_path / str(number))

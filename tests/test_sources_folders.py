@@ -339,7 +339,8 @@ def test_an_unknown_patient_is_no_group(tmp_path, word):
     records, _ = read(tmp_path, "folder")
     assert [r.group for r in records.values()] == ["folder/0.png", "folder/1.png", "folder/2.png"]
     assert {(r.patient, r.labels, r.label_names) for r in records.values()} == {("", (), ())}
-    assert Record("a", "d", "a.png", "other", "g", "", "", patient=word, article=word).patient == ""
+    one = Record("d/a", "d", "a.png", "other", f"d/{word}", "", "", patient=word, article=word)
+    assert (one.patient, one.article, one.group) == ("", "", "d/a")
     shard(
         tmp_path / "webdataset" / "0.tar",
         {

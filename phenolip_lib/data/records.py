@@ -29,7 +29,8 @@ class Record:
     """One of `MODALITIES`."""
     group: str
     """Patient, case, lesion or article: records of one group never cross a split, nor do those that share an `article`
-    or a `patient` of the data set, whatever their groups."""
+    or a `patient` of the data set, whatever their groups. One that ends in a word for the unknown (``clinic/NA``) is
+    none, and the record is its own."""
     licence: str
     """Licence of this record, as an SPDX id where one exists."""
     url: str
@@ -67,6 +68,8 @@ class Record:
                 object.__setattr__(self, part.name, storable(value))
         for name in ("article", "patient"):
             object.__setattr__(self, name, stated(getattr(self, name)))
+        if not stated(self.group.split("/", 1)[-1]):
+            object.__setattr__(self, "group", self.record_id)
         object.__setattr__(self, "label_names", tuple(storable(name) for name in self.label_names))
         if self.modality not in MODALITIES:
             raise ValueError(f"{self.record_id}: modality {self.modality!r} is not one of {MODALITIES}")

@@ -22,7 +22,7 @@ from typing import Any
 from torch import nn
 
 from phenolip_lib.core.compat import open_clip
-from phenolip_lib.core.errors import PhenoLIPError
+from phenolip_lib.core.errors import PhenoLIPError, brief
 from phenolip_lib.core.runtime import log
 from phenolip_lib.core.storage import read_json, write_json
 
@@ -107,6 +107,11 @@ def _load(name: str) -> Pretrained:
         model = open_clip.create_model_from_pretrained(where, text_cfg=text_cfg, return_transform=False)
     size = open_clip.model.get_model_preprocess_cfg(model)["size"]
     tokenizer = _tokenizer(where, folder, place, model_cfg["text_cfg"])
+    positions = getattr(getattr(getattr(model, "text", None), "config", None), "max_position_embeddings", None)
+    length = tokenizer.context_length
+    if type(length) is not int or not 1 <= length <= (positions or length):
+        most = f" up to {positions}" if positions else ""
+        raise PhenoLIPError(f"{name}: context_length of text_cfg is {length!r}; its text tower takes a number{most}")
     return Pretrained(model, tokenizer, model_cfg, preprocess | {"size": size})
 
 
@@ -143,6 +148,17 @@ def _preprocess(name: str, given: Any) -> dict[str, Any]:
         value = whole[key]
         if not (isinstance(value, (list, tuple)) and len(value) == 3 and all(_number(v, key) for v in value)):
             raise PhenoLIPError(f"{name}: {key} of preprocess_cfg is {value!r}; three numbers are needed")
+    try:
+        if not isinstance(whole["fill_color"], int):
+            raise TypeError
+        open_clip.transform.image_transform_v2(
+            open_clip.transform.PreprocessCfg(**whole | {"size": 32}), is_train=False
+        )
+    except (AssertionError, TypeError, ValueError, KeyError):
+        said = ", ".join(f"{key} {whole[key]!r}" for key in ("mode", "resize_mode", "interpolation", "fill_color"))
+        raise PhenoLIPError(
+            f"{name}: preprocess_cfg of {CONFIG} is not one that open_clip takes ({brief(said, 200)})"
+        ) from None
     return whole
 
 
