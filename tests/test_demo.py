@@ -17,7 +17,7 @@ from phenolip_lib.apps.demo import source as sources
 from phenolip_lib.apps.demo.app import Session, uploads_only
 from phenolip_lib.apps.demo.assistant import Assistant, View
 from phenolip_lib.apps.demo.candidates import Candidates, system_paths
-from phenolip_lib.apps.demo.guard import OneLine
+from phenolip_lib.apps.demo.guard import Headers, OneLine, telling
 from phenolip_lib.apps.demo.overlay import data_uri, overlay
 from phenolip_lib.apps.demo.uploads import read_upload, split_words, sweep
 from phenolip_lib.core.errors import PhenoLIPError
@@ -467,6 +467,35 @@ def test_a_request_that_fails_is_one_line(caplog, capsys):
     assert len(said) < 250
     assert "\n" not in said
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_failure_below_is_one_line_and_an_answer(started, caplog):
+    sent = []
+
+    async def app(scope, receive, send):
+        if started:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise KeyError(999)
+
+    async def send(message):
+        sent.append(message)
+
+    with caplog.at_level("INFO", "phenolip"):
+        asyncio.run(Headers(app)({"type": "http"}, None, send))
+    assert [record.getMessage() for record in caplog.records] == ["demo: a request failed (KeyError: 999)"]
+    assert sent[0]["status"] == (200 if started else 400)
+    assert b"x-content-type-options" in dict(sent[0]["headers"])
+    assert len(sent) == (1 if started else 2)
+
+
+def test_a_full_queue_says_when_to_come_back():
+    async def push(state):
+        return state == "success", "Queue is full.", state
+
+    told = telling(push, "Please try again in 60 seconds.")
+    assert asyncio.run(told("queue_full")) == (False, "Please try again in 60 seconds.", "queue_full")
+    assert asyncio.run(told("success")) == (True, "Queue is full.", "success")
 
 
 def test_words_are_separated_and_limited():

@@ -27,7 +27,7 @@ from starlette.middleware import Middleware
 
 from phenolip_lib.apps.demo import page
 from phenolip_lib.apps.demo.assistant import Assistant, View
-from phenolip_lib.apps.demo.guard import Headers, OneLine
+from phenolip_lib.apps.demo.guard import Headers, OneLine, telling
 from phenolip_lib.apps.demo.overlay import overlay
 from phenolip_lib.apps.demo.questions import MAX_LENGTH, Questions
 from phenolip_lib.apps.demo.uploads import MAX_BYTES, Upload, megabytes, read_upload, split_words, sweep
@@ -180,7 +180,10 @@ def build(assistant: Assistant, max_bytes: int = MAX_BYTES, questions: Questions
         asked_file.upload(session.take_asked, [asked_file, question], [asked_file, upload, *answered], **asked)
         question.submit(session.questions.answer, [upload, question], answered, **asked)
         examples.choose(session.example, upload, [question, *answered], **asked)
-    return blocks.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+    blocks.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+    later = f"{WAITING} requests wait already. Please try again in {FORGET_AFTER // 2} seconds."
+    blocks._queue.push = telling(blocks._queue.push, later)
+    return blocks
 
 
 def _picture_field(max_bytes: int, name: str) -> gr.File:

@@ -1,9 +1,12 @@
-"""What the demo's server says beside the page: headers that keep the page to itself, one line for a failed request."""
+"""What the server adds to Gradio's answers: security headers, and one line where a request fails or must wait."""
 
 from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
+
+from starlette.responses import PlainTextResponse
 
 from phenolip_lib.core.errors import brief
 from phenolip_lib.core.runtime import log
@@ -24,14 +27,18 @@ POLICY = "; ".join(
 
 
 class Headers:
-    """ASGI middleware that adds the security headers to every answer."""
+    """ASGI middleware that adds the security headers to every answer, and says a failure in one line."""
 
     def __init__(self, app) -> None:
         self.app = app
 
     async def __call__(self, scope, receive, send) -> None:
+        started = False
+
         async def sending(message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 message["headers"] = [
                     *message["headers"],
                     (b"content-security-policy", POLICY.encode()),
@@ -40,7 +47,14 @@ class Headers:
                 ]
             await send(message)
 
-        await self.app(scope, receive, sending if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        try:
+            await self.app(scope, receive, sending)
+        except Exception:
+            OneLine().print_exc()
+            if not started:
+                await PlainTextResponse("This request cannot be answered.", 400)(scope, receive, sending)
 
 
 class OneLine:
@@ -52,3 +66,15 @@ class OneLine:
     def print_exc(self, *_, **__) -> None:
         error = sys.exc_info()[1]
         log.info("demo: a request failed (%s: %s)", type(error).__name__, brief(error, 160))
+
+
+def telling(push: Callable, reply: str) -> Callable:
+    """Gradio's way into the queue, with another reply where it is full."""
+
+    async def told(*args, **options):
+        done, answer, state = await push(*args, **options)
+        if state == "queue_full":
+            answer = reply
+        return done, answer, state
+
+    return told
