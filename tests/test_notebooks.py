@@ -140,10 +140,35 @@ def test_committed_notebooks_are_stripped_and_readable(path):
     assert not any(re.search(r"^\s*(def|class) ", c.source, re.MULTILINE) for c in code), "logic belongs in the library"
 
 
+OF_EVALUATION = ["05_evaluation", "09_other_tasks", "10_published_tables"]
+
+
+@pytest.mark.parametrize("name", OF_EVALUATION)
+def test_chapters_of_the_evaluation_can_be_read_at_one_sitting(name):
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    cells, code = nbformat.read(path, as_version=4).cells, code_of(path)
+    assert len(cells) <= 45
+    assert len(cells) - len(code) >= 0.8 * len(code)
+    assert max(len(source.splitlines()) for source in code) <= 12
+    assert len(set(re.findall(r"^from phenolip_lib\.(\w+)", "\n".join(code), re.MULTILINE))) <= 4, "rooms"
+
+
+@pytest.mark.parametrize("pattern", [r'"tables",\s*"(\w+)"', r'"figures" / "(\w+)\.png"'], ids=["tables", "figures"])
+def test_no_two_chapters_write_a_file_of_one_name(pattern):
+    """`phenolip run report` puts those of all chapters of a source into one folder."""
+    written = [name for path in NOTEBOOKS for name in re.findall(pattern, "\n".join(code_of(path)))]
+    assert len(written) > 20
+    assert sorted(set(written)) == sorted(written)
+
+
+def code_of(path):
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
 def test_captions_tell_a_spread_over_seeds_from_an_interval_over_groups():
     """`reports.scale_note` says that a table has the former."""
-    cells = nbformat.read(ROOT / "notebooks" / "05_evaluation.ipynb", as_version=4).cells
-    spread = [cell.source for cell in cells if "write_table" in cell.source and "{note}" in cell.source]
+    cells = [source for name in OF_EVALUATION for source in code_of(ROOT / "notebooks" / f"{name}.ipynb")]
+    spread = [source for source in cells if "write_table" in source and "{note}" in source]
     assert len(spread) > 10
     wrong = "evaluation_reports|difference_table|effect_table|95%|points"
     assert [source for source in spread if re.search(wrong, source)] == []

@@ -132,13 +132,16 @@ def test_everything_is_there(project):
         "medfilip_retrieval",
         "medfilip_book",
         "answers_phantom",
+        "tasks",
+        "paper_zero_shot",
+        "audit",
     )
     for name in names:
         assert f"reports/phantom/tables/{name}.csv" in found
     assert "reports/ontology/tables/stage1_linking.csv" in found
     for name in ("README", "DATASET_CARD", "MODEL_CARD"):
         assert f"reports/phantom/{name}.md" in found
-    for page in ("index", "00_tour", "06_ablations", "tables", "explorer"):
+    for page in ("index", "00_tour", "06_ablations", "09_other_tasks", "10_published_tables", "tables", "explorer"):
         assert (project / "reports" / "book" / "phantom" / f"{page}.html").is_file()
     for path in (project / "reports").rglob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
@@ -193,11 +196,11 @@ def test_prose_of_the_first_notebook_reruns_it_alone(project):
 
 def test_a_parameter_reruns_the_stages_that_read_it(project):
     tree = YAML(typ="safe").load((project / "params.yaml").read_text())
-    systems = {"stage2@phantom", "crossval@phantom", "evaluation@phantom", "medfilip@phantom"}
+    systems = {"stage2@phantom", "crossval@phantom", "evaluation@phantom", "tasks@phantom", "medfilip@phantom"}
     trained = systems | {"ablate@phantom-captions_only"}
     for section, values, read_by in (
         ("stage2", {"epochs": 2}, trained | {"ablations@phantom"}),  # the table says how long was trained
-        ("evaluation", {"peers": ["BiomedCLIP"]}, {"evaluation@phantom"}),
+        ("evaluation", {"peers": ["BiomedCLIP"]}, {"tasks@phantom"}),
         ("medfilip", {"loss": "released"}, {"medfilip@phantom"}),
         ("arl", {"budget": "released"}, {"arl@phantom"}),
         ("runtime", {"workers": 2}, set()),

@@ -75,6 +75,7 @@ NAMESAKES = {
     "stage1": {"experiments.experiment", "experiments.train.train_all", "training.stage2"},
     "stage2": {"experiments.train.train_encoder", "training.stage1.ConceptTask", "training.stage1.train"},
     "evaluation": TRAINED,
+    "tasks": TRAINED,
     "tour": TRAINED,
     "ablations": {"experiments", "models", "training"},
     "arl": {

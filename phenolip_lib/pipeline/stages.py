@@ -23,9 +23,12 @@ NOTEBOOK_STAGES = {
     "ablations": "06_ablations",
     "medfilip": "07_medfilip",
     "arl": "08_arl",
+    "tasks": "09_other_tasks",
+    "published": "10_published_tables",
     "tour": "00_tour",
 }
-PER_SOURCE = ("phenokg", "stage2", "crossval", "evaluation", "ablations", "ablate", "medfilip", "arl", "tour", "report")
+OF_ONTOLOGY = ("hpo", "stage1")
+"""Notebooks that no source changes."""
 
 
 def _folder(stage: str, source: str, paths: Paths) -> Path:
@@ -42,7 +45,7 @@ def run_notebook(stage: str, source: str, paths: Paths) -> None:
     stripped = paths.build / "notebooks" / f"{name}.ipynb"
     if not stripped.is_file():
         notebooks.strip_folder(paths.notebooks, paths.build / "notebooks")
-    parameters = {"source": source} if stage in PER_SOURCE else {}
+    parameters = {} if stage in OF_ONTOLOGY else {"source": source}
     notebooks.execute(stripped, folder / f"{name}.ipynb", parameters, paths.root)
 
 
@@ -107,12 +110,8 @@ def run_report(source: str, name: str, paths: Paths) -> None:
     """
     from phenolip_lib.reporting.sources import HEADINGS
 
-    stages = (
-        ("hpo", "stage1")
-        if source == ONTOLOGY
-        else ("tour", "phenokg", "stage2", "evaluation", "ablations", "medfilip", "arl")
-    )
-    stages = ("ablations",) if name == "grid" else stages
+    of_source = [stage for stage in sorted(NOTEBOOK_STAGES, key=NOTEBOOK_STAGES.get) if stage not in OF_ONTOLOGY]
+    stages = ["ablations"] if name == "grid" else OF_ONTOLOGY if source == ONTOLOGY else of_source
     with atomic_folder(paths.reports / name / source) as target:
         sections = []
         for stage in stages:

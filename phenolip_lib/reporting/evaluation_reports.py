@@ -204,19 +204,3 @@ def reading(differences: pd.DataFrame) -> pd.DataFrame:
             said = "changes nothing on this source"
         rows.append((method, sides["worse"], sides["better"], said))
     return pd.DataFrame(rows, columns=["method", "worse", "better", "reading"])
-
-
-def verdict(differences: pd.DataFrame, method: str, source: str, baseline: str) -> str:
-    """A sentence a metric that says what the differences say, in whichever direction."""
-    lines, sure = [], 0
-    own = tables.difference_table(differences[differences["method"] == method], list(differences["metric"].unique()))
-    for row in own.itertuples(index=False):
-        side = "above" if row.difference > 0 else "below" if row.difference < 0 else "equal to"
-        word = "beyond chance" if row.beyond_chance else "within chance"
-        sure += row.beyond_chance
-        lines.append(
-            f"{tables.metric_name(row.metric)}: {abs(row.difference):.2f} points {side} {tables.in_text(baseline)} "
-            f"[{row.low:.2f}, {row.high:.2f}], {word}"
-        )
-    print("\n".join([f"{tables.METHOD_NAMES.get(method, method)}, source {source}", *lines]))
-    return f"{sure} of {len(own)} differences are beyond chance"
