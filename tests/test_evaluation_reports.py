@@ -94,6 +94,12 @@ def test_the_teachers_worth_is_told_of_methods_that_differ_in_the_teacher_alone(
     assert set(found[["method", "without"]].itertuples(index=False, name=None)) == {("worse", "better")}
     expected = evaluation_reports.between({"all": outcomes}, "worse", "better", METRICS, params)
     pd.testing.assert_frame_equal(found[list(expected.columns)], expected, check_dtype=False)
+    alone = params.with_overrides(
+        {"methods": {"clip": {"stage2.objective": "siglip", "stage2.lambda_kd": 0.0}, "phenolip": {}}}
+    )
+    none = evaluation_reports.teachers_worth({"all": outcomes}, METRICS, alone)
+    assert list(none.columns) == list(found.columns)
+    assert gains.of_the_teacher(none, "phantom").startswith("No method was evaluated both")
 
 
 def of_tasks(outcomes):

@@ -80,6 +80,7 @@ def test_the_teacher_is_told_pair_by_pair_and_by_what_was_asked():
             rows(("phenolip", METRICS[1], -2.0, False)).assign(without="clip", **{"queries of": "held out"}),
         ]
     )
+    worth = pd.concat([worth, worth.iloc[:0].astype(object)])  # as beside a pair that was not evaluated
     said = gains.of_the_teacher(worth, "phantom")
     assert "- **PhenoLIP over plain contrastive, all**: 1 gain, the largest I2P R@10 +3.0" in said
     assert said.endswith("- No difference that these images can tell: PhenoLIP over plain contrastive, held out.")

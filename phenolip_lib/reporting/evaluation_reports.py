@@ -36,6 +36,8 @@ NO_DIFFERENCES = pd.DataFrame(
     }
 )
 """`compared` of no outcomes."""
+BETWEEN = ["queries of", "metric", "difference", "low", "high", "p_holm", "beyond_chance", "queries", "groups"]
+"""Columns of `between`."""
 POOLED = ("linear_probe", "localisation")
 """Tasks whose data sets share no query, so that all of them together are one more."""
 
@@ -143,14 +145,13 @@ def between(
     Args:
         outcomes: by what the queries are called.
     """
-    columns = ["queries of", "metric", "difference", "low", "high", "p_holm", "beyond_chance", "queries", "groups"]
     parts = []
     for name, found in outcomes.items():
         own = found[found["method"].isin([method, baseline])] if len(found) else found
         if len(own) and own["method"].nunique() == 2:
             table = tables.difference_table(compared(own, metrics, params, baseline), metrics)
-            parts.append(table.assign(**{"queries of": name})[columns])
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+            parts.append(table.assign(**{"queries of": name})[BETWEEN])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=BETWEEN)
 
 
 def teachers_worth(outcomes: Mapping[str, pd.DataFrame], metrics: Sequence[str], params: Params) -> pd.DataFrame:
@@ -162,11 +163,12 @@ def teachers_worth(outcomes: Mapping[str, pd.DataFrame], metrics: Sequence[str],
     Returns:
         `between` of each such pair of methods, with columns `method` and `without`.
     """
-    pairs = list(distilled_pairs(params))
-    parts = [between(outcomes, *pair, metrics, params) for pair in pairs]
-    named = [part.assign(method=m, without=w) for part, (m, w) in zip(parts, pairs, strict=True)]
-    table = pd.concat(named, ignore_index=True)
-    return table[["method", "without", *(c for c in table.columns if c not in ("method", "without"))]]
+    parts = [
+        between(outcomes, method, without, metrics, params).assign(method=method, without=without)
+        for method, without in distilled_pairs(params)
+    ]
+    columns = ["method", "without", *BETWEEN]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def evidence(paths: Paths, source: str, params: Params, task: str) -> pd.DataFrame:

@@ -42,7 +42,7 @@ def of_the_teacher(worth: pd.DataFrame, source: str) -> str:
         f"{tables.METHOD_NAMES.get(method, method)} over {tables.in_text(without)}, {queries}": own
         for (method, without, queries), own in worth.groupby(["method", "without", "queries of"], sort=False)
     }
-    return f"What the teacher adds, over all queries and over held-out phenotypes:\n\n{_lines(named)}"
+    return f"What the teacher adds, by the phenotypes that are asked for:\n\n{_lines(named)}"
 
 
 def widths(intervals: pd.DataFrame, differences: pd.DataFrame) -> str:
