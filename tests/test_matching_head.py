@@ -18,7 +18,7 @@ from phenolip_lib.experiments.matching_head import (
     T2I,
     pair_scores,
     ranked,
-    retrieval,
+    recalls,
 )
 from phenolip_lib.models.fusion.model import NONE, Fusion
 from phenolip_lib.models.fusion.pretext import Pretext
@@ -106,7 +106,7 @@ def test_each_image_and_each_text_goes_in_once_and_the_model_is_left_as_it_was()
         own.fusion.text_in.register_forward_hook(count("texts")),
         own.matching.register_forward_hook(count("pairs")),
     ]
-    retrieval(own, ex)
+    ranked(own, ex)
     for hook in hooks:
         hook.remove()
     assert counts == {"images": N_IMAGES, "texts": N_TEXTS, "pairs": N_IMAGES * N_TEXTS}
@@ -119,7 +119,7 @@ def test_a_model_that_diverged_is_named():
     with torch.no_grad():
         own.matching.bias.fill_(torch.nan)
     with pytest.raises(PhenoLIPError, match="the matching head gives numbers that are not finite; train it"):
-        retrieval(own, examples())
+        ranked(own, examples())
 
 
 # --- ranks -------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_the_table_is_that_of_loops_over_pairs_and_duplicates_are_correct(k):
         I2T: [(dual[i], scores[i], correct[i]) for i in range(n)],
         T2I: [(dual[:, j], scores[:, j], correct[:, j]) for j in range(n)],
     }
-    table = retrieval(own, ex, dual, k).set_index(["ranking", "direction"])
+    table = recalls(ranked(own, ex, dual, k)).set_index(["ranking", "direction"])
     assert list(table.index) == [(way, d) for way in (DUAL, RERANKED, HEAD) for d in (I2T, T2I)]
     for direction, rows in lists.items():
         ranks = {
@@ -205,7 +205,7 @@ def test_passes_are_the_distinct_pairs_that_are_read():
     own, ex = pretext(), examples()
     dual, counted = np.random.default_rng(0).normal(size=(len(ex), len(ex))), []
     hook = own.matching.register_forward_hook(lambda module, args, out: counted.append(len(out)))
-    table = retrieval(own, ex, dual, 2, all_pairs=False).set_index(["ranking", "direction"])["passes"]
+    table = recalls(ranked(own, ex, dual, 2, all_pairs=False)).set_index(["ranking", "direction"])["passes"]
     hook.remove()
     assert {way for way, _ in table.index} == {DUAL, RERANKED}
     order = {I2T: np.argsort(-dual, axis=1), T2I: np.argsort(-dual.T, axis=1)}
@@ -220,12 +220,12 @@ def test_passes_are_the_distinct_pairs_that_are_read():
 
 def test_what_the_head_tells_of_all_pairs_and_of_a_list_of_all_is_the_same():
     own, ex = pretext(), examples()
-    table = retrieval(own, ex, similarity(len(ex)), k=len(ex)).set_index("ranking")
+    table = recalls(ranked(own, ex, similarity(len(ex)), k=len(ex))).set_index("ranking")
     assert table.loc[RERANKED].reset_index(drop=True).equals(table.loc[HEAD].reset_index(drop=True))
-    alone = retrieval(own, ex, all_pairs=False)
+    alone = recalls(ranked(own, ex, all_pairs=False))
     assert alone.set_index("ranking").equals(table.loc[[HEAD]])
-    few = retrieval(own, ex, similarity(len(ex)), 3, all_pairs=False)
-    assert few.equals(retrieval(own, ex, similarity(len(ex)), 3)[:4])
+    few = recalls(ranked(own, ex, similarity(len(ex)), 3, all_pairs=False))
+    assert few.equals(recalls(ranked(own, ex, similarity(len(ex)), 3))[:4])
 
 
 def test_a_head_that_says_the_same_of_all_pairs_finds_nothing():
@@ -246,7 +246,7 @@ def test_the_same_image_under_two_names_is_a_tie_and_no_hit():
 
 def test_two_images_with_one_caption_are_both_its_own():
     own, ex = pretext(), examples(pairs=[(0, 0), (1, 0)])
-    assert retrieval(own, ex)["recall@1"].tolist() == [1.0, 1.0]
+    assert recalls(ranked(own, ex))["recall@1"].tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -259,11 +259,11 @@ def test_two_images_with_one_caption_are_both_its_own():
 )
 def test_what_cannot_be_ranked_is_one_line(options, said):
     with pytest.raises(PhenoLIPError, match=said) as error:
-        retrieval(pretext(), examples(), **options)
+        ranked(pretext(), examples(), **options)
     assert "\n" not in str(error.value)
 
 
 def test_no_pairs_are_one_line():
     empty = dataclasses.replace(examples(), image_rows=np.zeros(0, dtype=int), text_rows=np.zeros(0, dtype=int))
     with pytest.raises(PhenoLIPError, match="there are no pairs of image and text"):
-        retrieval(pretext(), empty)
+        ranked(pretext(), empty)

@@ -101,7 +101,20 @@ def ranked(
     all_pairs: bool = True,
     device: torch.device | str = "cpu",
 ) -> list[Ranked]:
-    """Ranks of each way in both directions; arguments and errors are those of `retrieval`."""
+    """Ranks of each way to rank, in both directions.
+
+    Args:
+        pretext: a pretrained model with its heads.
+        examples: the test pairs.
+        similarity: of a dual encoder, ``[i, j]`` of the image of example i and the text of example j ``(n, n)``,
+            cosines; without it the head ranks alone.
+        k: items of each of the dual encoder's lists that the head puts into a new order; all if there are fewer.
+        all_pairs: whether the head ranks all pairs as well, n² passes; it always does without `similarity`.
+        device: where the model reads.
+
+    Raises:
+        PhenoLIPError: no examples, a `similarity` of another shape, a `k` below 1, or a number that is not finite.
+    """
     n = len(examples)
     if not n:
         raise PhenoLIPError("retrieval: there are no pairs of image and text; name data sets that have captions")
@@ -140,33 +153,17 @@ def ranked(
     return found
 
 
-def retrieval(
-    pretext: Pretext,
-    examples: Examples,
-    similarity: np.ndarray | None = None,
-    k: int = 20,
-    all_pairs: bool = True,
-    device: torch.device | str = "cpu",
-) -> pd.DataFrame:
+def recalls(found: list[Ranked]) -> pd.DataFrame:
     """Recall of each way to rank, in both directions, with its cost.
 
     Args:
-        pretext: a pretrained model with its heads.
-        examples: the test pairs.
-        similarity: of a dual encoder, ``[i, j]`` of the image of example i and the text of example j ``(n, n)``,
-            cosines; without it the head ranks alone.
-        k: items of each of the dual encoder's lists that the head puts into a new order; all if there are fewer.
-        all_pairs: whether the head ranks all pairs as well, n² passes; it always does without `similarity`.
-        device: where the model reads.
+        found: of `ranked`.
 
     Returns:
         table (ranking, direction, recall@1, recall@5, recall@10, queries, passes): a row a way and direction, `passes`
         being the pairs that the fusion model has to read for it. The head's pass over all pairs serves both directions.
-
-    Raises:
-        PhenoLIPError: no examples, a `similarity` of another shape, a `k` below 1, or a number that is not finite.
     """
-    rows = [
+    return pd.DataFrame(
         {
             "ranking": one.ranking,
             "direction": one.direction,
@@ -174,9 +171,8 @@ def retrieval(
             "queries": len(one.ranks),
             "passes": one.passes,
         }
-        for one in ranked(pretext, examples, similarity, k, all_pairs, device)
-    ]
-    return pd.DataFrame(rows)
+        for one in found
+    )
 
 
 def _distinct(examples: Examples, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
