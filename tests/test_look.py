@@ -42,6 +42,14 @@ def test_several_findings_are_told_once_each_and_nonsense_is_nothing(full, recog
     assert len(text.terms("big spleen and large heart", full, recognizer, 1)) == 1
 
 
+def test_a_broad_synonym_is_told_as_such_and_only_where_nothing_else_is(full, recognizer):
+    synonyms = full.tables["synonyms"]
+    for row in synonyms[synonyms["scope"] == "BROAD"].iloc[::25].itertuples():
+        found = text.terms(row.synonym, full, recognizer, 5)
+        assert not ((found["hpo_id"] == row.hpo_id) & (found["found"] == f"synonym: {row.synonym}")).any()
+    assert text.terms("Kidney damage", full, recognizer, 1).iloc[0]["found"] == "broad synonym: Kidney damage"
+
+
 def test_the_headline_table_is_that_of_the_folds_where_there_are_some(project):
     with pytest.raises(PhenoLIPError, match="there is no report yet"):
         call("show")

@@ -17,6 +17,7 @@ from phenolip_lib.core.paths import Paths
 from phenolip_lib.data.images import read_image
 from phenolip_lib.experiments.arl import Arl
 from phenolip_lib.models.fusion.model import Answering
+from phenolip_lib.reporting.answers import darkened
 from phenolip_lib.training.arl.inputs import Examples, clean
 from phenolip_lib.training.arl.knowledge import label
 
@@ -55,14 +56,23 @@ def trained(params: Params, source: str, paths: Paths, name: str = "") -> tuple[
     return own, *own.answerer(params.arl.run[source][0], params.seeds[0], name, train)
 
 
+def check_question(question: str) -> None:
+    """Refuse what is none, before a model is loaded for it.
+
+    Raises:
+        PhenoLIPError: no word.
+    """
+    if not re.search(r"\w", question):
+        raise PhenoLIPError("the question has no words; ask for example 'What is abnormal in this image?'")
+
+
 def ask(own: Arl, model: Answering, words: list[str], image: Path, question: str) -> Answer:
     """The model's answer.
 
     Raises:
         PhenoLIPError: no image that can be read, or a question without a word.
     """
-    if not re.search(r"\w", question):
-        raise PhenoLIPError("the question has no words; ask for example 'What is abnormal in this image?'")
+    check_question(question)
     try:
         read_image(image.parent, image.name)
     except PhenoLIPError as error:
@@ -84,7 +94,5 @@ def ask(own: Arl, model: Answering, words: list[str], image: Path, question: str
 
 
 def overlay(image: Path, read: np.ndarray) -> Image.Image:
-    """The image, brighter where it was read."""
-    picture = read_image(image.parent, image.name)
-    weight = Image.fromarray((255 * read / read.max()).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
-    return Image.composite(picture, Image.blend(picture, Image.new("RGB", picture.size), 0.65), weight)
+    """The image, darker where it was not read."""
+    return darkened(read_image(image.parent, image.name), read)

@@ -70,6 +70,7 @@ def ask(
     from phenolip_lib.apps import ask as asking
 
     check_source(source)
+    asking.check_question(question)
     paths = Paths()
     own, model, words = asking.trained(load_params(paths.params), source, paths, name)
     found = asking.ask(own, model, words, image, question)

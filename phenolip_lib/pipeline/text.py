@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import pandas as pd
 import typer
 
@@ -86,16 +87,26 @@ def find(
 def terms(text: str, onto: Ontology, recognizer: Recognizer, limit: int) -> pd.DataFrame:
     """Terms that a text may mean, best first: by id or name, as the recogniser reads it, and else by spelling.
 
+    What a term has as a BROAD synonym names something wider, so it is told as such, and only where nothing else is.
+
     Returns:
         table (hpo_id, name, found), a row a term; empty if nothing is near.
     """
+    from phenolip_lib.ontology.wordings import RANKS
+
     near = onto.find(text, limit)
-    exact = near["score"] == 1
+    synonyms = onto.tables["synonyms"]
+    names = set(zip(synonyms["hpo_id"], synonyms["synonym"].where(synonyms["scope"].isin(RANKS)), strict=True))
+    wide = (near["field"] == "synonym") & [
+        (row.hpo_id, row.matched) not in names for row in near.itertuples(index=False)
+    ]
+    exact = (near["score"] == 1) & ~wide
     rows = [(row.hpo_id, f"{row.field}: {row.matched}") for row in near[exact].itertuples(index=False)]
     read = sorted(recognizer(text), key=lambda mention: (mention.start - mention.end, mention.start))
     rows += [(mention.hpo_id, f"reads: {text[mention.start : mention.end]}") for mention in read]
     if not rows:
-        rows = [(row.hpo_id, f"did you mean: {row.matched}") for row in near.itertuples(index=False)]
+        said = np.where(wide, "broad synonym", "did you mean")
+        rows = list(zip(near["hpo_id"], said + ": " + near["matched"], strict=True))
     table = pd.DataFrame(rows, columns=["hpo_id", "found"]).drop_duplicates("hpo_id").head(limit)
     table.insert(1, "name", [onto[hpo_id].name for hpo_id in table["hpo_id"]])
     return table

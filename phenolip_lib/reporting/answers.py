@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from phenolip_lib.core.params import Params
 from phenolip_lib.data.images import read_image
@@ -125,16 +126,22 @@ def examples(own: Arl, name: str, method: str, seed: int, most: int = 3) -> Figu
         maps = net.fusion.attention(**data.inputs(asked.index.to_numpy()))[:, 1:].numpy()
     figure, axes = plt.subplots(1, len(asked), figsize=(WIDTH * 1.25, 3.6), squeeze=False)
     for axis, row, scores, seen in zip(axes[0], asked.itertuples(), logits, maps, strict=True):
-        picture, cells = read_image(own.data, row.image_path), own.config.cells
-        shade = 0.75 * (1 - seen.reshape(cells, cells) / seen.max())
-        whole = (-0.5, picture.width - 0.5, picture.height - 0.5, -0.5)
-        axis.imshow(picture)
-        axis.imshow(np.zeros((cells, cells)), cmap="gray", alpha=shade, interpolation="bicubic", extent=whole)
+        axis.imshow(darkened(read_image(own.data, row.image_path), seen.reshape(own.config.cells, -1)))
         axis.set_title("\n".join(textwrap.wrap(row.question, 34)), fontsize=9)
         said = tried(words, scores), f"right: {row.answer}"
         axis.set_xlabel("\n".join(line for text in said for line in textwrap.wrap(text, 42)), fontsize=8)
         axis.set(xticks=[], yticks=[])
     return figure
+
+
+def darkened(picture: Image.Image, read: np.ndarray) -> Image.Image:
+    """A picture, darker where it was not read.
+
+    Args:
+        read: how much of each cell was read ``(cells, cells)``.
+    """
+    weight = Image.fromarray((255 * read / read.max()).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
+    return Image.composite(picture, Image.blend(picture, Image.new("RGB", picture.size), 0.65), weight)
 
 
 def _varied(table: pd.DataFrame, most: int) -> pd.DataFrame:

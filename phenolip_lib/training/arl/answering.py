@@ -20,8 +20,8 @@ from phenolip_lib.training.schedule import seed_of
 
 NO_ANSWER = -1
 """In place of an answer that the vocabulary lacks; such a question is not trained on, and counts as missed."""
-HEAD = 5.0
-"""Times the rate of the rest; ARL has 50, with a rate for pretrained towers that is a sixtieth of ours."""
+HEAD = 3.0
+"""Times the rate of the rest; ARL has 50, with a rate for pretrained towers that is a two-hundredth of ours."""
 
 
 class AnswerTraining:

@@ -40,9 +40,12 @@ class Masked:
 
 
 def words_of(texts: Texts) -> np.ndarray:
-    """Token ids that occur, sorted: the vocabulary that hidden tokens are told from."""
-    there = np.arange(texts.ids.shape[1]) < texts.lengths[:, None]
-    return np.unique(texts.ids[there])
+    """Token ids that occur, sorted: the vocabulary that hidden tokens are told from.
+
+    The first and the last token of a text stand for it and are never hidden.
+    """
+    place = np.arange(texts.ids.shape[1])
+    return np.unique(texts.ids[(place > 0) & (place < texts.lengths[:, None] - 1)])
 
 
 def hide(texts: Texts, settings: Arl, reader: Reader, variants: int) -> list[Masked]:
