@@ -30,6 +30,7 @@ OPTIONAL = {
     "benchmarks/retrieval.py": {"faiss"},  # a peer, left out where it is not installed
     "phenolip_lib/core/parallel.py": {"ray"},  # an engine among three
     "phenolip_lib/apps/demo/app.py": {"gradio", "starlette"},  # the demo alone; `make demo` installs them
+    "phenolip_lib/apps/demo/guard.py": {"starlette"},
 }
 NOT_IMPORTED = {
     "dvc": "runs the pipeline",

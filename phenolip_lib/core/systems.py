@@ -34,7 +34,7 @@ OF_A_METHOD = ("stage2", "encoders.student", "encoders.image_size", "encoders.co
 OF_AN_ABLATION = ("phenokg", "encoders", "training", "stage1", "stage2")
 """The same of an ablation, which has training pairs and a teacher of its own where it changes them."""
 OF_FILIP = ("stage2", *(f"medfilip.{key}" for key in "likeness loss book book_in_labels denied".split()))
-OF_ARL = tuple(f"arl.{key}" for key in "graph align reason learn budget mismatches epochs model".split())
+OF_ARL = tuple(f"arl.{key}" for key in "graph align reason learn budget mismatches epochs model answer_epochs".split())
 """The same of a method of MedFILIP and of ARL."""
 
 

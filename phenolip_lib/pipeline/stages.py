@@ -29,6 +29,8 @@ NOTEBOOK_STAGES = {
 }
 OF_ONTOLOGY = ("hpo", "stage1")
 """Notebooks that no source changes."""
+ALONE = {"grid": "ablations", "questions": "arl"}
+"""Names of reports of one chapter alone."""
 
 
 def _folder(stage: str, source: str, paths: Paths) -> Path:
@@ -105,13 +107,13 @@ def run_crossval(source: str, name: str, paths: Paths) -> None:
 def run_report(source: str, name: str, paths: Paths) -> None:
     """Collect tables, figures and executed notebooks of a source (or of the ontology) for git.
 
-    With the name ``grid`` only the ablations, under ``reports/grid/<source>``: what git keeps of a run of all of them
-    beside the results of the default run.
+    With a name of `ALONE` one chapter of it under ``reports/<name>/<source>``: what git keeps of a run of that chapter
+    with more settings than the default run has, or on a source whose default run takes much longer.
     """
     from phenolip_lib.reporting.sources import HEADINGS
 
     of_source = [stage for stage in sorted(NOTEBOOK_STAGES, key=NOTEBOOK_STAGES.get) if stage not in OF_ONTOLOGY]
-    stages = ["ablations"] if name == "grid" else OF_ONTOLOGY if source == ONTOLOGY else of_source
+    stages = [ALONE[name]] if name else OF_ONTOLOGY if source == ONTOLOGY else of_source
     with atomic_folder(paths.reports / name / source) as target:
         sections = []
         for stage in stages:
@@ -188,8 +190,11 @@ def run(stage: str, source: str = "phantom", name: str = "", root: Path | None =
     check_source(source, *[ONTOLOGY] * (stage == "report"))
     if stage == "ablate" and not name:
         raise PhenoLIPError("`phenolip run ablate` needs --name, one of ablations.overrides in params.yaml")
-    if stage != "ablate" and name and (stage, name) != ("report", "grid"):
-        raise PhenoLIPError(f"`phenolip run {stage}` takes no --name {name!r}: ablate takes an ablation, report grid")
+    if name and stage != "ablate" and not (stage == "report" and source != ONTOLOGY and name in ALONE):
+        known = " or ".join(ALONE)
+        raise PhenoLIPError(
+            f"`phenolip run {stage}` takes no --name {name!r}: ablate takes an ablation, report {known}"
+        )
     params = load_params(paths.params, check_ablations=True)
     if stage == "ablate":
         params.ablated(name)
