@@ -450,7 +450,7 @@ def test_a_question_of_ones_own_is_answered(toy, tmp_path):
     assert sorted(word for word, _ in found.answers) == sorted(words)
     assert [p for _, p in found.answers] == sorted((p for _, p in found.answers), reverse=True)
     assert found.entities == ["Splenomegaly"]
-    assert found.read.shape == (3, 3)
+    assert found.read.shape == (own.config.cells, own.config.cells)
     assert overlay(tmp_path / "a.png", found.read).size == (80, 60)
     again = ask(own, own.model, words, tmp_path / "a.png", "large spleen " * 10_000)
     assert set(again.entities) == {"Splenomegaly"}

@@ -97,16 +97,15 @@ def terms(text: str, onto: Ontology, recognizer: Recognizer, limit: int) -> pd.D
     near = onto.find(text, limit)
     synonyms = onto.tables["synonyms"]
     names = set(zip(synonyms["hpo_id"], synonyms["synonym"].where(synonyms["scope"].isin(RANKS)), strict=True))
-    wide = (near["field"] == "synonym") & [
-        (row.hpo_id, row.matched) not in names for row in near.itertuples(index=False)
-    ]
+    told = zip(near["hpo_id"], near["matched"], strict=True)
+    wide = (near["field"] == "synonym").to_numpy() & np.array([pair not in names for pair in told], dtype=bool)
     exact = (near["score"] == 1) & ~wide
     rows = [(row.hpo_id, f"{row.field}: {row.matched}") for row in near[exact].itertuples(index=False)]
     read = sorted(recognizer(text), key=lambda mention: (mention.start - mention.end, mention.start))
     rows += [(mention.hpo_id, f"reads: {text[mention.start : mention.end]}") for mention in read]
     if not rows:
-        said = np.where(wide, "broad synonym", "did you mean")
-        rows = list(zip(near["hpo_id"], said + ": " + near["matched"], strict=True))
+        said = np.where(wide & (near["score"] == 1), "broad synonym: ", "did you mean: ")
+        rows = list(zip(near["hpo_id"], said + near["matched"], strict=True))
     table = pd.DataFrame(rows, columns=["hpo_id", "found"]).drop_duplicates("hpo_id").head(limit)
     table.insert(1, "name", [onto[hpo_id].name for hpo_id in table["hpo_id"]])
     return table
