@@ -182,6 +182,7 @@ def test_run_must_name_an_override(params):
         ("evaluation.folds", {"open": 5}, "evaluation.folds has no value for the source 'phantom'"),
         ("evaluation.folds", {"phantom": 1, "open": 0}, "evaluation.folds.phantom: .*one fold leaves nothing"),
         ("evaluation.peers", [""], "evaluation.peers.0"),
+        ("arl.cross_validated", ["arl", "nosuch"], "arl.cross_validated names 'nosuch'; name some of arl, "),
         ("choice.settings", {}, "choice.settings: .*at least 1"),
     ],
 )

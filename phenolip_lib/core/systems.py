@@ -89,6 +89,7 @@ class Arl(System):
     answer_batch_size: Annotated[int, Field(ge=2, lt=2**31)]
     answer_learning_rate: Rate
     folds: dict[str, Annotated[int, Field(ge=2, le=100)]]
+    cross_validated: Annotated[list[str], Unique]
     baseline: str
 
     @model_validator(mode="after")
@@ -101,6 +102,8 @@ class Arl(System):
                 raise ValueError(
                     f"arl.run.{source} must begin with a fusion model and name arl.baseline ({self.baseline}) after it"
                 )
+        if unknown := [name for name in self.cross_validated if name not in self.methods]:
+            raise ValueError(f"arl.cross_validated names {unknown[0]!r}; name some of {', '.join(self.methods)}")
         if self.graph == "none" and (self.align or self.reason):
             raise ValueError("arl.graph is none, so arl.align and arl.reason must be false")
         return self

@@ -45,7 +45,7 @@ MAJORITY, SHUFFLED = "majority", "_shuffled"
 """Rows of the tables that are no method: the majority answer, and a method that is shown another question's image."""
 
 
-NOT_OF_A_MODEL = {"methods", "run", "folds", "baseline", "epochs"}
+NOT_OF_A_MODEL = {"methods", "run", "folds", "cross_validated", "baseline", "epochs"}
 OF_ANSWERS = {"answer_epochs", "answer_batch_size", "answer_learning_rate"}
 """Settings that pretraining does not depend on."""
 
@@ -182,6 +182,7 @@ def run(params: Params, source: str, paths: Paths, out: Path) -> None:
         for name, table in own.sets.items()
         for split in splits_of(table, name)
         for method in (*methods, MAJORITY)
+        if split == name or method in (*params.arl.cross_validated, MAJORITY)
         for seed in (params.seeds if method != MAJORITY else params.seeds[:1])
     ]
     for _ in side_by_side.run(_one, jobs, opened, workers, "runs"):
