@@ -10,9 +10,6 @@ from tests.committed import committed
 from tests.conftest import ROOT
 
 
-@pytest.mark.xfail(
-    reason="the tables are of an earlier commit, see CHANGELOG; take this mark away with the remake", strict=True
-)
 def test_the_reports_of_the_synthetic_images_are_of_this_code(params):
     """What is made of data that the repository holds; `phenolip verify --source open` says the same of real images."""
     assert stale.lines(ROOT, "phantom", params.ablations.run) == []
