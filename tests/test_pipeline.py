@@ -40,7 +40,11 @@ TINY = {
         "resamples": 200,
     },
     "medfilip": {"run": {"phantom": ["filip", "filip_no_book"]}, "beside": ["clip"]},
-    "arl": {"run": {"phantom": ["arl", "answers_plain"]}, "epochs": {"phantom": 1}, "answer_epochs": {"phantom": 1}},
+    "arl": {
+        "run": {"phantom": ["arl", "answers_plain"]},
+        "epochs": {"phantom": 1},
+        "answer_epochs": {"phantom": 1, "open": 1},
+    },
     "ablations": {"run": ["captions_only"]},
 }
 NAMED = ("HP:0001744", "HP:0002240", "HP:0001433", "HP:0001640", "HP:0000316", "HP:0000601", "HP:0000967", "HP:0002650")
