@@ -176,7 +176,7 @@ def test_contents_open_on_a_phone_and_lead_on(site, phone):
 def test_wide_tables_and_logs_scroll_by_keyboard(site, desktop):
     desktop.get((site / "05_evaluation.html").as_uri())
     wide = "return [...document.querySelectorAll('.cell_output .text_html')].find(e => e.scrollWidth > e.clientWidth)"
-    table = desktop.execute_script(wide)
+    table = until(desktop, lambda: desktop.execute_script(wide))  # widths are those after all styles have come
     desktop.execute_script("arguments[0].focus()", table)
     assert desktop.switch_to.active_element == table
     table.send_keys(Keys.ARROW_RIGHT)
