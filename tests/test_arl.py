@@ -1,5 +1,7 @@
 """ARL's graph, masks, inputs and training: entities in texts, TransE, whole-entity masking, resume, and its splits."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,10 @@ from PIL import Image
 from phenolip_lib.apps.ask import ask, overlay
 from phenolip_lib.core.errors import PhenoLIPError
 from phenolip_lib.core.params import load_params
+from phenolip_lib.core.paths import Paths
 from phenolip_lib.data.questions import vocabulary
 from phenolip_lib.evaluation.answers import CLOSED, KIND, OPEN, OVERALL, score
+from phenolip_lib.experiments import arl
 from phenolip_lib.experiments.arl import others, splits_of
 from phenolip_lib.experiments.questions import without_asked
 from phenolip_lib.models.fusion.config import load_config
@@ -25,7 +29,7 @@ from phenolip_lib.training.arl.answering import NO_ANSWER, AnswerTraining, predi
 from phenolip_lib.training.arl.inputs import Examples, Reader, Texts
 from phenolip_lib.training.arl.knowledge import IS_A, SHOWS, KnowledgeGraph, Linker, Span
 from phenolip_lib.training.arl.masks import mask
-from phenolip_lib.training.arl.pretraining import FusionPretraining, Masked
+from phenolip_lib.training.arl.pretraining import FusionPretraining, Masked, words_of
 from phenolip_lib.training.checkpoints import Checkpoints
 from phenolip_lib.training.distributed import Group
 from phenolip_lib.training.engine import Engine
@@ -206,6 +210,15 @@ def examples(n_images=6, n=12, t=6, seed=0):
         spans,
     )
     return Examples(images, texts, np.arange(n) % n_images, np.arange(n) % n_images)
+
+
+def test_words_are_of_no_token_that_stands_for_a_text():
+    made = examples().texts
+    made.ids[:, 0] = 101
+    made.ids[np.arange(6), made.lengths - 1] = 102
+    wanted = {int(token) for row, length in zip(made.ids, made.lengths, strict=True) for token in row[1 : length - 1]}
+    assert words_of(made).tolist() == sorted(wanted)
+    assert not wanted & {101, 102}
 
 
 def test_inputs_are_padded_to_the_longest_and_mark_spans():
@@ -428,6 +441,22 @@ def test_each_question_is_shown_another_image():
         assert (found != images).all()
         assert len(set(zip(images, found, strict=True))) == 3
     assert others(np.array([4, 4]), np.random.default_rng(0)).tolist() == [4, 4]
+
+
+def test_folds_judge_the_methods_that_are_named_and_the_majority(params, tmp_path, monkeypatch):
+    table = pd.DataFrame({"split": ["train", "test"], "fold": [0, 1], "question_id": ["a", "b"]})
+    stub = SimpleNamespace(sets={"slake": table.drop(columns="fold"), "vqa-rad": table}, device=CPU)
+    monkeypatch.setattr(arl, "Arl", lambda *_: stub)
+    monkeypatch.setattr(arl, "facts", lambda own: {})
+    asked = []
+    monkeypatch.setattr(arl.side_by_side, "run", lambda work, jobs, *_: asked.extend(jobs) or ())
+    run = {"arl.run.open": ["arl", "m3ae", "answers_plain"], "arl.cross_validated": ["arl", "answers_linear"]}
+    arl.run(params.with_overrides(run | {"seeds": [0]}), "open", Paths(ROOT), tmp_path / "results")
+    by_split = {}
+    for _, _, split, method, _ in (job for job in asked if len(job) == 5):
+        by_split.setdefault(split, []).append(method)
+    every, folds = ["arl", "m3ae", "answers_plain", "majority"], ["arl", "majority"]
+    assert by_split == {"slake": every, "vqa-rad": every, "vqa-rad-fold0": folds, "vqa-rad-fold1": folds}
 
 
 class Asked:

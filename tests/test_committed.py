@@ -1,6 +1,7 @@
 """The committed reports are of this code, and tests of prose read those of git's index, not of the working tree."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -13,6 +14,15 @@ from tests.conftest import ROOT
 def test_the_reports_of_the_synthetic_images_are_of_this_code(params):
     """What is made of data that the repository holds; `phenolip verify --source open` says the same of real images."""
     assert stale.lines(ROOT, "phantom", params.ablations.run) == []
+
+
+def test_links_of_committed_pages_lead_to_what_is_committed():
+    pages = sorted((committed() / "reports").rglob("*.md"))
+    links = [
+        (page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+    ]
+    assert len(links) > 50
+    assert [f"{page.parent}: {link}" for page, link in links if not (page.parent / link).exists()] == []
 
 
 STAGES = """
